@@ -87,6 +87,10 @@ class ResolverError(ValueError):
         return head if caret is None else head + "\n  " + caret.replace("\n", "\n  ")
 
 
+class InvalidRequest(ResolverError):
+    """A field of a request that is not what it should be."""
+
+
 class InvalidReference(ResolverError):
     """A reference that cannot be read."""
 

@@ -1,0 +1,340 @@
+"""The documents of the KV contract, decoded by msgspec into frozen values.
+
+| Key                            | Document                                                           |
+|--------------------------------|--------------------------------------------------------------------|
+| `component-versions`           | `{"my-prompt": {"prod": "v1.0.0", "prod-canary": "v1.1.0"}}`       |
+| `rollout-percentage`           | `10`, or `{"*": 10, "my-prompt": 25, "my-prompt@prod-eu": 0}`      |
+| `history/<name>`               | `[{"at", "environment", "version", "actor", "generation", "published_at"}]` |
+| `rollout-history`              | `[{"at", "value", "actor"}]`                                       |
+| `index/<name>`                 | `[{"version", "at"}]`                                              |
+| `components/<name>/<version>`  | the content itself, UTF-8 text                                     |
+
+Rules:
+
+- one bad entry (a number for a version, a null, an unknown shape) is dropped and reported by name; the rest works;
+- a document that cannot be read at all raises `InvalidDocument`; a document that is not there is the caller's matter;
+- versions come out canonical (`v1.2.3`), however they were written;
+- unknown fields are let pass: a newer publisher may write more than this reader knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from hashlib import sha256
+from typing import Annotated, Generic, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from resolver.errors import InvalidDocument, InvalidPercentage, InvalidVersion
+from resolver.rollout import NOBODY, Percentage, RolloutTable, parse_json_percentage, parse_percentage
+from resolver.version import canonical, is_version
+
+VERSION_MAP = "component-versions"
+ROLLOUT = "rollout-percentage"
+ROLLOUT_HISTORY = "rollout-history"
+
+Pointers = Mapping[str, Mapping[str, str]]
+"""Component → environment (or `latest`, `stable`) → version."""
+
+T = TypeVar("T")
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+def history_key(name: str) -> str:
+    """Where the moves of a component stand in KV."""
+    return f"history/{name}"
+
+
+def index_key(name: str) -> str:
+    """Where the list of a component's versions stands in KV."""
+    return f"index/{name}"
+
+
+def content_key(name: str, version: str) -> str:
+    """Where a version's content stands in KV."""
+    return f"components/{name}/{version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What was wrong in a document: its key, the entry that was dropped (empty: none, or all), and why."""
+
+    document: str
+    entry: str
+    detail: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.document, self.entry, self.detail) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded(Generic[T]):
+    """A document and the entries of it that were dropped."""
+
+    value: T
+    problems: tuple[Problem, ...] = ()
+
+
+class MapMetadata(msgspec.Struct, frozen=True):
+    """The KV metadata of the version map. Both are None for a map that was written by hand."""
+
+    generation: int | None = None
+    revision: str | None = None
+
+
+class Move(msgspec.Struct, frozen=True):
+    """One move of one pointer. `version` is None where the pointer was removed."""
+
+    at: Moment
+    environment: str
+    version: str | None
+    actor: str | None = None
+    generation: int | None = None
+    published_at: Moment | None = None
+
+    @property
+    def effective(self) -> datetime:
+        """When requests began to see it: when it was published, as far as that is recorded."""
+        return self.published_at or self.at
+
+
+class Release(msgspec.Struct, frozen=True):
+    """A version that exists, and since when, as far as that is recorded."""
+
+    version: str
+    at: Moment | None = None
+
+
+class ContentMetadata(msgspec.Struct, frozen=True):
+    """The KV metadata of a content."""
+
+    type: str | None = None
+    sha256: str | None = None
+    commit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutChange:
+    """The percentages that were set at an instant."""
+
+    at: datetime
+    table: RolloutTable
+    actor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that a request is resolved from, read together; a request uses exactly one.
+
+    `rollout` is None where the percentages are not known, which only happens for an instant in the past. `indexes`
+    holds the versions of those components whose index was wanted, None where there is no index.
+    """
+
+    pointers: Pointers
+    rollout: RolloutTable | None = field(default_factory=RolloutTable)
+    indexes: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
+    revision: str | None = None
+    generation: int | None = None
+
+
+class _RawRolloutChange(msgspec.Struct, frozen=True):
+    at: Moment
+    value: msgspec.Raw
+    actor: str | None = None
+
+
+_strict_map = msgspec.json.Decoder(dict[str, dict[str, str]])
+_raw_map = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_raw_list = msgspec.json.Decoder(list[msgspec.Raw])
+_text = msgspec.json.Decoder(str)
+_any = msgspec.json.Decoder()
+_move = msgspec.json.Decoder(Move)
+_release = msgspec.json.Decoder(Release)
+_rollout_change = msgspec.json.Decoder(_RawRolloutChange)
+
+# RecursionError: JSON that is nested absurdly deep is a decoding failure like any other.
+_FAILURES = (msgspec.DecodeError, RecursionError, UnicodeError)
+
+
+def decode_map_metadata(metadata: object) -> MapMetadata:
+    """The generation and revision from KV metadata of any shape; what does not fit is None."""
+    fields = metadata if isinstance(metadata, dict) else {}
+    generation = fields.get("generation")
+    revision = fields.get("revision")
+    if isinstance(generation, float) and generation.is_integer():
+        # JavaScript has one number type: 7 may come as 7.0.
+        generation = int(generation)
+    return MapMetadata(
+        generation=generation if isinstance(generation, int) and not isinstance(generation, bool) else None,
+        revision=revision if isinstance(revision, str) else None,
+    )
+
+
+def revision_of(text: str) -> str:
+    """A revision for a map that states none, as one written by hand: the beginning of its SHA-256."""
+    return "sha256:" + sha256(text.encode(errors="replace")).hexdigest()[:16]
+
+
+def decode_version_map(text: str | bytes) -> Decoded[Pointers]:
+    """The version map. Raises `InvalidDocument` when it is not a JSON object."""
+    problems: list[Problem] = []
+    pointers: dict[str, dict[str, str]]
+    try:
+        pointers = _strict_map.decode(text)
+    except _FAILURES:
+        pointers = _lenient_map(text, problems)
+    written = {version for component in pointers.values() for version in component.values()}
+    unusual = {version for version in written if not (version.startswith("v") and is_version(version))}
+    if unusual:
+        pointers = {
+            name: _canonical_pointers(name, component, problems)
+            if unusual.intersection(component.values())
+            else component
+            for name, component in pointers.items()
+        }
+    return Decoded(pointers, tuple(problems))
+
+
+def _lenient_map(text: str | bytes, problems: list[Problem]) -> dict[str, dict[str, str]]:
+    pointers: dict[str, dict[str, str]] = {}
+    for name, raw in _object(VERSION_MAP, text).items():
+        try:
+            component = _raw_map.decode(raw)
+        except _FAILURES:
+            problems.append(Problem(VERSION_MAP, name, f"{_shown(raw)} is not an object environment → version"))
+            continue
+        pointers[name] = {}
+        for environment, raw_version in component.items():
+            try:
+                pointers[name][environment] = _text.decode(raw_version)
+            except _FAILURES:
+                problems.append(Problem(VERSION_MAP, f"{name}.{environment}", f"{_shown(raw_version)} is not a version in quotes"))
+    return pointers
+
+
+def _canonical_pointers(name: str, component: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:
+    good: dict[str, str] = {}
+    for environment, version in component.items():
+        try:
+            good[environment] = canonical(version)
+        except InvalidVersion as error:
+            problems.append(Problem(VERSION_MAP, f"{name}.{environment}", error.detail))
+    return good
+
+
+def decode_rollout(text: str | bytes, previous: RolloutTable | None = None) -> Decoded[RolloutTable]:
+    """The rollout table, from JSON or from a bare `10%` as an operator types it.
+
+    An entry that is not a percentage keeps its value in `previous`, or is 0 where it was never valid: an operator's
+    slip must move nobody. Raises `InvalidDocument` when the whole is neither a percentage nor an object of them.
+    """
+    source = text if isinstance(text, str) else text.decode(errors="replace")
+    try:
+        entries = _raw_map.decode(source)
+    except _FAILURES:
+        try:
+            return Decoded(RolloutTable({"*": _scalar_percentage(source)}))
+        except InvalidPercentage as error:
+            raise InvalidDocument(f"{ROLLOUT}: {error.detail}") from None
+    before = previous.entries if previous else {}
+    table: dict[str, Percentage] = {}
+    problems: list[Problem] = []
+    for name, raw in entries.items():
+        try:
+            table[name] = _json_percentage(raw)
+        except InvalidPercentage as error:
+            table[name] = before.get(name, NOBODY)
+            problems.append(Problem(ROLLOUT, name, f"{error.detail}; {table[name]} % stays in force"))
+    return Decoded(RolloutTable(table), tuple(problems))
+
+
+def _scalar_percentage(source: str) -> Percentage:
+    try:
+        return _json_percentage(msgspec.json.decode(source, type=msgspec.Raw))
+    except _FAILURES:
+        return parse_percentage(source)
+
+
+def _json_percentage(raw: msgspec.Raw) -> Percentage:
+    source = bytes(raw).decode(errors="replace").strip()
+    if source[:1] == '"':
+        return parse_percentage(_text.decode(raw))
+    if source[:1] in "-0123456789" and source:
+        return parse_json_percentage(source)
+    raise InvalidPercentage(f"{_shown(raw)} is not a percentage")
+
+
+def encode_rollout(table: RolloutTable) -> object:
+    """The table as JSON values: a number where it has one entry for everything, else an object."""
+    values = {name: _number(percentage.value) for name, percentage in table.entries.items()}
+    return values["*"] if set(values) == {"*"} else values
+
+
+def _number(value: Decimal) -> int | float:
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+def decode_history(key: str, text: str | bytes) -> Decoded[tuple[Move, ...]]:
+    """The moves of `history/<name>`, oldest first; equal instants in the order of their generations."""
+
+    def move(raw: msgspec.Raw) -> Move:
+        found = _move.decode(raw)
+        return found if found.version is None else replace(found, version=canonical(found.version))
+
+    decoded = _entries(key, text, move)
+    # A stable sort: moves of one instant and one generation stay as the document lists them.
+    ordered = sorted(decoded.value, key=lambda move: (move.effective, move.generation or 0))
+    return Decoded(tuple(ordered), decoded.problems)
+
+
+def decode_rollout_history(text: str | bytes) -> Decoded[tuple[RolloutChange, ...]]:
+    """The changes of `rollout-history`, oldest first."""
+
+    def change(raw: msgspec.Raw) -> RolloutChange:
+        found = _rollout_change.decode(raw)
+        return RolloutChange(found.at, decode_rollout(bytes(found.value)).value, found.actor)
+
+    decoded = _entries(ROLLOUT_HISTORY, text, change)
+    return Decoded(tuple(sorted(decoded.value, key=lambda change: change.at)), decoded.problems)
+
+
+def decode_index(key: str, text: str | bytes) -> Decoded[tuple[Release, ...]]:
+    """The versions of `index/<name>`, as listed."""
+
+    def release(raw: msgspec.Raw) -> Release:
+        found = _release.decode(raw)
+        return replace(found, version=canonical(found.version))
+
+    return _entries(key, text, release)
+
+
+def _entries(key: str, text: str | bytes, decode: Callable[[msgspec.Raw], T]) -> Decoded[tuple[T, ...]]:
+    try:
+        listed: Iterable[msgspec.Raw] = _raw_list.decode(text)
+    except _FAILURES as error:
+        raise InvalidDocument(f"{key} is not a JSON list: {error}") from None
+    good: list[T] = []
+    problems: list[Problem] = []
+    for position, raw in enumerate(listed):
+        try:
+            good.append(decode(raw))
+        except (*_FAILURES, InvalidVersion, InvalidDocument) as error:
+            detail = error.detail if isinstance(error, InvalidVersion | InvalidDocument) else str(error)
+            problems.append(Problem(key, f"[{position}]", detail))
+    return Decoded(tuple(good), tuple(problems))
+
+
+def _object(key: str, text: str | bytes) -> Mapping[str, msgspec.Raw]:
+    try:
+        return _raw_map.decode(text)
+    except _FAILURES as error:
+        raise InvalidDocument(f"{key} is not a JSON object: {error}") from None
+
+
+def _shown(raw: msgspec.Raw) -> str:
+    source = bytes(raw).decode(errors="replace").strip()
+    return f"`{source[:60]}{'…' if len(source) > 60 else ''}`"

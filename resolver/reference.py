@@ -1,0 +1,232 @@
+"""References to components: `[scheme://][type/]name[@selector]`.
+
+Rules:
+
+- the name is the path without the scheme and without a leading type directory, so `prompts/extraction` and
+  `prompt://extraction` both name `extraction`, and `template://components/header` names `components/header`;
+- the selector is an exact version, a range, an environment, `latest` or `stable`; without one the environment of the
+  request is meant. What begins with a digit, or with `v` and a digit, is a version or a range, and an error if it
+  cannot be read as one; an environment begins with a letter and holds letters, digits, `-` and `_`;
+- `str(reference)` is the reference again, its version written with a `v`;
+- a string of an ensemble is a reference only where `find_reference` says so. Everything else is plain text.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from resolver import version
+from resolver.errors import InvalidReference, InvalidVersion, listed
+
+#: Type of a component → the directory that holds such files, which is also the plural in other writers' KV keys.
+DIRECTORIES = {
+    "prompt": "prompts",
+    "template": "templates",
+    "query": "queries",
+    "config": "configs",
+    "script": "scripts",
+    "schema": "schemas",
+    "docs": "docs",
+    "agent": "agents",
+    "ensemble": "ensembles",
+}
+TYPES = {directory: kind for kind, directory in DIRECTORIES.items()}
+#: The types that have a URI scheme of their own.
+SCHEMES = ("template", "prompt", "query", "config", "script", "schema", "docs")
+#: The fields of an agent or step that carry a reference.
+FIELDS = frozenset({"component", "agent", "prompt", "schema", "template", "query", "script", "layout"})
+
+#: Longest name, in bytes of UTF-8: a KV key holds 512, and the version and a prefix go along with it.
+LONGEST_NAME = 256
+
+Kind = Literal["version", "range", "environment", "latest", "stable"]
+
+_SEGMENT = r"\w[\w.-]*"
+_NAME = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
+_ENVIRONMENT = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_VERSION_LIKE = re.compile(r"[vV]?[0-9].*", re.DOTALL)
+_RANGE_LIKE = re.compile(r"[\^~<>=*].*|[xX]|[xX]\..*|[vV]?[0-9].*", re.DOTALL)
+_KNOWN_SCHEME = re.compile(rf"(?:{'|'.join(SCHEMES)})://")
+_ANY_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+# Plain text that is often met where references are, and is none.
+_EMAIL = re.compile(r"[^@\s/]+@[^@\s/]+\.[A-Za-z]{2,}")
+_MEDIA_TYPE = re.compile(
+    r"(?:application|audio|example|font|image|message|model|multipart|text|video)/[A-Za-z0-9][\w.+-]*(?:\s*;.*)?"
+)
+_PATH_WITH_NUMBER = re.compile(r"(?:[^@\s]*/)?[0-9]+(?:/[^@\s]*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """What a reference picks: `text` is a canonical version, a range, an environment, `latest` or `stable`."""
+
+    kind: Kind
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A component and which version of it; `scheme` and `directory` are kept as they were written."""
+
+    name: str
+    selector: Selector | None = None
+    scheme: str | None = None
+    directory: str | None = None
+
+    @property
+    def type(self) -> str | None:
+        """The type that the reference states, in the singular, or None where it states none."""
+        return self.scheme or (TYPES[self.directory] if self.directory else None)
+
+    def __str__(self) -> str:
+        scheme = f"{self.scheme}://" if self.scheme else ""
+        directory = f"{self.directory}/" if self.directory else ""
+        selector = f"@{self.selector}" if self.selector else ""
+        return f"{scheme}{directory}{self.name}{selector}"
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` can name a component."""
+    return _NAME.fullmatch(text) is not None and len(text.encode(errors="replace")) <= LONGEST_NAME
+
+
+def is_environment(text: str) -> bool:
+    """Whether `text` can name an environment in a reference, a request or a command."""
+    return (
+        _ENVIRONMENT.fullmatch(text) is not None
+        and _VERSION_LIKE.fullmatch(text) is None
+        and _RANGE_LIKE.fullmatch(text) is None
+        and text not in ("latest", "stable")
+    )
+
+
+def parse_selector(text: str) -> Selector:
+    """What stands behind the `@`. Raises `InvalidReference`, its offset within `text`."""
+    if text in ("latest", "stable"):
+        return Selector("latest" if text == "latest" else "stable", text)
+    if version.is_version(text):
+        return Selector("version", version.canonical(text))
+    if _RANGE_LIKE.fullmatch(text):
+        try:
+            version.parse_range(text)
+        except InvalidVersion as error:
+            raise InvalidReference(f"{error.detail}; a version is written v1.2.3", text=text, offset=0) from None
+        return Selector("range", text)
+    if is_environment(text):
+        return Selector("environment", text)
+    if not text:
+        raise InvalidReference("nothing stands behind the `@`: name a version or an environment", text=text, offset=0)
+    raise InvalidReference(
+        f"`{text[:80]}` is neither a version (v1.2.3), a range (^1.2.0), an environment (prod), `latest` nor `stable`",
+        text=text,
+        offset=0,
+    )
+
+
+def parse_reference(text: str) -> Reference:
+    """A reference from its text. Raises `InvalidReference` with the place in `text`."""
+    if "${" in text or "{{" in text:
+        raise InvalidReference(
+            "a reference is fixed when the ensemble is loaded and cannot hold an expression; "
+            "write one agent for each version, each with a `condition`",
+            text=text,
+            offset=min(place for place in (text.find("${"), text.find("{{")) if place >= 0),
+        )
+    scheme = None
+    start = 0
+    if found := _ANY_SCHEME.match(text):
+        scheme, start = found[1], found.end()
+        if scheme not in SCHEMES:
+            raise InvalidReference(f"unknown scheme `{scheme}://`; there are {listed(SCHEMES)}", text=text, offset=0)
+    path, at, selected = text[start:].partition("@")
+    head, slash, rest = path.partition("/")
+    directory = head if slash and head in TYPES else None
+    name = rest if directory else path
+    name_start = start + (len(head) + 1 if directory else 0)
+    if not is_name(name):
+        wrong = _NAME.match(name)
+        raise InvalidReference(
+            f"`{name[:80]}` is not a component name: letters, digits, `-`, `_`, `.` and `/` between the parts"
+            if len(name) <= LONGEST_NAME
+            else f"a component name has at most {LONGEST_NAME} bytes",
+            text=text,
+            offset=name_start + (wrong.end() if wrong else 0),
+        )
+    if scheme and directory and TYPES[directory] != scheme:
+        raise InvalidReference(
+            f"`{scheme}://` and `{directory}/` state two types; keep one of them", text=text, offset=start
+        )
+    selector = None
+    if at:
+        try:
+            selector = parse_selector(selected)
+        except InvalidReference as error:
+            raise error.located(text=text, offset=start + len(path) + 1 + (error.offset or 0)) from None
+    return Reference(name, selector, scheme, directory)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A reference that stands in an ensemble. One that is not `certain` could be plain text as well (a bare word in
+    `prompt:`, a built-in agent): it is a reference if the version map knows the name, and text otherwise."""
+
+    reference: Reference
+    certain: bool
+
+
+def find_reference(field: str | None, value: str, *, direct: bool) -> Found | None:
+    """The reference in a string of an agent or step, or None where it is plain text.
+
+    `field` is the key that the string stands under; `direct` says that it is a field of the agent or step itself and
+    not of something nested in it. Raises `InvalidReference` for a string that is meant as a reference and is none.
+    """
+    if "\n" in value or "\r" in value:
+        return None
+    if _KNOWN_SCHEME.match(value):
+        return Found(parse_reference(value), certain=True)
+    if field not in FIELDS or _is_plain(value):
+        return None
+    must = direct and field == "component"
+    if not must and not _is_meant(value):
+        return None
+    reference = parse_reference(value)
+    bare = reference.selector is None and reference.directory is None
+    return Found(reference, certain=must or not bare)
+
+
+def _is_plain(value: str) -> bool:
+    """The look-alikes: an address, a URL, a model's name, a media type, a path with a number in it."""
+    if value.startswith("@") or _MEDIA_TYPE.fullmatch(value) or _PATH_WITH_NUMBER.fullmatch(value):
+        return True
+    if scheme := _ANY_SCHEME.match(value):
+        # A slip in a scheme that we know (`promt://`) is an error, told by `parse_reference`; any other URL is text.
+        return not difflib.get_close_matches(scheme[1], SCHEMES, n=1, cutoff=0.8)
+    if _EMAIL.fullmatch(value):
+        try:
+            parse_selector(value.partition("@")[2])
+        except InvalidReference:
+            return True
+    return False
+
+
+def _is_meant(value: str) -> bool:
+    """Whether a string in a field that may hold prose as well (a prompt, a query) is written as a reference."""
+    if _ANY_SCHEME.match(value):
+        return True
+    path, at, selected = value.partition("@")
+    if "${" in value or "{{" in value:
+        # `prompt: "{{input.text}}"` is text; `prompt: my-prompt@${input.version}` is an attempt at a reference.
+        return bool(at) and is_name(path)
+    if re.search(r"\s", path) or (at and re.search(r"\s", selected) and not _RANGE_LIKE.fullmatch(selected)):
+        return False
+    if at:
+        return is_name(path)
+    # Without an `@`, `prompts/` and `prompts/a//b` still say what was meant; `Hello!` and `a/b?c` do not.
+    return is_name(value) or value.partition("/")[0] in TYPES and "/" in value

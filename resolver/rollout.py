@@ -1,0 +1,110 @@
+"""Which requests a canary takes: percentages, buckets, and the table that an operator tunes in KV.
+
+Rules:
+
+- the bucket of a request is the first 8 bytes of SHA-256(salt + "\\n" + key) as a big-endian unsigned integer; the
+  request is in the canary when bucket < percentage × 2^64 / 100, computed exactly in integers;
+- the salt is component, pointer's environment and canary's version, joined by newlines: raising the percentage only
+  adds users, a new canary draws new ones, two components draw independently. With a group the salt is the group and
+  the environment, and several components move together;
+- 0 is nobody and 100 is everybody, exactly. A percentage that is not there, or was never valid, is 0;
+- a percentage is read whole or rejected whole, never half-parsed.
+
+`tests/vectors/rollout.json` publishes the vectors that any other language can repeat.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from hashlib import sha256
+
+from resolver.errors import InvalidPercentage
+
+#: One more than the highest bucket.
+BUCKETS = 2**64
+
+# The widest texts that are read: enough for any percentage, too short to make exact arithmetic slow.
+_TEXT = re.compile(r"\s*([0-9]{1,3}(?:\.[0-9]{1,30})?)\s*%?\s*", re.ASCII)
+_JSON_NUMBER = re.compile(r"-?[0-9]{1,32}(?:\.[0-9]{1,32})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Percentage:
+    """0 to 100. `threshold` is how many of the 2^64 buckets lie below it."""
+
+    value: Decimal
+    threshold: int
+
+    def __str__(self) -> str:
+        return format(self.value, "f")
+
+
+def _percentage(value: Decimal, written: str) -> Percentage:
+    if not 0 <= value <= 100:
+        raise InvalidPercentage(f"`{written[:40]}` lies outside 0 to 100")
+    exact = Fraction(value) * BUCKETS / 100
+    # A bucket is an integer, so "below the exact bound" and "below the bound rounded up" are the same buckets.
+    return Percentage(abs(value), -((-exact.numerator) // exact.denominator))
+
+
+def parse_percentage(text: str) -> Percentage:
+    """A percentage from text: `10`, `12.5`, `10%`, `10 %`. Raises `InvalidPercentage`."""
+    found = _TEXT.fullmatch(text)
+    if found is None:
+        raise InvalidPercentage(f"`{text[:40]}` is not a percentage: a number from 0 to 100, with or without `%`")
+    return _percentage(Decimal(found[1]), text)
+
+
+def parse_json_percentage(number: str) -> Percentage:
+    """A percentage from a JSON number as it was written, so that 0.1 means 0.1 exactly. Raises `InvalidPercentage`."""
+    if _JSON_NUMBER.fullmatch(number) is None:
+        raise InvalidPercentage(f"`{number[:40]}` is not a number from 0 to 100")
+    return _percentage(Decimal(number), number)
+
+
+NOBODY = Percentage(Decimal(0), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutTable:
+    """The percentages in force. `entries` maps `*`, a component, or `component@environment` to its percentage."""
+
+    entries: Mapping[str, Percentage] = field(default_factory=dict)
+
+    def percentage(self, component: str, environment: str) -> Percentage:
+        """The most specific entry for this pointer; nobody where there is none."""
+        entries = self.entries
+        if not entries:
+            return NOBODY
+        specific = entries.get(f"{component}@{environment}") or entries.get(component)
+        return specific or entries.get("*", NOBODY)
+
+
+def salt(component: str, environment: str, canary: str, group: str | None = None) -> str:
+    """What a draw depends on besides the key; `environment` is that of the pointer (`prod-eu`)."""
+    if group is not None:
+        return f"{group}\n{environment}"
+    return f"{component}\n{environment}\n{canary}"
+
+
+def bucket(salt: str, key: str) -> int:
+    """The bucket of a key, 0 to 2^64 - 1."""
+    # A lone surrogate has no UTF-8; JavaScript's TextEncoder writes U+FFFD for it, and so do we.
+    data = f"{salt}\n{key}"
+    try:
+        encoded = data.encode()
+    except UnicodeEncodeError:
+        encoded = data.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+    return int.from_bytes(sha256(encoded).digest()[:8], "big")
+
+
+def in_canary(percentage: Percentage, salt: str, key: str) -> bool:
+    """Whether the request with this key runs the canary."""
+    threshold = percentage.threshold
+    if threshold in (0, BUCKETS):
+        return threshold == BUCKETS
+    return bucket(salt, key) < threshold

@@ -1,0 +1,89 @@
+"""The Worker's settings, from the variables and secrets of its deployment (`[vars]` in wrangler.toml)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from resolver.errors import ResolverError
+from resolver.reference import is_environment
+
+
+class InvalidSetting(ResolverError):
+    """A variable of the deployment that cannot be used."""
+
+    status = 500
+    title = "Invalid setting"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=str.upper):
+    """One field a variable, whose name is the field's in capitals. Times are in seconds, sizes in bytes."""
+
+    #: The environment of a request that names none.
+    environment: str = "prod"
+    #: The secret that callers over HTTP show as `Authorization: Bearer`. Empty: HTTP is refused.
+    resolver_token: str = ""
+    #: `"true"` lets HTTP callers in without a token. For a local edge; never for a Worker on the internet.
+    allow_anonymous: bool = False
+
+    #: A snapshot younger than this is used as it is.
+    fresh_for: float = 5.0
+    #: One younger than this is used and refreshed behind the response; an older one is read again first.
+    stale_for: float = 30.0
+    #: The longest that a request waits for that read before it takes the last good snapshot.
+    read_budget: float = 0.04
+    #: The longest that any other read of KV may take.
+    kv_timeout: float = 1.0
+    #: How long a refresh may stay without an end before another one may start.
+    lease_for: float = 5.0
+    #: How long after a failed refresh the next one waits.
+    retry_for: float = 1.0
+    #: How long a lower generation must stay in KV until it is taken for a reset namespace, not for a stale read.
+    distrust_for: float = 120.0
+    #: KV's own cache at the edge, `cacheTtl`; the platform wants 30 at least.
+    cache_ttl: int = 30
+
+    #: Memory for contents, in bytes of text.
+    content_budget: int = 16 * 1024 * 1024
+    #: Where contents are looked for, in this order; the ones behind the first only on a miss. Each may hold {name},
+    #: {version}, {bare} (the version without its v) and {plural} (the directory of its type: `prompts`).
+    content_layouts: str = (
+        "components/{name}/{version}, {plural}/{name}/{version}, {plural}/{name}@{version}, "
+        "components/{plural}/{name}/{version}"
+    )
+
+    @property
+    def layouts(self) -> tuple[str, ...]:
+        """The content layouts, in their order."""
+        return tuple(layout.strip() for layout in self.content_layouts.split(",") if layout.strip())
+
+
+_NAMES = {name.upper() for name in Settings.__struct_fields__}
+_POSITIVE = ("fresh_for", "stale_for", "read_budget", "kv_timeout", "lease_for", "retry_for", "distrust_for")
+
+
+def read_settings(variables: Mapping[str, object]) -> Settings:
+    """Settings from variables, all text; others than ours are let be. Raises `InvalidSetting`, naming the variable."""
+    given = {name: value for name, value in variables.items() if name in _NAMES and value is not None}
+    try:
+        settings = msgspec.convert(given, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidSetting(str(error)) from None
+    for name in _POSITIVE:
+        if not 0 < getattr(settings, name) < 1e9:
+            raise InvalidSetting(f"{name.upper()} is {getattr(settings, name)}; it must be more than 0 seconds")
+    if settings.stale_for < settings.fresh_for:
+        raise InvalidSetting(f"STALE_FOR ({settings.stale_for}) is less than FRESH_FOR ({settings.fresh_for})")
+    if settings.cache_ttl < 30:
+        raise InvalidSetting(f"CACHE_TTL is {settings.cache_ttl}; KV accepts 30 seconds or more")
+    if settings.content_budget < 0:
+        raise InvalidSetting(f"CONTENT_BUDGET is {settings.content_budget}; it is a number of bytes")
+    if not is_environment(settings.environment):
+        raise InvalidSetting(f"ENVIRONMENT is `{settings.environment}`, which cannot name an environment")
+    try:
+        for layout in settings.layouts:
+            layout.format(name="n", version="v", bare="b", plural="p")
+    except (KeyError, IndexError, ValueError) as error:
+        raise InvalidSetting(f"CONTENT_LAYOUTS: `{layout}` uses {error}; there are name, version, bare, plural") from None
+    return settings
