@@ -174,6 +174,14 @@ def decode_map_metadata(metadata: object) -> MapMetadata:
     )
 
 
+def decode_content_metadata(metadata: object) -> ContentMetadata:
+    """A content's metadata, of any shape; what does not fit is None."""
+    try:
+        return msgspec.convert(metadata, ContentMetadata)
+    except msgspec.ValidationError:
+        return ContentMetadata()
+
+
 def revision_of(text: str) -> str:
     """A revision for a map that states none, as one written by hand: the beginning of its SHA-256."""
     return "sha256:" + sha256(text.encode(errors="replace")).hexdigest()[:16]
@@ -212,7 +220,9 @@ def _lenient_map(text: str | bytes, problems: list[Problem]) -> dict[str, dict[s
             try:
                 pointers[name][environment] = _text.decode(raw_version)
             except _FAILURES:
-                problems.append(Problem(VERSION_MAP, f"{name}.{environment}", f"{_shown(raw_version)} is not a version in quotes"))
+                problems.append(
+                    Problem(VERSION_MAP, f"{name}.{environment}", f"{_shown(raw_version)} is not a version in quotes")
+                )
     return pointers
 
 

@@ -346,7 +346,7 @@ class _Reader:
         if rollout is None or rollout.key is None:
             return None
         path = ("rollout", "key")
-        template = self._parsed(parse_template, rollout.key, path)
+        template: Template = self._parsed(parse_template, rollout.key, path)
         if template.expression is None and not template.names:
             raise self.source.error(
                 path,

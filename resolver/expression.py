@@ -498,9 +498,8 @@ class _Parser:
         wanted = f", {expected} is missing" if expected else ""
         if kind == "end":
             return self.fault(f"the expression ends too early{wanted}", offset)
-        shown = text if len(text) <= 24 else text[:23] + "…"
         hint = f": {_HINTS[text]}" if text in _HINTS else ""
-        return self.fault(f"`{shown}` cannot stand here{wanted}{hint}", offset)
+        return self.fault(f"`{_shown(text)}` cannot stand here{wanted}{hint}", offset)
 
     def check_depth(self, depth: int) -> None:
         if depth > DEEPEST:
@@ -537,7 +536,7 @@ class _Parser:
         if name.text not in FILTER_NAMES:
             meant = nearest(name.text, FILTER_NAMES) or " For 'or', write `||`."
             known = listed(FILTER_NAMES, most=len(FILTER_NAMES))
-            raise self.fault(f"there is no filter `{name.text}`.{meant} There are: {known}", name.offset)
+            raise self.fault(f"there is no filter `{_shown(name.text)}`.{meant} There are: {known}", name.offset)
         arguments = self.arguments(depth) if self.token.text == "(" else ()
         most = 1 if name.text == _DEFAULT else FILTERS[name.text].most
         if len(arguments) > most:
@@ -631,7 +630,9 @@ class _Parser:
             meant = nearest(name.text, METHODS)
             if name.text in FILTER_NAMES:
                 meant = f" It is a filter: write `| {name.text}`."
-            raise self.fault(f"there is no method `{name.text}`.{meant} There are: {listed(METHODS)}", name.offset)
+            raise self.fault(
+                f"there is no method `{_shown(name.text)}`.{meant} There are: {listed(METHODS)}", name.offset
+            )
         arguments = self.arguments(depth)
         if len(arguments) > method.most:
             raise self.fault(f"the method `{name.text}` takes {_at_most(method.most)}", name.offset)
@@ -706,7 +707,7 @@ class _Parser:
         self.advance()
         if self.token.text == "(":
             meant = f" It is a filter: write `… | {token.text}`." if token.text in FILTER_NAMES else ""
-            detail = f"there is no function `{token.text}`.{meant} There are the methods: {listed(METHODS)}"
+            detail = f"there is no function `{_shown(token.text)}`.{meant} There are the methods: {listed(METHODS)}"
             raise self.fault(detail, token.offset)
         if token.text in _LITERALS:
             return Literal(_LITERALS[token.text])
@@ -726,6 +727,10 @@ class _Parser:
             return _ESCAPED.get(character, character)
 
         return js.paired(_ESCAPE.sub(unescaped, token.text[1:-1]))
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 32 else text[:31] + "…"
 
 
 def _at_most(most: int) -> str:
@@ -861,7 +866,7 @@ FILTERS: Final[Mapping[str, Filter]] = {
     "slice": Filter(_slice, most=2),
     "reverse": Filter(lambda value: value[::-1] if type(value) is list else []),
     "sort": Filter(lambda value: js.list_sorted(value) if type(value) is list else []),
-    "abs": Filter(lambda value: abs(js.to_number(value))),
+    "abs": Filter(lambda value: js.double(abs(js.to_number(value)))),
     "round": Filter(lambda value: js.round_half_up(js.to_number(value))),
     "floor": Filter(lambda value: js.floor(js.to_number(value))),
     "ceil": Filter(lambda value: js.ceil(js.to_number(value))),

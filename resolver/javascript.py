@@ -76,7 +76,7 @@ def double(value: float) -> float:
         if -SAFE <= value <= SAFE:
             return value
         try:
-            return float(value)
+            value = float(value)
         except OverflowError:
             return math.inf if value > 0 else -math.inf
     if -SAFE <= value <= SAFE and value == (whole := int(value)):

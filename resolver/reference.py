@@ -229,4 +229,4 @@ def _is_meant(value: str) -> bool:
     if at:
         return is_name(path)
     # Without an `@`, `prompts/` and `prompts/a//b` still say what was meant; `Hello!` and `a/b?c` do not.
-    return is_name(value) or value.partition("/")[0] in TYPES and "/" in value
+    return is_name(value) or (value.partition("/")[0] in TYPES and "/" in value)

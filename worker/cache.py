@@ -218,7 +218,9 @@ class SnapshotCache:
                 if self._lower_since is None:
                     self._lower_since = now
                 if now - self._lower_since < self._settings.distrust_for:
-                    raise InvalidDocument(f"KV answered generation {below}, and {above} is known: a stale read, refused")
+                    raise InvalidDocument(
+                        f"KV answered generation {below}, and {above} is known: a stale read, refused"
+                    )
                 warning = f"generation {below} was taken after {above}: it stayed in KV; was the namespace reset?"
                 new = replace(new, problems=(*new.problems, Problem(VERSION_MAP, "", warning)))
         self._lower_since = None

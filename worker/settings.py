@@ -85,5 +85,7 @@ def read_settings(variables: Mapping[str, object]) -> Settings:
         for layout in settings.layouts:
             layout.format(name="n", version="v", bare="b", plural="p")
     except (KeyError, IndexError, ValueError) as error:
-        raise InvalidSetting(f"CONTENT_LAYOUTS: `{layout}` uses {error}; there are name, version, bare, plural") from None
+        raise InvalidSetting(
+            f"CONTENT_LAYOUTS: `{layout}` uses {error}; there are name, version, bare, plural"
+        ) from None
     return settings

@@ -14,7 +14,7 @@ import struct
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import pytest
 from hypothesis import given, settings
@@ -301,6 +301,10 @@ KEYS = [
 ARGUMENTS = {"split": (0, 1), "join": (0, 1), "slice": (0, 2), "default": (1, 1)}
 
 
+#: Writes one kind of operand, with at most so many levels below it.
+Rule: TypeAlias = "Callable[[int], tuple[str, str]]"
+
+
 class Writer:
     """Writes expressions, each as (ours, theirs), with the choices of `source`."""
 
@@ -320,7 +324,7 @@ class Writer:
         return mine, node
 
     def operand(self, depth: int) -> tuple[str, str]:
-        kinds = [self.literal, self.path, self.path, self.path]
+        kinds: list[Rule] = [self.literal, self.path, self.path, self.path]
         if depth > 0:
             kinds += [self.group, self.group, self.unary, self.array, self.index, self.call, self.key_in, self.filtered]
             kinds += [self.call, self.filtered, self.filtered]
@@ -328,6 +332,10 @@ class Writer:
 
     def literal(self, _: int) -> tuple[str, str]:
         text = self.source.choice(self.source.choice((TEXTS, NUMBERS, WORDS)))
+        return text, text
+
+    def text(self, _: int) -> tuple[str, str]:
+        text = self.source.choice(TEXTS)
         return text, text
 
     def path(self, _: int) -> tuple[str, str]:
@@ -377,7 +385,7 @@ class Writer:
         return f"{of[0]}.{method}({mine})", f"call({of[1]}, '{method}', () => [{node}])"
 
     def receiver(self, depth: int) -> tuple[str, str]:
-        kinds = [self.path, self.path, self.group, self.array, lambda _: (text := self.source.choice(TEXTS), text)]
+        kinds: list[Rule] = [self.path, self.path, self.group, self.array, self.text]
         return self.source.choice(kinds)(depth)
 
     def key_in(self, depth: int) -> tuple[str, str]:
@@ -402,7 +410,9 @@ class Writer:
 
     def case(self) -> Case:
         mine, node = self.expression(3)
-        return Case(mine, node, json.dumps(self.document()), {"state": self.document()}, {"first-agent": self.document()})
+        return Case(
+            mine, node, json.dumps(self.document()), {"state": self.document()}, {"first-agent": self.document()}
+        )
 
 
 def test_thousands_of_expressions(node: Node) -> None:

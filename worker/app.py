@@ -1,0 +1,875 @@
+"""The edge: every call of the HTTP and RPC interface, answered from plain values.
+
+    Request ─> handle ─> authorised? ─> route ─> Edge.resolve_ensemble / resolve_references / component / … ─> Response
+
+Rules:
+
+- nothing here knows Cloudflare: a platform hands in the store and what runs behind the response;
+- a request uses one snapshot for everything, or, with `at`, the state of that instant;
+- every error is a problem document; "KV failed" (503) is never answered as "not found" (404);
+- bodies say nothing of the time of answering: age and the like stand in fields of their own.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, Literal, NamedTuple, TypeVar
+from urllib.parse import parse_qsl, quote, unquote
+
+import msgspec
+from msgspec.structs import replace as with_fields
+
+from resolver.documents import (
+    ROLLOUT_HISTORY,
+    Move,
+    Release,
+    RolloutChange,
+    Snapshot,
+    content_key,
+    decode_content_metadata,
+    decode_history,
+    decode_index,
+    decode_rollout_history,
+    history_key,
+    index_key,
+)
+from resolver.ensemble import load_ensemble
+from resolver.errors import InvalidReference, InvalidRequest, NotFound, ResolverError, listed, nearest
+from resolver.expression import Scope
+from resolver.history import format_instant, parse_instant, snapshot_at
+from resolver.javascript import UNDEFINED
+from resolver.plan import (
+    AgentDecision,
+    Choice,
+    Plan,
+    ResolvedReference,
+    Route,
+    choose,
+    compile_plan,
+    indexes_needed,
+    key_text,
+    plan_key,
+    resolve,
+    resolve_references,
+)
+from resolver.plan import Request as CoreRequest
+from resolver.reference import DIRECTORIES, Reference, is_environment, is_name, parse_reference
+from worker.cache import Behind, Clock, Content, ContentCache, SnapshotCache, View
+from worker.kv import Entry, Store, list_keys, read
+from worker.problem import CONTENT_TYPE, Refused, problem_of
+from worker.settings import Settings
+
+log = logging.getLogger("edge-resolver")
+
+#: The largest body, in bytes.
+LARGEST_BODY = 1024 * 1024
+#: The most references in one `POST /resolve`.
+MOST_REFERENCES = 100
+#: Plans of ensembles from KV that an isolate keeps, one for each version.
+MOST_PLANS = 256
+
+C = TypeVar("C", bound="Call")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An HTTP request as plain values. `path` is still percent-encoded, header names are in lower case."""
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    region: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An HTTP answer as plain values."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class Platform(NamedTuple):
+    """What a host lends to one request: its KV, and what runs work behind the response."""
+
+    store: Store
+    behind: Behind
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every resolving call may say. `environment`, `key`, `at` and `region` are query parameters as well."""
+
+    environment: str | None = None
+    key: Any = None
+    at: str | None = None
+    region: str | None = None
+    content: bool = False
+
+
+class EnsembleCall(Call, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /ensembles/{name}/resolve`."""
+
+    input: Any = msgspec.UNSET
+    context: dict[str, Any] = {}
+
+
+class ReferencesCall(Call, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /resolve`."""
+
+    references: list[str]
+
+
+class SnapshotInfo(msgspec.Struct, frozen=True):
+    """Which snapshot an answer was resolved from. `source` is `history` for an instant in the past."""
+
+    revision: str | None
+    generation: int | None
+    age_ms: int
+    source: Literal["kv", "bundled", "history"]
+
+
+class Definition(msgspec.Struct, frozen=True):
+    """Where the ensemble itself came from: a version from KV by its route, or the file bundled at deploy time."""
+
+    version: str | None
+    route: Route | Literal["bundled"]
+
+
+class EnsembleAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to `POST /ensembles/{name}/resolve`."""
+
+    ensemble: str
+    definition: Definition
+    environment: str
+    key: str
+    snapshot: SnapshotInfo
+    agents: tuple[AgentDecision, ...]
+    region: str | None = None
+    at: str | None = None
+
+
+class ReferencesAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to `POST /resolve`."""
+
+    environment: str
+    key: str
+    snapshot: SnapshotInfo
+    references: tuple[ResolvedReference, ...]
+    region: str | None = None
+    at: str | None = None
+
+
+class ComponentAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to `GET /components/{name}@{selector}`: over HTTP the content is the body, the rest are headers."""
+
+    component: str
+    version: str
+    route: Route
+    key: str
+    content: str
+    note: str | None = None
+
+
+class VersionAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to `GET /version`, and to `GET /history?at=`, which says `at`."""
+
+    environment: str
+    components: dict[str, str]
+    at: str | None = None
+
+
+class MoveAnswer(msgspec.Struct, frozen=True):
+    """One move in the answer to `GET /history/{name}`."""
+
+    at: str
+    environment: str
+    version: str | None
+    actor: str | None
+    generation: int | None
+    published_at: str | None
+
+
+class HistoryAnswer(msgspec.Struct, frozen=True):
+    """The answer to `GET /history/{name}`, the newest move first."""
+
+    component: str
+    moves: tuple[MoveAnswer, ...]
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The answer to `GET /health`. What was dropped from a document is named to authorised callers only."""
+
+    status: Literal["ok", "degraded", "down"]
+    snapshot: SnapshotInfo | None
+    stale: str | None
+    last_error: str | None
+    dropped: int
+    problems: tuple[str, ...] | None
+    counters: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What one request is resolved from: a snapshot, and what the answer says of it."""
+
+    snapshot: Snapshot
+    info: SnapshotInfo
+    view: View | None
+    at: datetime | None
+    stale: str | None = None
+
+
+class Edge:
+    """One isolate's edge. All that it remembers are values; everything else comes in with the request."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        draw_key: Callable[[], str],
+        ensembles: Mapping[str, Plan] | None = None,
+        bundled: Snapshot | None = None,
+    ) -> None:
+        self.settings = settings
+        self.snapshots = SnapshotCache(settings, clock, bundled)
+        self.contents = ContentCache(settings.content_budget)
+        self._clock = clock
+        self._draw_key = draw_key
+        self._ensembles = ensembles or {}
+        self._plans: OrderedDict[tuple[str, str], Plan] = OrderedDict()
+        self.requests = 0
+        self.errors = 0
+
+    # The calls
+
+    async def resolve_ensemble(self, written: str, call: EnsembleCall, platform: Platform) -> EnsembleAnswer:
+        """Which agents of an ensemble run, and which version of every component they run."""
+        scope = _scope(call)
+        reference = _reference(written, "ensemble")
+        at = self._instant(call.at)
+        base = self._core_request(call, scope)
+        key = base.key
+        world = await self._world([reference], at, platform)
+        # The ensemble is drawn by the caller's key, or by one drawn here: its own key expression is not known yet.
+        drawn = key or self._draw_key()
+        plan, definition = await self._plan(reference, world, replace(base, key=drawn), platform)
+        if key is None:
+            key = plan_key(plan, scope) or drawn
+        request = replace(base, key=key)
+        world = await self._widened(world, plan.references, platform)
+        agents = resolve(plan, world.snapshot, request)
+        if call.content:
+            agents = await self._with_contents(plan, agents, world, request, platform)
+        return EnsembleAnswer(
+            ensemble=reference.name,
+            definition=definition,
+            environment=request.environment,
+            key=key,
+            snapshot=world.info,
+            agents=agents,
+            region=request.region,
+            at=_written(at),
+        )
+
+    async def resolve_references(self, call: ReferencesCall, platform: Platform) -> ReferencesAnswer:
+        """The versions of up to 100 references."""
+        if not 1 <= len(call.references) <= MOST_REFERENCES:
+            raise InvalidRequest(
+                f"{len(call.references)} references; one call takes 1 to {MOST_REFERENCES}", field="references"
+            )
+        references = []
+        for position, text in enumerate(call.references):
+            try:
+                references.append((f"references[{position}]", parse_reference(text)))
+            except InvalidReference as error:
+                raise error.located(field=f"references[{position}]") from None
+        at = self._instant(call.at)
+        base = self._core_request(call, Scope())
+        request = base if base.key is not None else replace(base, key=self._draw_key())
+        world = await self._widened(
+            await self._world([], at, platform), [reference for _, reference in references], platform
+        )
+        resolved = resolve_references(references, world.snapshot, request)
+        if call.content:
+            by_path = dict(references)
+            resolved = await self._fill(resolved, by_path, None, world, request, platform)
+        assert request.key is not None
+        return ReferencesAnswer(
+            environment=request.environment,
+            key=request.key,
+            snapshot=world.info,
+            references=resolved,
+            region=request.region,
+            at=_written(at),
+        )
+
+    async def component(self, written: str, call: Call, platform: Platform) -> tuple[ComponentAnswer, World]:
+        """The content of one component."""
+        reference = _reference(written, None)
+        at = self._instant(call.at)
+        base = self._core_request(call, Scope())
+        request = base if base.key is not None else replace(base, key=self._draw_key())
+        world = await self._widened(await self._world([reference], at, platform), [reference], platform)
+        path = str(reference)
+        resolved = resolve_references([(path, reference)], world.snapshot, request)
+        (found,) = await self._fill(resolved, {path: reference}, None, world, request, platform)
+        assert found.version is not None
+        assert found.route is not None
+        assert found.content is not None
+        assert request.key is not None
+        answer = ComponentAnswer(reference.name, found.version, found.route, request.key, found.content, found.note)
+        return answer, world
+
+    async def version(self, call: Call, component: str | None, platform: Platform) -> VersionAnswer:
+        """The pointers of one environment, now or at an instant."""
+        at = self._instant(call.at)
+        environment = self._environment(call.environment)
+        if at is not None:
+            names = [component] if component else await self._names_in_history(platform)
+            snapshot = (await self._past(names, [], at, platform)).snapshot
+        else:
+            snapshot = (await self._world([], None, platform)).snapshot
+        if component is not None:
+            choice = _stable(component, snapshot, environment)
+            return VersionAnswer(environment, {component: choice.version}, _written(at))
+        components = {
+            name: pointers[environment]
+            for name, pointers in sorted(snapshot.pointers.items())
+            if environment in pointers
+        }
+        if not components and snapshot.pointers and at is None:
+            known = {pointer for pointers in snapshot.pointers.values() for pointer in pointers}
+            raise NotFound(
+                f"unknown environment `{environment}`; there are {listed(known)}.{nearest(environment, known)}",
+                field="environment",
+            )
+        return VersionAnswer(environment, components, _written(at))
+
+    async def history(self, name: str, platform: Platform) -> HistoryAnswer:
+        """Every recorded move of a component's pointers, the newest first."""
+        if not is_name(name):
+            raise InvalidReference(f"`{name[:80]}` is not a component name", field="name")
+        key = history_key(name)
+        entry = (await read(platform.store, [key], self.settings.kv_timeout))[key]
+        if entry is None:
+            names = [found.removeprefix("history/") for found in await self._listed("history/", platform)]
+            raise NotFound(
+                f"no history of `{name}`; there is one of {listed(names)}.{nearest(name, names)}", field="name"
+            )
+        moves = decode_history(key, entry.value).value
+        return HistoryAnswer(name, tuple(_move_answer(move) for move in reversed(moves)))
+
+    async def health(self, platform: Platform, *, authorised: bool) -> Health:
+        """How this isolate is; asking reads the snapshot like any request."""
+        try:
+            view: View | None = await self.snapshots.view(platform.store, platform.behind)
+        except ResolverError:
+            view = None
+        problems = view.held.problems if view else ()
+        degraded = view is not None and (view.stale or problems or view.held.source == "bundled")
+        return Health(
+            status="down" if view is None else "degraded" if degraded else "ok",
+            snapshot=None if view is None else _info(view),
+            stale=view.stale if view else None,
+            last_error=self.snapshots.last_error,
+            dropped=len(problems),
+            problems=tuple(map(str, problems[:100])) if authorised else None,
+            counters={
+                "requests": self.requests,
+                "errors": self.errors,
+                "refreshes": self.snapshots.refreshes,
+                "refresh_failures": self.snapshots.failures,
+                "content_hits": self.contents.hits,
+                "content_misses": self.contents.misses,
+                "content_bytes": self.contents.size,
+            },
+        )
+
+    # What a request is resolved from
+
+    async def _world(self, references: Sequence[Reference], at: datetime | None, platform: Platform) -> World:
+        if at is not None:
+            return await self._past([r.name for r in references], references, at, platform)
+        view = await self.snapshots.view(platform.store, platform.behind)
+        return World(view.held.snapshot, _info(view), view, None, view.stale)
+
+    async def _widened(self, world: World, references: Sequence[Reference], platform: Platform) -> World:
+        """The same world, with what these references need besides the map: lists of versions, or the past."""
+        if world.at is not None:
+            names = {reference.name for reference in references}
+            if names <= world.snapshot.pointers.keys() and not indexes_needed(references, world.snapshot):
+                return world
+            wider = await self._past(sorted(names), references, world.at, platform)
+            pointers = {**world.snapshot.pointers, **wider.snapshot.pointers}
+            return replace(wider, snapshot=replace(wider.snapshot, pointers=pointers))
+        needed = indexes_needed(references, world.snapshot)
+        if not needed:
+            return world
+        assert world.view is not None
+        view = await self.snapshots.with_indexes(world.view, needed, platform.store)
+        return replace(world, snapshot=view.held.snapshot, view=view)
+
+    async def _past(
+        self, names: Sequence[str], references: Sequence[Reference], at: datetime, platform: Platform
+    ) -> World:
+        ranged = sorted({r.name for r in references if r.selector and r.selector.kind in ("range", "latest", "stable")})
+        keys = [ROLLOUT_HISTORY, *map(history_key, names), *map(index_key, ranged)]
+        entries = await read(platform.store, keys, self.settings.kv_timeout)
+        moves: dict[str, Sequence[Move]] = {}
+        for name in names:
+            if (entry := entries[history_key(name)]) is not None:
+                moves[name] = decode_history(history_key(name), entry.value).value
+        indexes: dict[str, Sequence[Release]] = {}
+        for name in ranged:
+            if (entry := entries[index_key(name)]) is not None:
+                indexes[name] = decode_index(index_key(name), entry.value).value
+        changes: Sequence[RolloutChange] = ()
+        if (entry := entries[ROLLOUT_HISTORY]) is not None:
+            changes = decode_rollout_history(entry.value).value
+        snapshot = snapshot_at(at, moves, changes, indexes)
+        return World(snapshot, SnapshotInfo(snapshot.revision, None, 0, "history"), None, at)
+
+    async def _listed(self, prefix: str, platform: Platform) -> list[str]:
+        return await list_keys(platform.store, prefix, self.settings.kv_timeout)
+
+    async def _names_in_history(self, platform: Platform) -> list[str]:
+        return sorted(key.removeprefix("history/") for key in await self._listed("history/", platform))
+
+    def _instant(self, text: str | None) -> datetime | None:
+        if text is None:
+            return None
+        try:
+            instant = parse_instant(text)
+        except ResolverError as error:
+            raise error.located(field="at") from None
+        now = datetime.fromtimestamp(self._clock.now(), UTC)
+        if instant > now:
+            raise InvalidRequest(
+                f"`{text}` lies in the future: nothing is recorded of it, it is {format_instant(now)[:19]}Z", field="at"
+            )
+        return instant
+
+    def _environment(self, given: str | None) -> str:
+        if given is None:
+            return self.settings.environment
+        if not is_environment(given):
+            raise InvalidRequest(
+                f"`{given[:80]}` cannot name an environment: a letter, then letters, digits, `-` and `_`",
+                field="environment",
+            )
+        return given
+
+    def _core_request(self, call: Call, scope: Scope) -> CoreRequest:
+        if call.region is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", call.region):
+            raise InvalidRequest(f"`{call.region[:80]}` cannot name a region", field="region")
+        return CoreRequest(scope, self._environment(call.environment), call.region, key_text(call.key))
+
+    # Ensembles
+
+    async def _plan(
+        self, reference: Reference, world: World, request: CoreRequest, platform: Platform
+    ) -> tuple[Plan, Definition]:
+        name = reference.name
+        known = name in world.snapshot.pointers
+        pinned = reference.selector is not None and reference.selector.kind == "version"
+        if not known and not pinned:
+            plan = self._ensembles.get(name)
+            if plan is None or reference.selector is not None:
+                raise NotFound(self._unknown_ensemble(reference), field="ensemble")
+            return plan, Definition(None, "bundled")
+        world = await self._widened(world, [reference], platform)
+        choice = choose(reference, world.snapshot, request)
+        plan = self._plans.get((name, choice.version))
+        if plan is None:
+            resolved = ResolvedReference("ensemble", str(reference), name, choice.version, choice.route)
+            (found,) = await self._fill([resolved], {"ensemble": reference}, None, world, request, platform)
+            assert found.version is not None
+            assert found.route is not None
+            assert found.content is not None
+            choice = Choice(found.version, found.route)
+            plan = compile_plan(load_ensemble(found.content, content_key(name, choice.version)))
+            self._plans[name, choice.version] = plan
+            if len(self._plans) > MOST_PLANS:
+                self._plans.popitem(last=False)
+        else:
+            self._plans.move_to_end((name, choice.version))
+        return plan, Definition(choice.version, choice.route)
+
+    def _unknown_ensemble(self, reference: Reference) -> str:
+        name = reference.name
+        if name in self._ensembles:
+            return f"`{name}` is bundled with this deployment and has no versions; ask for it without the `@`"
+        return (
+            f"unknown ensemble `{name}`; bundled are {listed(self._ensembles)}, and the version map knows no such "
+            f"component.{nearest(name, self._ensembles)}"
+        )
+
+    # Contents
+
+    async def _with_contents(
+        self,
+        plan: Plan,
+        agents: tuple[AgentDecision, ...],
+        world: World,
+        request: CoreRequest,
+        platform: Platform,
+    ) -> tuple[AgentDecision, ...]:
+        """The agents with the contents of all that may run; what is not selected needs none."""
+        sites = {site.path: site.found.reference for unit in plan.units for site in unit.sites}
+        wanted = {
+            reference.path: reference
+            for agent in agents
+            if agent.selected is not False
+            for reference in agent.references
+        }
+        filled = await self._fill(tuple(wanted.values()), sites, plan.group, world, request, platform)
+        by_path = {reference.path: reference for reference in filled}
+        return tuple(
+            agent
+            if agent.selected is False
+            else with_fields(agent, references=tuple(by_path[reference.path] for reference in agent.references))
+            for agent in agents
+        )
+
+    async def _fill(
+        self,
+        resolved: Sequence[ResolvedReference],
+        references: Mapping[str, Reference],
+        group: str | None,
+        world: World,
+        request: CoreRequest,
+        platform: Platform,
+    ) -> tuple[ResolvedReference, ...]:
+        """The same references with their contents; a canary without one gives way to the stable version."""
+        contents = await self._contents([(references[r.path], str(r.version)) for r in resolved], platform)
+        fallbacks: dict[str, Choice] = {}
+        for found in resolved:
+            if found.route == "canary" and (found.component, found.version) not in contents:
+                fallbacks[found.path] = choose(references[found.path], world.snapshot, request, group, canary=False)
+        if fallbacks:
+            contents |= await self._contents(
+                [(references[path], choice.version) for path, choice in fallbacks.items()], platform
+            )
+        return tuple(_filled(found, fallbacks.get(found.path), references[found.path], contents) for found in resolved)
+
+    async def _contents(
+        self, wanted: Sequence[tuple[Reference, str]], platform: Platform
+    ) -> dict[tuple[str, str], Content]:
+        """The contents that there are: from memory, else one bulk get, else the layouts of other writers."""
+        contents: dict[tuple[str, str], Content] = {}
+        missing: dict[tuple[str, str], Reference] = {}
+        for reference, version in wanted:
+            cached = self.contents.get(reference.name, version)
+            if cached is not None:
+                contents[reference.name, version] = cached
+            else:
+                missing.setdefault((reference.name, version), reference)
+        layouts = self.settings.layouts
+        for tried in (layouts[:1], layouts[1:]):
+            keys = {wanted: _content_keys(*wanted, reference, tried) for wanted, reference in missing.items()}
+            every = [key for found in keys.values() for key in found]
+            if not every:
+                continue
+            entries = await read(platform.store, every, self.settings.kv_timeout)
+            for (name, version), candidates in keys.items():
+                entry = next((entries[key] for key in candidates if entries[key] is not None), None)
+                if entry is not None:
+                    content = _content(entry)
+                    self.contents.put(name, version, content)
+                    contents[name, version] = content
+                    del missing[name, version]
+        return contents
+
+    # HTTP
+
+    async def handle(self, request: Request, platform: Platform) -> Response:
+        """Answer an HTTP request. Never raises: every failure is an answer."""
+        self.requests += 1
+        started = self._clock.monotonic()
+        try:
+            response = await self._route(request, platform)
+        except RecursionError:
+            response = self._failed(InvalidRequest("the request is nested too deeply to be read"))
+        except ResolverError as error:
+            response = self._failed(error)
+        except Exception as error:
+            log.exception("%s %s failed", request.method, request.path)
+            response = self._failed(
+                Refused(500, "Internal error", f"{type(error).__name__} inside the resolver; its log has the trace")
+            )
+        elapsed = (self._clock.monotonic() - started) * 1000
+        headers = (*response.headers, ("server-timing", f"total;dur={elapsed:.3f}"))
+        body = b"" if request.method == "HEAD" else response.body
+        return Response(response.status, headers, body)
+
+    def _failed(self, error: ResolverError) -> Response:
+        self.errors += 1
+        headers = [("content-type", CONTENT_TYPE), ("cache-control", "no-store")]
+        if error.status == 503:
+            headers.append(("retry-after", str(max(1, round(self.settings.retry_for)))))
+        if isinstance(error, Refused):
+            headers += error.headers
+        return Response(error.status, tuple(headers), _json.encode(problem_of(error)))
+
+    def _authorised(self, request: Request) -> bool:
+        if self.settings.allow_anonymous:
+            return True
+        token = self.settings.resolver_token
+        scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+        return (
+            bool(token) and scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), token.encode())
+        )
+
+    async def _route(self, request: Request, platform: Platform) -> Response:
+        parts = [unquote(part) for part in request.path.strip("/").split("/")]
+        authorised = self._authorised(request)
+        head, rest = parts[0], "/".join(parts[1:])
+        if head == "health" and not rest:
+            _allow(request, "GET")
+            health = await self.health(platform, authorised=authorised)
+            return _answer(health, status=503 if health.status == "down" else 200)
+        if not authorised:
+            raise self._unauthorised(request)
+        if len(request.body) > LARGEST_BODY:
+            raise Refused(413, "Body too large", f"{len(request.body):,} bytes; a body has at most {LARGEST_BODY:,}")
+        if head == "ensembles" and parts[-1] == "resolve" and len(parts) > 2:
+            _allow(request, "POST")
+            ensemble_call = _body(request, EnsembleCall)
+            answer = await self.resolve_ensemble("/".join(parts[1:-1]), ensemble_call, platform)
+            return _answer(answer, stale=self._stale(answer.snapshot))
+        if head == "resolve" and not rest:
+            _allow(request, "POST")
+            references = await self.resolve_references(_body(request, ReferencesCall), platform)
+            return _answer(references, stale=self._stale(references.snapshot))
+        if head == "components" and rest:
+            _allow(request, "GET")
+            found, world = await self.component(rest, _query_call(request), platform)
+            return _component_response(request, found, world)
+        if head == "version" and not rest:
+            _allow(request, "GET")
+            component = _query(request, ("component",)).get("component")
+            return _answer(await self.version(_query_call(request, "component"), component, platform))
+        if head == "history" and rest:
+            _allow(request, "GET")
+            return _answer(await self.history(rest, platform))
+        if head == "history":
+            _allow(request, "GET")
+            call = _query_call(request)
+            if call.at is None:
+                raise InvalidRequest(
+                    "say which instant: /history?at=2024-11-12T14:47:00Z, or which component: /history/{name}",
+                    field="at",
+                )
+            return _answer(await self.version(call, None, platform))
+        raise NotFound(f"there is no {request.path[:200]}; there are {', '.join(_CALLS)}")
+
+    def _stale(self, info: SnapshotInfo) -> str | None:
+        if info.source == "history":
+            return None
+        view = self.snapshots.peek()
+        return view.stale if view else self.snapshots.last_error
+
+    def _unauthorised(self, request: Request) -> Refused:
+        if not self.settings.resolver_token:
+            detail = (
+                "this deployment has no RESOLVER_TOKEN and so answers nobody over HTTP; "
+                "set the secret with `wrangler secret put RESOLVER_TOKEN`, or call it over a service binding"
+            )
+        elif "authorization" in request.headers:
+            detail = "the token in `Authorization` is not this deployment's"
+        else:
+            detail = "send the deployment's token as `Authorization: Bearer <token>`"
+        return Refused(401, "Not authorised", detail, (("www-authenticate", 'Bearer realm="edge-resolver"'),))
+
+
+_CALLS = (
+    "POST /resolve",
+    "POST /ensembles/{name}/resolve",
+    "GET /components/{name}@{selector}",
+    "GET /version",
+    "GET /history/{name}",
+    "GET /history?at=",
+    "GET /health",
+)
+
+_json = msgspec.json.Encoder()
+
+
+def _info(view: View) -> SnapshotInfo:
+    snapshot = view.held.snapshot
+    return SnapshotInfo(snapshot.revision, snapshot.generation, max(0, round(view.age * 1000)), view.held.source)
+
+
+def _scope(call: EnsembleCall) -> Scope:
+    variables = dict(call.context)
+    outputs = variables.pop("outputs", {})
+    if not isinstance(outputs, dict):
+        raise InvalidRequest("`outputs` is an object agent → output", field="context.outputs")
+    return Scope(UNDEFINED if call.input is msgspec.UNSET else call.input, variables, outputs)
+
+
+def _reference(written: str, type: str | None) -> Reference:
+    reference = parse_reference(written)
+    if type is not None and reference.type not in (None, type):
+        raise InvalidReference(f"`{written[:80]}` names a {reference.type}, and an {type} is wanted here")
+    return reference
+
+
+def _stable(name: str, snapshot: Snapshot, environment: str) -> Choice:
+    try:
+        return choose(Reference(name), snapshot, CoreRequest(environment=environment), canary=False)
+    except NotFound as error:
+        raise error.located(field="component") from None
+
+
+def _written(instant: datetime | None) -> str | None:
+    return None if instant is None else format_instant(instant)
+
+
+def _move_answer(move: Move) -> MoveAnswer:
+    published = format_instant(move.published_at) if move.published_at else None
+    return MoveAnswer(format_instant(move.at), move.environment, move.version, move.actor, move.generation, published)
+
+
+def _content(entry: Entry) -> Content:
+    return Content(entry.value, decode_content_metadata(entry.metadata).type)
+
+
+def _content_keys(name: str, version: str, reference: Reference, layouts: Sequence[str]) -> list[str]:
+    """The keys that a content may stand under; where the type is not stated, those of every type."""
+    plurals = [DIRECTORIES[reference.type]] if reference.type else list(DIRECTORIES.values())
+    keys = (
+        layout.format(name=name, version=version, bare=version[1:], plural=plural)
+        for layout in layouts
+        for plural in plurals
+    )
+    return list(dict.fromkeys(keys))
+
+
+def _filled(
+    found: ResolvedReference,
+    fallback: Choice | None,
+    reference: Reference,
+    contents: Mapping[tuple[str, str], Content],
+) -> ResolvedReference:
+    version, route, note = str(found.version), found.route, found.note
+    if fallback is not None:
+        note = f"the content of the canary {version} is missing; the stable {fallback.version} is served"
+        version, route = fallback.version, fallback.route
+    content = contents.get((found.component, version))
+    if content is None:
+        raise NotFound(f"there is no content of `{found.component}` {version} in KV", field=found.path)
+    if reference.type and content.type and content.type != reference.type:
+        raise NotFound(
+            f"`{reference}` asks for a {reference.type}, and `{found.component}` is a {content.type}", field=found.path
+        )
+    return with_fields(found, version=version, route=route, note=note, content=content.text)
+
+
+def _allow(request: Request, method: str) -> None:
+    allowed = (method, "HEAD") if method == "GET" else (method,)
+    if request.method not in allowed:
+        raise Refused(
+            405,
+            "Method not allowed",
+            f"{request.method} is not answered here; use {method}",
+            (("allow", ", ".join(allowed)),),
+        )
+
+
+_QUERY = ("environment", "key", "at", "region")
+
+
+def _query(request: Request, more: tuple[str, ...] = ()) -> dict[str, str]:
+    """The query parameters. Raises `InvalidRequest` for one that is not known, or stands twice."""
+    known = (*_QUERY, *more)
+    values: dict[str, str] = {}
+    for name, value in parse_qsl(request.query, keep_blank_values=True):
+        if name not in known:
+            raise InvalidRequest(
+                f"unknown query parameter `{name[:80]}`; there are {listed(known)}.{nearest(name, known)}",
+                field=name[:80],
+            )
+        if name in values:
+            raise InvalidRequest(f"`{name}` stands twice in the query", field=name)
+        values[name] = value
+    if "at" in values:
+        # In a query a `+` is a space: an offset that was not escaped can mean nothing else.
+        values["at"] = re.sub(r" (?=\d\d:?\d\d$)", "+", values["at"])
+    return values
+
+
+def _query_call(request: Request, *more: str) -> Call:
+    values = _query(request, more)
+    return _regional(
+        Call(
+            environment=values.get("environment"),
+            key=values.get("key"),
+            at=values.get("at"),
+            region=values.get("region"),
+        ),
+        request,
+    )
+
+
+def _regional(call: C, request: Request) -> C:
+    return call if call.region is not None or request.region is None else with_fields(call, region=request.region)
+
+
+def _body(request: Request, type: type[C]) -> C:
+    """The body, with what the query says besides; what stands in both is the body's."""
+    try:
+        call = msgspec.json.decode(request.body or b"{}", type=type)
+    except msgspec.ValidationError as error:
+        text, _, path = str(error).partition(" - at ")
+        fields = listed(field.name for field in msgspec.structs.fields(type))
+        known = f"; a body has {fields}" if "unknown field" in text else ""
+        raise InvalidRequest(f"{text}{known}", field=path.strip("`").removeprefix("$.") or "body") from None
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise InvalidRequest(f"the body is not JSON: {error}", field="body") from None
+    query = {name: value for name, value in _query(request).items() if getattr(call, name) is None}
+    return _regional(with_fields(call, **query), request)
+
+
+def _answer(value: object, *, status: int = 200, stale: str | None = None) -> Response:
+    headers = [("content-type", "application/json"), ("cache-control", "no-store")]
+    if stale:
+        headers.append(("x-resolver-stale", _header(stale)))
+    return Response(status, tuple(headers), _json.encode(value))
+
+
+def _component_response(request: Request, found: ComponentAnswer, world: World) -> Response:
+    body = found.content.encode(errors="replace")
+    etag = f'"{sha256(body).hexdigest()[:32]}"'
+    # Private even where it never changes: a shared cache would hand it to callers without the token.
+    caching = "private, max-age=31536000, immutable" if found.route == "pinned" else "private, no-cache"
+    headers = [
+        ("etag", etag),
+        ("cache-control", caching),
+        ("x-component-version", found.version),
+        ("x-component-route", found.route),
+        ("x-resolver-key", quote(found.key, safe="@:+,=")),
+    ]
+    if found.note:
+        headers.append(("x-resolver-note", _header(found.note)))
+    if world.stale and found.route != "pinned":
+        headers.append(("x-resolver-stale", _header(world.stale)))
+    asked = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    if etag in asked or "*" in asked:
+        return Response(304, tuple(headers), b"")
+    return Response(200, (("content-type", "text/plain; charset=utf-8"), *headers), body)
+
+
+def _header(text: str) -> str:
+    """A text as a header's value: ASCII, one line."""
+    return " ".join(text.encode("ascii", "replace").decode().split())[:300]
