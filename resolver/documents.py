@@ -249,7 +249,7 @@ def decode_rollout(text: str | bytes, previous: RolloutTable | None = None) -> D
         try:
             return Decoded(RolloutTable({"*": _scalar_percentage(source)}))
         except InvalidPercentage as error:
-            raise InvalidDocument(f"{ROLLOUT}: {error.detail}") from None
+            raise InvalidDocument(error.detail, field=ROLLOUT) from None
     before = previous.entries if previous else {}
     table: dict[str, Percentage] = {}
     problems: list[Problem] = []
@@ -326,7 +326,7 @@ def _entries(key: str, text: str | bytes, decode: Callable[[msgspec.Raw], T]) ->
     try:
         listed: Iterable[msgspec.Raw] = _raw_list.decode(text)
     except _FAILURES as error:
-        raise InvalidDocument(f"{key} is not a JSON list: {error}") from None
+        raise InvalidDocument(f"not a JSON list: {error}", field=key) from None
     good: list[T] = []
     problems: list[Problem] = []
     for position, raw in enumerate(listed):
@@ -342,7 +342,7 @@ def _object(key: str, text: str | bytes) -> Mapping[str, msgspec.Raw]:
     try:
         return _raw_map.decode(text)
     except _FAILURES as error:
-        raise InvalidDocument(f"{key} is not a JSON object: {error}") from None
+        raise InvalidDocument(f"not a JSON object: {error}", field=key) from None
 
 
 def _shown(raw: msgspec.Raw) -> str:

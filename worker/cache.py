@@ -159,7 +159,7 @@ class SnapshotCache:
             self._take(held)
         except (KvFailed, InvalidDocument) as error:
             self.failures += 1
-            self.last_error = error.detail
+            self.last_error = str(error)
             self._retry_at = self._monotonic() + self._settings.retry_for
         finally:
             self._lease_until = float("-inf")
@@ -169,7 +169,7 @@ class SnapshotCache:
         entry, percentages = entries[VERSION_MAP], entries[ROLLOUT]
         if entry is None:
             if before is not None or self._bundled is not None:
-                raise InvalidDocument(f"{VERSION_MAP} is not in KV")
+                raise InvalidDocument("the key is not in KV", field=VERSION_MAP)
             # Nothing was ever published here: that is an answer, and every component is unknown.
             entry = Entry("{}")
         problems: list[Problem] = []

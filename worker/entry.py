@@ -1,0 +1,165 @@
+"""The Worker on Cloudflare: adapts the platform's request, bindings and RPC to `worker.app`.
+
+Rules:
+
+- this is the only file that imports `workers` or `js`; it decides nothing, it converts;
+- everything is imported, parsed and compiled at the top of the module, which runs once, at deploy. There is no
+  randomness, no clock and no I/O up here: the platform forbids them at that time;
+- the isolate keeps one `Edge`, made with the first request's variables; bindings are taken anew from each request.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+import msgspec
+from workers import Response, WorkerEntrypoint
+
+from resolver.errors import ResolverError
+from worker.app import LARGEST_BODY, Call, Edge, EnsembleCall, Platform, ReferencesCall
+from worker.app import Request as PlainRequest
+from worker.app import Response as PlainResponse
+from worker.bundle import bundled_ensembles
+from worker.cache import Clock
+from worker.kv import Entry
+from worker.problem import CONTENT_TYPE, problem_of
+from worker.settings import Settings, read_settings
+
+_ENSEMBLES = bundled_ensembles()
+_edge: Edge | None = None
+
+
+class CloudflareStore:
+    """The KV binding as a store. Values come as text, since a stored JSON `null` would look like a missing key."""
+
+    def __init__(self, namespace: Any, cache_ttl: int) -> None:
+        self._namespace = namespace
+        self._cache_ttl = cache_ttl
+
+    async def get_many(self, keys: Sequence[str]) -> dict[str, Entry | None]:
+        """The values and metadata of at most 100 keys, in one bulk get."""
+        answer = await self._namespace.getWithMetadata(list(keys), type="text", cacheTtl=self._cache_ttl)
+        found: dict[str, Entry | None] = {}
+        for key in keys:
+            entry = answer.get(key)
+            value = None if entry is None else entry["value"]
+            found[key] = None if value is None else Entry(value, entry["metadata"])
+        return found
+
+    async def list_keys(self, prefix: str) -> list[str]:
+        """All keys below `prefix`, page by page."""
+        keys: list[str] = []
+        cursor: str | None = None
+        while True:
+            page = await self._namespace.list(prefix=prefix, **({"cursor": cursor} if cursor else {}))
+            keys += [entry["name"] for entry in page["keys"]]
+            if page["list_complete"]:
+                return keys
+            cursor = page["cursor"]
+
+
+def _variables(env: Any) -> dict[str, object]:
+    values = {name.upper(): getattr(env, name.upper(), None) for name in Settings.__struct_fields__}
+    return {name: value for name, value in values.items() if isinstance(value, str)}
+
+
+def _isolate(env: Any) -> Edge:
+    """This isolate's edge. Raises `InvalidSetting`."""
+    global _edge  # noqa: PLW0603 - what an isolate remembers is what its module holds
+    if _edge is None:
+        _edge = Edge(
+            read_settings(_variables(env)),
+            Clock(time.monotonic, time.time),
+            draw_key=lambda: secrets.token_hex(8),
+            ensembles=_ENSEMBLES,
+        )
+    return _edge
+
+
+class Default(WorkerEntrypoint):  # type: ignore[misc]
+    """The entrypoint: `fetch` for HTTP, the other methods for a service binding."""
+
+    def _platform(self, edge: Edge) -> Platform:
+        return Platform(CloudflareStore(self.env.KV, edge.settings.cache_ttl), self._behind)
+
+    def _behind(self, work: Awaitable[None]) -> None:
+        self.ctx.waitUntil(work)
+
+    async def fetch(self, request: Any) -> Any:
+        """Answer an HTTP request."""
+        try:
+            edge = _isolate(self.env)
+        except ResolverError as error:
+            return _response(_failed(error))
+        target, _, query = request.url.partition("#")[0].partition("?")
+        path = "/" + target.split("://", 1)[-1].partition("/")[2]
+        headers = {str(name).lower(): str(value) for name, value in request.headers.items()}
+        # A body that says it is too large is not read at all; the edge refuses it by its size.
+        declared = headers.get("content-length", "")
+        large = declared.isdigit() and int(declared) > LARGEST_BODY
+        body = (
+            b"" if request.method in ("GET", "HEAD") else b" " * (LARGEST_BODY + 1) if large else await request.bytes()
+        )
+        plain = PlainRequest(request.method, path, query, headers, bytes(body))
+        return _response(await edge.handle(plain, self._platform(edge)))
+
+    async def resolve(self, call: Any) -> Any:
+        """RPC: `POST /resolve` with the same fields."""
+        edge = _isolate(self.env)
+        return await _rpc(edge.resolve_references(_converted(call, ReferencesCall), self._platform(edge)))
+
+    async def resolveEnsemble(self, name: str, call: Any = None) -> Any:
+        """RPC: `POST /ensembles/{name}/resolve` with the same fields."""
+        edge = _isolate(self.env)
+        return await _rpc(edge.resolve_ensemble(name, _converted(call or {}, EnsembleCall), self._platform(edge)))
+
+    async def component(self, reference: str, call: Any = None) -> Any:
+        """RPC: `GET /components/{name}@{selector}`; the content is a field."""
+        edge = _isolate(self.env)
+
+        async def found() -> Any:
+            return (await edge.component(reference, _converted(call or {}, Call), self._platform(edge)))[0]
+
+        return await _rpc(found())
+
+    async def version(self, call: Any = None, component: str | None = None) -> Any:
+        """RPC: `GET /version`."""
+        edge = _isolate(self.env)
+        return await _rpc(edge.version(_converted(call or {}, Call), component, self._platform(edge)))
+
+    async def history(self, name: str) -> Any:
+        """RPC: `GET /history/{name}`."""
+        edge = _isolate(self.env)
+        return await _rpc(edge.history(name, self._platform(edge)))
+
+    async def health(self) -> Any:
+        """RPC: `GET /health`."""
+        edge = _isolate(self.env)
+        return await _rpc(edge.health(self._platform(edge), authorised=True))
+
+
+def _converted(call: Any, type: Any) -> Any:
+    plain = call.to_py() if hasattr(call, "to_py") else call
+    try:
+        return msgspec.convert(plain, type)
+    except msgspec.ValidationError as error:
+        raise ResolverError(str(error)) from None
+
+
+async def _rpc(answer: Awaitable[Any]) -> Any:
+    """The answer as plain values; a failure throws in the caller with the problem document as its message."""
+    try:
+        return msgspec.to_builtins(await answer)
+    except ResolverError as error:
+        raise RuntimeError(msgspec.json.encode(problem_of(error)).decode()) from None
+
+
+def _failed(error: ResolverError) -> PlainResponse:
+    return PlainResponse(error.status, (("content-type", CONTENT_TYPE),), msgspec.json.encode(problem_of(error)))
+
+
+def _response(response: PlainResponse) -> Any:
+    return Response(response.body, status=response.status, headers=dict(response.headers))
