@@ -196,6 +196,7 @@ def test_bytes_that_are_no_text_are_refused(kv: Path) -> None:
         env={**os.environ, "KV": str(kv)},
         capture_output=True,
         text=True,
+        check=False,
     )
     assert run.returncode == 1
     assert "not UTF-8" in run.stderr
