@@ -2,7 +2,7 @@
 
 Rules:
 
-- this is the only file that imports `workers` or `js`; it decides nothing, it converts;
+- this is the only file that imports `workers`, `js` or `pyodide`; it decides nothing, it converts;
 - everything is imported, parsed and compiled at the top of the module, which runs once, at deploy. There is no
   randomness, no clock and no I/O up here: the platform forbids them at that time;
 - the isolate keeps one `Edge`, made with the first request's variables; bindings are taken anew from each request.
@@ -10,12 +10,14 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import msgspec
+from pyodide.ffi import create_proxy
 from workers import Response, WorkerEntrypoint
 
 from resolver.errors import ResolverError
@@ -86,7 +88,11 @@ class Default(WorkerEntrypoint):  # type: ignore[misc]
         return Platform(CloudflareStore(self.env.KV, edge.settings.cache_ttl), self._behind)
 
     def _behind(self, work: Awaitable[None]) -> None:
-        self.ctx.waitUntil(work)
+        # A task of Python's reaches JavaScript as a proxy, which must live until the task has ended.
+        task = asyncio.ensure_future(work)
+        proxy = create_proxy(task)
+        task.add_done_callback(lambda _: proxy.destroy())
+        self.ctx.waitUntil(proxy)
 
     async def fetch(self, request: Any) -> Any:
         """Answer an HTTP request."""
