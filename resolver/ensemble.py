@@ -26,6 +26,7 @@ from pydantic_core import PydanticCustomError
 
 from resolver.errors import InvalidEnsemble, InvalidExpression, InvalidReference, listed, nearest
 from resolver.expression import Expression, Template, parse_expression, parse_template
+from resolver.javascript import to_text
 from resolver.reference import Found, find_reference, is_name
 from resolver.source import Path, Source, format_path, read_yaml
 
@@ -239,7 +240,7 @@ def _refuse_numeric_versions(source: Source, value: object, path: Path) -> None:
 
 
 def _quote_it(source: Source, path: Path) -> InvalidEnsemble:
-    written = source.place(path).written or "this"
+    written = source.written(path)
     return source.error(path, f'`{written}` is not text in YAML and would change its spelling; quote it: "{written}"')
 
 
@@ -308,7 +309,7 @@ class _Reader:
         agents = document.agents or []
         for position, agent in enumerate(agents):
             if agent.name in self.local:
-                first = self.source.place(("agents", self.local[agent.name], "name")).line
+                first = self.source.line(("agents", self.local[agent.name], "name"))
                 raise self.source.error(
                     ("agents", position, "name"), f"a second agent `{agent.name}`; the first is on line {first}"
                 )
@@ -347,7 +348,7 @@ class _Reader:
             return None
         path = ("rollout", "key")
         template: Template = self._parsed(parse_template, rollout.key, path)
-        if template.expression is None and not template.names:
+        if not template.names:
             raise self.source.error(
                 path,
                 f"`{rollout.key[:40]}` is the same for every request; the key is an expression: ${{input.user_id}}",
@@ -406,7 +407,7 @@ class _Reader:
 
     def _switch(self, block: Block, path: Path, way: Way) -> Iterator[Unit]:
         where = (*path, "value")
-        written = block.value if isinstance(block.value, str) else self.source.place(where).written or str(block.value)
+        written = block.value if isinstance(block.value, str) else to_text(block.value)
         expression = self._parsed(parse_expression, written, where)
         cases = block.cases or {}
         for case, steps in cases.items():

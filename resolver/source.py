@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +25,14 @@ from resolver.errors import InvalidEnsemble, ResolverError
 LARGEST = 256 * 1024
 DEEPEST = 40
 MOST_VALUES = 20_000
+#: Longest number, in characters: Python and JSON writers refuse to turn much longer ones into text again.
+LONGEST_NUMBER = 400
 
 Path = tuple[str | int, ...]
 
 _CORE = "tag:yaml.org,2002:"
+#: The tag of a plain scalar that has none in the text, as opposed to one that says `!!str`.
+_PLAIN = "plain"
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _OCTAL = re.compile(r"0o[0-7]+")
 _HEX = re.compile(r"0x[0-9a-fA-F]+")
@@ -40,25 +45,44 @@ _CONSTANTS = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 
+_BREAK = re.compile(r"\r\n|\r|\n")
+#: What stands before a scalar's content: anchor and tag, then the line of a `|` or `>`, or a quote.
+_HEAD = re.compile(r"(?:[&!]\S*\s+)*(?:[|>][^\r\n]*(?:\r\n|\r|\n)?|[\"']?)")
+
+
+class Lines:
+    """A file's text by lines, as an editor counts them: YAML's parser counts U+2028 and the like as well."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self.text = text
+        self.file = file
+        self.starts = [0, *(found.end() for found in _BREAK.finditer(text))]
+
+    def position(self, index: int) -> tuple[int, int]:
+        """Line and column, both from 1."""
+        line = bisect_right(self.starts, index)
+        return line, index - self.starts[line - 1] + 1
+
+    def error(self, detail: str, index: int) -> InvalidEnsemble:
+        """An `InvalidEnsemble` about what stands at `index`, drawn with a caret below its line."""
+        line, column = self.position(index)
+        text = _BREAK.split(self.text[self.starts[line - 1] :], maxsplit=1)[0]
+        return InvalidEnsemble(detail, text=text, offset=column - 1, file=self.file, line=line, column=column)
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value stands: line and column from 1, and its text as written where it is a one-line scalar."""
+    """Where a value stands: the index of its first character and, of a scalar, its content without quotes or `|`."""
 
-    line: int
-    column: int
-    #: How far into the scalar's source its first character lies: 1 behind a quote, else 0; None where the source and
-    #: the value do not run in step (several lines, escapes), so that a place within the value cannot be told.
-    inset: int | None
-    written: str | None
+    index: int
+    content: slice | None
 
 
 @dataclass(frozen=True)
 class Source:
     """A YAML text, read: its value and the places of all values by their path."""
 
-    file: str
-    lines: tuple[str, ...]
+    lines: Lines
     value: Any
     places: dict[Path, Place]
 
@@ -68,29 +92,50 @@ class Source:
             path = path[:-1]
         return self.places[path]
 
-    def error(self, path: Path, error: ResolverError | str, *, offset: int | None = None) -> InvalidEnsemble:
+    def line(self, path: Path) -> int:
+        """The line, from 1, on which the value begins."""
+        return self.lines.position(self.place(path).index)[0]
+
+    def written(self, path: Path) -> str:
+        """A scalar's content as it was written; the empty string for a list or a mapping."""
+        content = self.place(path).content
+        return self.lines.text[content] if content is not None else ""
+
+    def error(self, path: Path, error: ResolverError | str) -> InvalidEnsemble:
         """An `InvalidEnsemble` about the value at `path`, drawn with a caret below the source line.
 
-        `offset` (or the error's own) counts within the value, where the fault is not the whole of it.
+        An error that has an offset within the value is drawn there, where that can be told.
         """
-        place = self.place(path)
         detail = error if isinstance(error, str) else error.detail
-        within = offset if isinstance(error, str) else error.offset
-        exact = place.inset is not None
-        column = place.column + (place.inset or 0) + (within or 0) if exact else place.column
-        text, caret = self.lines[place.line - 1] if self.lines else "", column - 1
-        if not exact and not isinstance(error, str) and error.text is not None and within is not None:
-            # The source does not run in step with the value: show the value itself.
-            text, caret = error.text, within
-        return InvalidEnsemble(
-            detail,
-            text=text,
-            offset=caret,
-            file=self.file,
-            line=place.line,
-            column=column,
-            field=format_path(path) or None,
-        )
+        field = format_path(path) or None
+        index = self.place(path).index
+        if isinstance(error, str) or error.offset is None:
+            return self.lines.error(detail, index).located(field=field)
+        within = self._index(path, error.offset)
+        if within is not None:
+            return self.lines.error(detail, within).located(field=field)
+        # Escapes part the source from the value: say where the value begins, and show the value itself.
+        return self.lines.error(detail, index).located(field=field, text=error.text, offset=error.offset)
+
+    def _index(self, path: Path, offset: int) -> int | None:
+        """Where the character at `offset` of a text is written; None where that cannot be told."""
+        content = self.place(path).content
+        value = self.value
+        for part in path:
+            value = value[part]
+        if content is None or not isinstance(value, str):
+            return None
+        written = self.lines.text[content]
+        if written == value:
+            return int(content.start + offset)
+        # Folding and indenting change nothing but white space: find the place by counting the other characters.
+        ink = [index for index, character in enumerate(written) if not character.isspace()]
+        if [written[index] for index in ink] != [character for character in value if not character.isspace()]:
+            return None
+        before = sum(not character.isspace() for character in value[:offset])
+        if offset < len(value) and not value[offset].isspace():
+            return int(content.start + ink[before])
+        return int(content.start + (ink[before - 1] + 1 if before else 0))
 
 
 def format_path(path: Path) -> str:
@@ -120,64 +165,69 @@ class _Loader(yaml.SafeLoader):
         self.depth -= 1
         return node
 
+    def compose_scalar_node(self, anchor: Any) -> Any:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        node = super().compose_scalar_node(anchor)
+        if event.tag is None and event.style is None:
+            node.tag = _PLAIN
+        return node
+
 
 def read_yaml(text: str, file: str) -> Source:
     """Read one YAML document. Raises `InvalidEnsemble` with file, line and column."""
-    lines = tuple(re.split(r"\r\n|\r|\n", text))
-
-    def error(detail: str, mark: Any) -> InvalidEnsemble:
-        line = min(mark.line, len(lines) - 1)
-        return InvalidEnsemble(
-            detail, text=lines[line], offset=mark.column, file=file, line=line + 1, column=mark.column + 1
-        )
-
+    lines = Lines(text.removeprefix("\ufeff"), file)
     if len(text) > LARGEST:
-        raise InvalidEnsemble(f"{len(text):,} characters; an ensemble has at most {LARGEST:,}", file=file)
+        raise lines.error(f"{len(text):,} characters; an ensemble has at most {LARGEST:,}", LARGEST)
     loader = None
     try:
-        loader = _Loader(text)
+        loader = _Loader(lines.text)
         root = loader.get_single_node()
     except yaml.reader.ReaderError as fault:
-        before = text[: fault.position] if isinstance(fault.position, int) else ""
+        line, column = lines.position(fault.position)
         raise InvalidEnsemble(
-            f"the character U+{ord(fault.character) if isinstance(fault.character, str) else fault.character:04X} "
-            "is not allowed in YAML",
+            # Without the line itself: the character would upset whatever shows it.
+            f"the character U+{fault.character:04X} is not allowed in YAML",
             file=file,
-            line=before.count("\n") + 1,
-            column=len(before) - before.rfind("\n"),
+            line=line,
+            column=column,
         ) from None
     except yaml.MarkedYAMLError as fault:
         detail = " ".join(part for part in (fault.context, fault.problem) if part)
         mark = fault.problem_mark or fault.context_mark
-        if mark is None:
-            raise InvalidEnsemble(detail, file=file) from None
-        raise error(detail, mark) from None
+        raise lines.error(detail, mark.index if mark is not None else 0) from None
+    except (ValueError, OverflowError):
+        # PyYAML hands what it read to `chr` and `int` unchecked.
+        assert loader is not None
+        raise lines.error("an escape or a number beyond what there is", loader.get_mark().index) from None
     finally:
         if loader is not None:
             loader.dispose()
     if root is None:
-        raise InvalidEnsemble("the file is empty", file=file, line=1, column=1)
-    reader = _Reader(error)
+        raise lines.error("the file is empty", 0)
+    reader = _Reader(lines)
     value = reader.read(root, ())
-    return Source(file, lines, value, reader.places)
+    return Source(lines, value, reader.places)
 
 
 class _Reader:
     """Nodes to values, noting each one's place. A bound on the values read stops alias bombs."""
 
-    def __init__(self, error: Any) -> None:
-        self.error = error
+    def __init__(self, lines: Lines) -> None:
+        self.lines = lines
         self.places: dict[Path, Place] = {}
         self.open: set[int] = set()
 
+    def error(self, detail: str, node: Any) -> InvalidEnsemble:
+        return self.lines.error(detail, node.start_mark.index)
+
     def read(self, node: Any, path: Path) -> Any:
         if len(self.places) >= MOST_VALUES:
-            raise self.error(f"more than {MOST_VALUES:,} values, aliases followed", node.start_mark)
+            raise self.error(f"more than {MOST_VALUES:,} values, aliases followed", node)
         if len(path) > DEEPEST:
-            raise self.error(f"nested more than {DEEPEST} levels deep, aliases followed", node.start_mark)
+            raise self.error(f"nested more than {DEEPEST} levels deep, aliases followed", node)
         if id(node) in self.open:
-            raise self.error("an alias stands inside the anchor that it names", node.start_mark)
-        self.places[path] = _place(node)
+            raise self.error("an alias stands inside the anchor that it names", node)
+        self.places[path] = self._place(node)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
         self.open.add(id(node))
@@ -195,44 +245,51 @@ class _Reader:
         first: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                raise self.error("a key is text, not a list or a mapping", key_node.start_mark)
-            key = key_node.value
+                raise self.error("a key is text, not a list or a mapping", key_node)
+            key = self._text(key_node)
+            if key_node.tag not in (_PLAIN, _CORE + "str"):
+                raise self.error(f"a key is text; the tag `{_shown_tag(key_node.tag)}` cannot stand here", key_node)
             if key == "<<" and key_node.style is None:
-                raise self.error("`<<` merges nothing in YAML 1.2; write the fields out", key_node.start_mark)
+                raise self.error("`<<` merges nothing in YAML 1.2; write the fields out", key_node)
             if key in values:
-                line = first[key].start_mark.line + 1
-                raise self.error(f"`{key}` stands here a second time; it was set on line {line}", key_node.start_mark)
+                line, _ = self.lines.position(first[key].start_mark.index)
+                raise self.error(f"`{key}` stands here a second time; it was set on line {line}", key_node)
             first[key] = key_node
             values[key] = self.read(value_node, (*path, key))
         return values
 
+    def _text(self, node: Any) -> str:
+        """The text of a scalar; `"\\ud83d\\ude00"`, as JSON writes it, is one character."""
+        text: str = node.value
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            raise self.error("an escape that is half of a character", node) from None
+
     def _expect_tag(self, node: Any, name: str) -> None:
         if node.tag not in (_CORE + name, "!"):
-            raise self.error(f"the tag `{_shown_tag(node.tag)}` is not known here", node.start_mark)
+            raise self.error(f"the tag `{_shown_tag(node.tag)}` is not known here", node)
 
     def _scalar(self, node: Any) -> Any:
-        text: str = node.value
+        text = self._text(node)
         tag = node.tag.removeprefix(_CORE)
-        plain = node.style is None
-        # PyYAML gives `str` to a plain scalar for want of implicit resolvers, and to one that says `!!str`.
-        explicit = plain and _starts_with_tag(node)
-        if tag == "str" and plain and not explicit:
+        if tag == _PLAIN:
             return self._core(text, node)
-        if tag in ("str", "!"):
+        if tag == "str":
             return text
         if tag in ("null", "bool", "int", "float"):
             value = self._core(text, node)
             kinds = {"null": type(None), "bool": bool, "int": int, "float": (int, float)}
             if isinstance(value, kinds[tag]) and not (tag in ("int", "float") and isinstance(value, bool)):  # type: ignore[arg-type]
                 return float(value) if tag == "float" else value
-            raise self.error(f"`{text[:40]}` is not a {tag}", node.start_mark)
-        raise self.error(f"the tag `{_shown_tag(node.tag)}` is not known here", node.start_mark)
+            raise self.error(f"`{text[:40]}` is not a {tag}", node)
+        raise self.error(f"the tag `{_shown_tag(node.tag)}` is not known here", node)
 
     def _core(self, text: str, node: Any) -> Any:
         if text in _CONSTANTS:
             return _CONSTANTS[text]
-        if len(text) > 400 and text[:1] in "+-0123456789." and _FLOAT.fullmatch(text):
-            raise self.error("a number of more than 400 characters; quote it if it is text", node.start_mark)
+        if len(text) > LONGEST_NUMBER and any(kind.fullmatch(text) for kind in (_FLOAT, _OCTAL, _HEX)):
+            raise self.error(f"a number of more than {LONGEST_NUMBER} characters; quote it if it is text", node)
         if _INTEGER.fullmatch(text):
             return int(text)
         if _OCTAL.fullmatch(text):
@@ -247,30 +304,14 @@ class _Reader:
             return float("nan")
         return text
 
-
-def _starts_with_tag(node: Any) -> bool:
-    mark = node.start_mark
-    return mark.buffer is not None and mark.buffer[mark.pointer : mark.pointer + 1] in ("!", "&") and _tagged(mark)
-
-
-def _tagged(mark: Any) -> bool:
-    """Whether the properties before a scalar (anchor and tag, in any order) hold a tag."""
-    source = mark.buffer[mark.pointer : mark.pointer + 200]
-    return re.match(r"(?:&\S+\s+)?!", source) is not None
+    def _place(self, node: Any) -> Place:
+        start, end = node.start_mark.index, node.end_mark.index
+        if not isinstance(node, yaml.ScalarNode):
+            return Place(start, None)
+        head = _HEAD.match(self.lines.text, start, end)
+        inside = head.end() if head else start
+        return Place(start, slice(inside, end - 1 if node.style in ("'", '"') else end))
 
 
 def _shown_tag(tag: str) -> str:
     return "!!" + tag.removeprefix(_CORE) if tag.startswith(_CORE) else tag
-
-
-def _place(node: Any) -> Place:
-    start, end = node.start_mark, node.end_mark
-    inset = None
-    written = None
-    if isinstance(node, yaml.ScalarNode) and start.line == end.line and start.buffer is not None:
-        written = start.buffer[start.pointer : end.pointer]
-        if written == node.value:
-            inset = 0
-        elif written[1:-1] == node.value:
-            inset = 1
-    return Place(start.line + 1, start.column + 1, inset, written)

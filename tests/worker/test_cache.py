@@ -1,0 +1,356 @@
+"""The snapshot of an isolate, with a clock set by hand and a KV that fails, stalls, lies and goes back in time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from resolver.documents import Snapshot
+from resolver.rollout import RolloutTable, parse_percentage
+from tests.worker.fakes import Behind, FakeClock, FakeStore, run
+from worker.cache import Content, ContentCache, SnapshotCache, View
+from worker.kv import KvFailed
+from worker.settings import Settings
+
+SETTINGS = Settings(kv_timeout=0.1, read_budget=0.02)
+MAP = {"my-prompt": {"prod": "v1.0.0"}}
+NEXT = {"my-prompt": {"prod": "v2.0.0"}}
+KEYS = ["component-versions", "rollout-percentage"]
+
+
+class Isolate:
+    """A snapshot cache with its surroundings."""
+
+    def __init__(self, bundled: Snapshot | None = None) -> None:
+        self.time = FakeClock()
+        self.store = FakeStore()
+        self.store.publish(MAP, 7)
+        self.store.put("rollout-percentage", "10")
+        self.behind = Behind()
+        self.cache = SnapshotCache(SETTINGS, self.time.clock(), bundled)
+
+    async def view(self, after: float = 0) -> View:
+        self.time.time += after
+        return await self.cache.view(self.store, self.behind)
+
+    async def live(self, after: float = 0) -> str:
+        return version(await self.view(after))
+
+
+def version(view: View) -> str:
+    return view.held.snapshot.pointers["my-prompt"]["prod"]
+
+
+def percentage(view: View) -> str:
+    assert view.held.snapshot.rollout is not None
+    return str(view.held.snapshot.rollout.percentage("my-prompt", "prod"))
+
+
+def test_fresh_is_used_without_a_read() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        first = await isolate.view()
+        assert (version(first), first.age, first.stale, first.held.source) == ("v1.0.0", 0, None, "kv")
+        isolate.store.publish(NEXT, 8)
+        assert await isolate.live(4.9) == "v1.0.0"
+        assert isolate.store.reads == [KEYS]
+        assert isolate.behind.work == []
+
+    run(scenario())
+
+
+def test_stale_is_used_and_refreshed_behind_the_response_once() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.publish(NEXT, 8)
+        view = await isolate.view(6)
+        assert (version(view), view.age) == ("v1.0.0", 6)
+        assert await isolate.live(1) == "v1.0.0"
+        assert len(isolate.behind.work) == 1
+        assert len(isolate.store.reads) == 1
+        await isolate.behind.run()
+        assert await isolate.live() == "v2.0.0"
+
+    run(scenario())
+
+
+def test_the_lease_of_a_lost_refresh_expires() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.publish(NEXT, 8)
+        await isolate.view(6)
+        isolate.behind.lose()
+        await isolate.view(SETTINGS.lease_for - 0.1)
+        assert isolate.behind.work == []
+        await isolate.view(0.2)
+        await isolate.behind.run()
+        assert await isolate.live() == "v2.0.0"
+
+    run(scenario())
+
+
+def test_a_quiet_isolate_reads_before_it_answers() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.publish(NEXT, 8)
+        view = await isolate.view(3600)
+        assert (version(view), view.age, view.stale) == ("v2.0.0", 0, None)
+
+    run(scenario())
+
+
+def test_a_stalled_read_gives_way_to_the_last_good_and_lands_later() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.publish(NEXT, 8)
+        isolate.store.gate = asyncio.Event()
+        view = await isolate.view(3600)
+        assert version(view) == "v1.0.0"
+        assert view.stale is not None
+        assert len(isolate.behind.work) == 1
+        isolate.store.gate.set()
+        await isolate.behind.run()
+        assert await isolate.live() == "v2.0.0"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("mode", ["fail", "lie", "nothing"])
+def test_a_failing_store_keeps_the_last_good_and_is_not_asked_at_once_again(mode: str) -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.mode = mode
+        view = await isolate.view(3600)
+        assert version(view) == "v1.0.0"
+        assert view.stale
+        assert "KV" in view.stale
+        reads = len(isolate.store.reads)
+        await isolate.view(SETTINGS.retry_for / 2)
+        assert len(isolate.store.reads) == reads
+        isolate.store.mode = "ok"
+        isolate.store.publish(NEXT, 8)
+        assert await isolate.live(SETTINGS.retry_for) == "v2.0.0"
+        assert isolate.cache.last_error is None
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("mode", ["fail", "stall", "lie"])
+def test_cold_without_a_bundle_is_an_error_and_the_next_request_tries_again(mode: str) -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        isolate.store.mode = mode
+        with pytest.raises(KvFailed, match="no snapshot was bundled"):
+            await isolate.view()
+        isolate.store.mode = "ok"
+        assert await isolate.live() == "v1.0.0"
+
+    run(scenario())
+
+
+def test_cold_with_a_bundle_serves_it_and_goes_on_trying() -> None:
+    async def scenario() -> None:
+        isolate = Isolate(Snapshot({"my-prompt": {"prod": "v0.1.0"}}, generation=3, revision="b"))
+        isolate.store.mode = "fail"
+        view = await isolate.view()
+        assert (version(view), view.held.source) == ("v0.1.0", "bundled")
+        assert view.stale
+        await isolate.view(SETTINGS.retry_for / 2)
+        assert len(isolate.store.reads) == 1
+        isolate.store.mode = "ok"
+        view = await isolate.view(SETTINGS.retry_for)
+        assert (version(view), view.held.source, view.stale) == ("v1.0.0", "kv", None)
+
+    run(scenario())
+
+
+def test_an_unpublished_namespace_is_an_empty_map_and_a_vanished_map_is_not() -> None:
+    async def scenario() -> None:
+        empty = Isolate()
+        empty.store.entries.clear()
+        assert (await empty.view()).held.snapshot.pointers == {}
+
+        isolate = Isolate()
+        await isolate.view()
+        del isolate.store.entries["component-versions"]
+        view = await isolate.view(3600)
+        assert version(view) == "v1.0.0"
+        assert "not in KV" in str(view.stale)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("nonsense", ["", "null", "[]", "{oops", "42", '"text"', "[" * 100_000])
+def test_a_nonsense_map_never_replaces_a_good_one(nonsense: str) -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.put("component-versions", nonsense)
+        view = await isolate.view(3600)
+        assert version(view) == "v1.0.0"
+        assert "component-versions" in str(view.stale)
+
+    run(scenario())
+
+
+def test_a_bad_entry_spoils_itself_alone() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        isolate.store.publish({**MAP, "a": None, "b": {"prod": 1.1}, "c": {"prod": "newest", "dev": "2.0.0"}}, 7)
+        view = await isolate.view()
+        assert view.held.snapshot.pointers == {**MAP, "b": {}, "c": {"dev": "v2.0.0"}}
+        assert [(p.document, p.entry) for p in view.held.problems] == [
+            ("component-versions", "a"),
+            ("component-versions", "b.prod"),
+            ("component-versions", "c.prod"),
+        ]
+
+    run(scenario())
+
+
+def test_percentages_are_live_and_a_slip_moves_nobody() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        assert percentage(await isolate.view()) == "10"
+        for written, then in [
+            ("50%", "50"),
+            ("lots", "50"),
+            ("", "50"),
+            ("[1]", "50"),
+            ("0", "0"),
+            ('{"my-prompt": 25}', "25"),
+            ('{"my-prompt": "x", "*": 90}', "25"),
+        ]:
+            isolate.store.put("rollout-percentage", written)
+            assert percentage(await isolate.view(31)) == then, written
+        del isolate.store.entries["rollout-percentage"]
+        assert percentage(await isolate.view(31)) == "0"
+
+    run(scenario())
+
+
+def test_a_nonsense_percentage_does_not_hold_up_a_rollback() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.publish(NEXT, 8)
+        isolate.store.put("rollout-percentage", "ten")
+        view = await isolate.view(31)
+        assert (version(view), percentage(view)) == ("v2.0.0", "10")
+        assert [p.document for p in view.held.problems] == ["rollout-percentage"]
+
+    run(scenario())
+
+
+def test_the_generation_never_goes_down() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        isolate.store.publish(NEXT, 8)
+        assert await isolate.live() == "v2.0.0"
+        isolate.store.publish(MAP, 7)
+        view = await isolate.view(31)
+        assert version(view) == "v2.0.0"
+        assert "generation 7" in str(view.stale)
+        # The higher one is seen again: the lower one was a stale read, and the two minutes begin anew.
+        isolate.store.publish(NEXT, 8)
+        await isolate.view(60)
+        isolate.store.publish(MAP, 7)
+        await isolate.view(100)
+        assert await isolate.live(SETTINGS.distrust_for - 1) == "v2.0.0"
+        view = await isolate.view(2)
+        assert version(view) == "v1.0.0"
+        assert "generation 7 was taken after 8" in str(view.held.problems[0])
+
+    run(scenario())
+
+
+def test_a_map_without_metadata_is_taken_as_it_is() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.publish(NEXT)
+        view = await isolate.view(31)
+        assert (version(view), view.held.snapshot.generation) == ("v2.0.0", None)
+        assert str(view.held.snapshot.revision).startswith("sha256:")
+
+    run(scenario())
+
+
+def test_of_two_reads_the_one_that_began_later_wins() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.put("rollout-percentage", "20")
+        slow = asyncio.Event()
+        isolate.store.gate = slow
+        await isolate.view(31)
+        await asyncio.sleep(0)
+        isolate.store.gate = None
+        isolate.store.put("rollout-percentage", "30")
+        assert percentage(await isolate.view(10)) == "30"
+        slow.set()
+        await isolate.behind.run()
+        assert percentage(await isolate.view()) == "30"
+
+    run(scenario())
+
+
+def test_an_unchanged_map_is_not_decoded_again() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        before = (await isolate.view()).held.snapshot.pointers
+        isolate.store.put("rollout-percentage", "99")
+        view = await isolate.view(31)
+        assert view.held.snapshot.pointers is before
+        assert percentage(view) == "99"
+
+    run(scenario())
+
+
+def test_indexes_are_part_of_the_snapshot_once_they_are_wanted() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        isolate.store.put("index/my-prompt", [{"version": "1.0.0"}, {"version": 7}])
+        view = await isolate.cache.with_indexes(await isolate.view(), ["my-prompt", "other"], isolate.store)
+        assert view.held.snapshot.indexes == {"my-prompt": ("v1.0.0",), "other": None}
+        again = await isolate.cache.with_indexes(await isolate.view(), ["my-prompt"], isolate.store)
+        assert len(isolate.store.reads) == 2
+        assert [p.entry for p in again.held.problems] == ["[1]"]
+        isolate.store.put("index/my-prompt", [{"version": "v3.0.0"}])
+        later = await isolate.view(31)
+        assert later.held.snapshot.indexes["my-prompt"] == ("v3.0.0",)
+        assert isolate.store.reads[-1] == [*KEYS, "index/my-prompt", "index/other"]
+
+    run(scenario())
+
+
+def test_bundled_percentages_stand_in_for_nonsense_on_a_cold_start() -> None:
+    async def scenario() -> None:
+        table = RolloutTable({"*": parse_percentage("40")})
+        isolate = Isolate(Snapshot(MAP, table))
+        isolate.store.put("rollout-percentage", "oops")
+        assert percentage(await isolate.view()) == "40"
+
+    run(scenario())
+
+
+def test_contents_are_kept_within_the_budget_and_the_least_used_goes_first() -> None:
+    cache = ContentCache(10)
+    cache.put("a", "v1.0.0", Content("1234", None))
+    cache.put("b", "v1.0.0", Content("", "prompt"))
+    cache.put("c", "v1.0.0", Content("äö", None))
+    assert cache.size == 8
+    assert cache.get("a", "v1.0.0") == Content("1234", None)
+    cache.put("d", "v1.0.0", Content("12345", None))
+    assert cache.get("c", "v1.0.0") is None
+    assert cache.get("a", "v1.0.0") is not None
+    assert cache.size == 9
+    cache.put("e", "v1.0.0", Content("x" * 11, None))
+    assert cache.get("e", "v1.0.0") is None
+    assert cache.get("a", "v2.0.0") is None
