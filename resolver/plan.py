@@ -25,6 +25,7 @@ How a selector is looked up:
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -117,9 +118,9 @@ def compile_plan(ensemble: Ensemble) -> Plan:
 def key_text(value: object) -> str | None:
     """A key as text, the way JavaScript's `String(v)` writes it; None for a value that is no key.
 
-    A key is text or a number. Absent, null and the empty text are no key. Raises `InvalidRequest` for any other.
+    A key is text or a number. Absent, null, NaN (a sum with what is absent) and the empty text are no key. Raises `InvalidRequest` for any other.
     """
-    if value is UNDEFINED or value is None or value == "":
+    if value is UNDEFINED or value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, str):
         return value
@@ -134,9 +135,10 @@ def plan_key(plan: Plan, scope: Scope) -> str | None:
         return None
     try:
         if plan.key.expression is None:
-            # A text around a value that is missing would be the same key for everyone.
-            values = plan.key.render(scope)
-            return key_text(values) if values != plan.key.text else None
+            # A text around values that are all missing would be the same key for everyone.
+            values = [piece.evaluate(scope) for piece in plan.key.pieces if isinstance(piece, Expression)]
+            missing = all(value is UNDEFINED or value is None or value == "" for value in values)
+            return None if missing else key_text(plan.key.render(scope))
         return key_text(plan.key.expression.evaluate(scope))
     except (Needed, InvalidRequest):
         return None

@@ -1,0 +1,563 @@
+"""Every call of the HTTP interface, through `Edge.handle`, from plain values."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resolver.documents import Snapshot
+from resolver.plan import Plan
+from tests.worker.fakes import Behind, FakeClock, FakeStore, run
+from worker.app import Edge, Platform, Request, Response
+from worker.bundle import compile_ensembles
+from worker.settings import Settings, read_settings
+
+MAP = {
+    "my-prompt": {
+        "prod": "v1.0.0",
+        "prod-canary": "v1.1.0",
+        "staging": "v1.1.0",
+        "prod-eu": "v1.2.0",
+        "latest": "v1.2.0",
+    },
+    "rules": {"prod": "v2.0.0"},
+    "flow": {"prod": "v1.0.0", "staging": "v2.0.0"},
+}
+FLOW = "ensemble: flow\nagents:\n  - name: only\n    component: my-prompt\n"
+AB = """
+ensemble: ab
+agents:
+  - name: even
+    operation: think
+    component: my-prompt@v1.0.0
+    condition: ${input.user_id % 2 === 0}
+  - name: odd
+    component: my-prompt@v1.1.0
+    condition: ${input.user_id % 2 === 1}
+  - name: after
+    component: rules
+    condition: ${even.output.ok}
+"""
+HISTORY = [
+    {"at": "2024-11-08T10:30:00Z", "environment": "prod", "version": "v1.0.0", "actor": "ada", "generation": 1},
+    {"at": "2024-11-12T14:45:00Z", "environment": "prod", "version": "v1.1.0", "actor": "ada", "generation": 2},
+    {"at": "2024-11-12T14:46:00Z", "environment": "prod-canary", "version": "v1.2.0", "generation": 3},
+    {"at": "2024-11-12T14:49:00Z", "environment": "prod", "version": "v1.0.0", "actor": "bob", "generation": 4},
+]
+
+
+class Host:
+    """An edge over a fake KV; each call is one request of the same isolate."""
+
+    def __init__(self, bundled: Snapshot | None = None, ensembles: dict[str, Plan] | None = None, **variables: Any):
+        self.store = FakeStore({"rollout-percentage": "10"})
+        self.store.publish(MAP, 7)
+        self.time = FakeClock()
+        self.behind = Behind()
+        self.settings: Settings = read_settings({"ALLOW_ANONYMOUS": "true", "KV_TIMEOUT": "0.05", **variables})
+        plans = compile_ensembles({"ensembles/ab.yaml": AB}) if ensembles is None else ensembles
+        self.edge = Edge(self.settings, self.time.clock(), lambda: "drawn", plans, bundled)
+
+    def send(self, method: str, target: str, body: object = None, **more: Any) -> Response:
+        path, _, query = target.partition("?")
+        data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        request = Request(method, path, query, body=data, **more)
+        return run(self.edge.handle(request, Platform(self.store, self.behind)))
+
+    def get(self, target: str, **more: Any) -> Response:
+        return self.send("GET", target, **more)
+
+    def post(self, target: str, body: object = None, **more: Any) -> Response:
+        return self.send("POST", target, body, **more)
+
+
+@pytest.fixture
+def host() -> Host:
+    return Host()
+
+
+def value(response: Response, status: int = 200) -> Any:
+    assert response.status == status, response.body
+    headers = dict(response.headers)
+    assert headers["server-timing"].startswith("total;dur=")
+    if status >= 400:
+        assert headers["content-type"] == "application/problem+json"
+        problem = json.loads(response.body)
+        assert problem["status"] == status
+        assert {"type", "title", "detail"} <= problem.keys()
+        return problem
+    return json.loads(response.body)
+
+
+# Resolving an ensemble
+
+
+def test_a_bundled_ensemble_is_resolved_whole(host: Host) -> None:
+    answer = value(host.post("/ensembles/ab/resolve", {"input": {"user_id": 4}, "key": "user-42"}))
+    assert answer == {
+        "ensemble": "ab",
+        "definition": {"version": None, "route": "bundled"},
+        "environment": "prod",
+        "key": "user-42",
+        "snapshot": {"revision": "r7", "generation": 7, "age_ms": 0, "source": "kv"},
+        "agents": [
+            {
+                "name": "even",
+                "operation": "think",
+                "path": "agents[0]",
+                "selected": True,
+                "reason": "condition",
+                "condition": "${input.user_id % 2 === 0}",
+                "references": [
+                    {
+                        "path": "agents[0].component",
+                        "reference": "my-prompt@v1.0.0",
+                        "component": "my-prompt",
+                        "version": "v1.0.0",
+                        "route": "pinned",
+                    }
+                ],
+            },
+            {
+                "name": "odd",
+                "operation": None,
+                "path": "agents[1]",
+                "selected": False,
+                "reason": "condition",
+                "condition": "${input.user_id % 2 === 1}",
+                "references": [
+                    {
+                        "path": "agents[1].component",
+                        "reference": "my-prompt@v1.1.0",
+                        "component": "my-prompt",
+                        "version": "v1.1.0",
+                        "route": "pinned",
+                    }
+                ],
+            },
+            {
+                "name": "after",
+                "operation": None,
+                "path": "agents[2]",
+                "selected": None,
+                "reason": "needs",
+                "condition": "${even.output.ok}",
+                "needs": ["even"],
+                "references": [
+                    {
+                        "path": "agents[2].component",
+                        "reference": "rules",
+                        "component": "rules",
+                        "version": "v2.0.0",
+                        "route": "pointer",
+                    }
+                ],
+            },
+        ],
+    }
+
+
+def test_an_output_that_is_sent_decides(host: Host) -> None:
+    for ok in (True, False):
+        body = {"input": {"user_id": 1}, "context": {"outputs": {"even": {"ok": ok}}}}
+        after = value(host.post("/ensembles/ab/resolve", body))["agents"][2]
+        assert after["selected"] is ok
+        assert "needs" not in after
+
+
+@pytest.mark.parametrize("sent", ["customer data from Tuesday", None, 7, [1], {"user_id": 10**400}, {"user_id": "4"}])
+def test_input_is_any_json(host: Host, sent: object) -> None:
+    value(host.post("/ensembles/ab/resolve", {"input": sent}))
+
+
+def test_an_ensemble_in_kv_is_a_component_and_parsed_once(host: Host) -> None:
+    host.store.put("components/flow/v1.0.0", FLOW)
+    host.store.put("components/flow/v2.0.0", FLOW.replace("only", "newer"))
+    for target, version, route, agent in [
+        ("flow", "v1.0.0", "pointer", "only"),
+        ("flow@v1.0.0", "v1.0.0", "pinned", "only"),
+        ("flow@staging", "v2.0.0", "pointer", "newer"),
+        ("ensembles/flow", "v1.0.0", "pointer", "only"),
+    ]:
+        answer = value(host.post(f"/ensembles/{target}/resolve", {}))
+        assert answer["definition"] == {"version": version, "route": route}
+        assert [a["name"] for a in answer["agents"]] == [agent]
+    assert sum("components/flow/v1.0.0" in keys for keys in host.store.reads) == 1
+
+
+def test_a_broken_ensemble_is_422_with_its_place(host: Host) -> None:
+    host.store.put("components/flow/v1.0.0", FLOW + "    condition: ${input.a ===}\n")
+    problem = value(host.post("/ensembles/flow/resolve", {}), 422)
+    assert (problem["file"], problem["line"]) == ("components/flow/v1.0.0", 5)
+    assert problem["caret"].splitlines()[1].strip() == "^"
+    assert problem["field"] == "agents[0].condition"
+
+
+def test_unknown_ensembles_say_what_there_is(host: Host) -> None:
+    assert "bundled are ab" in value(host.post("/ensembles/nope/resolve", {}), 404)["detail"]
+    assert "without the `@`" in value(host.post("/ensembles/ab@prod/resolve", {}), 404)["detail"]
+    assert value(host.post("/ensembles/flow@v9.9.9/resolve", {}), 404)["detail"].startswith("there is no content")
+    assert value(host.post("/ensembles/flow/resolve", {}), 404)
+
+
+def test_the_key_comes_from_the_body_else_the_ensemble_else_is_drawn() -> None:
+    keyed = "ensemble: keyed\nrollout: {key: '${input.id}'}\nagents:\n  - name: a\n    component: my-prompt\n"
+    host = Host(ensembles=compile_ensembles({"k.yaml": keyed}))
+    for body, key in [
+        ({"key": "k", "input": {"id": 1}}, "k"),
+        ({"input": {"id": 101}}, "101"),
+        ({"input": {"id": "101"}}, "101"),
+        ({"input": {"id": 1.5}}, "1.5"),
+        ({"input": {"id": ""}}, "drawn"),
+        ({"input": {}}, "drawn"),
+        ({"input": {"id": {"a": 1}}}, "drawn"),
+        ({"key": 7}, "7"),
+        ({"key": ""}, "drawn"),
+    ]:
+        assert value(host.post("/ensembles/keyed/resolve", body))["key"] == key, body
+
+
+# References
+
+
+def resolve(host: Host, *references: str, status: int = 200, **more: Any) -> Any:
+    return value(host.post("/resolve", {"references": list(references), "key": "k", **more}), status)
+
+
+def test_references_are_resolved_in_order(host: Host) -> None:
+    host.store.put("index/my-prompt", [{"version": "v1.0.0"}, {"version": "v1.9.0"}, {"version": "v1.10.0"}])
+    found = resolve(host, "my-prompt@v0.0.1", "my-prompt@^1.0.0", "my-prompt@stable", "rules", "my-prompt@latest")
+    assert [(r["path"], r["version"], r["route"]) for r in found["references"]] == [
+        ("references[0]", "v0.0.1", "pinned"),
+        ("references[1]", "v1.10.0", "range"),
+        ("references[2]", "v1.10.0", "range"),
+        ("references[3]", "v2.0.0", "pointer"),
+        ("references[4]", "v1.2.0", "pointer"),
+    ]
+
+
+def test_region_and_environment(host: Host) -> None:
+    def route(**more: Any) -> tuple[str, str]:
+        found = resolve(host, "my-prompt", **more)["references"][0]
+        return found["version"], found["route"]
+
+    assert route(region="eu") == ("v1.2.0", "region")
+    assert route(region="asia")[0] in ("v1.0.0", "v1.1.0")
+    assert route(environment="staging") == ("v1.1.0", "pointer")
+    by_platform = value(host.post("/resolve", {"references": ["my-prompt"]}, region="eu"))
+    assert by_platform["references"][0]["route"] == "region"
+    by_query = value(host.post("/resolve?region=eu&key=k", {"references": ["my-prompt"]}))
+    assert (by_query["references"][0]["route"], by_query["region"], by_query["key"]) == ("region", "eu", "k")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field", "says"),
+    [
+        ({"references": []}, 400, "references", "1 to 100"),
+        ({"references": ["a"] * 101}, 400, "references", "1 to 100"),
+        ({"references": ["rules", "a b"]}, 400, "references[1]", "component name"),
+        ({"references": [7]}, 400, "references[0]", "Expected `str`"),
+        ({}, 400, "body", "references"),
+        ({"references": ["rules"], "contnet": True}, 400, "body", "content"),
+        ({"references": ["rules"], "key": True}, 400, "key", "text or a number"),
+        ({"references": ["rules"], "key": [1]}, 400, "key", "text or a number"),
+        ({"references": ["rules"], "at": "yesterday"}, 400, "at", "2024-11-12T14:47:00Z"),
+        ({"references": ["rules"], "at": "2024-11-12T14:47:00"}, 400, "at", "no offset"),
+        ({"references": ["rules"], "at": "2999-01-01T00:00:00Z"}, 400, "at", "future"),
+        ({"references": ["rules"], "environment": "a/b"}, 400, "environment", "environment"),
+        ({"references": ["rules"], "region": "é"}, 400, "region", "region"),
+        ({"references": ["rulse"]}, 404, "references[0]", "Did you mean `rules`?"),
+        ({"references": ["rules@prd"]}, 404, "references[0]", "unknown environment `prd` for `rules`; it has prod"),
+        ({"references": ["rules@^9"]}, 404, "references[0]", "index/rules"),
+        (b"{", 400, "body", "not JSON"),
+        (b"\xff", 400, "body", "not JSON"),
+        (b'{"references": ["a"], "key": ' + b"[" * 100_000, 400, "body", ""),
+        (b" " * (1024 * 1024 + 1), 413, None, "1,048,576"),
+    ],
+)
+def test_bad_bodies(host: Host, body: object, status: int, field: str | None, says: str) -> None:
+    problem = value(host.post("/resolve", body), status)
+    assert problem.get("field") == field
+    assert says in problem["detail"]
+
+
+# Contents
+
+
+def test_a_pinned_component_is_cacheable_for_ever(host: Host) -> None:
+    host.store.put("components/my-prompt/v1.0.0", "You are …", {"type": "prompt"})
+    response = host.get("/components/prompts/my-prompt@v1.0.0")
+    headers = dict(response.headers)
+    assert response.body == "You are …".encode()
+    assert headers["cache-control"] == "private, max-age=31536000, immutable"
+    assert (headers["x-component-version"], headers["x-component-route"]) == ("v1.0.0", "pinned")
+    again = host.get("/components/my-prompt@1.0.0", headers={"if-none-match": headers["etag"]})
+    assert (again.status, again.body) == (304, b"")
+    head = host.send("HEAD", "/components/my-prompt@v1.0.0")
+    assert (head.status, head.body) == (200, b"")
+    assert sum("components/my-prompt/v1.0.0" in keys for keys in host.store.reads) == 1
+
+
+def test_a_pointer_is_never_cached_beyond_the_snapshot(host: Host) -> None:
+    host.store.put("components/rules/v2.0.0", "strict")
+    assert dict(host.get("/components/rules").headers)["cache-control"] == "private, no-cache"
+
+
+def test_a_stated_type_is_checked(host: Host) -> None:
+    host.store.put("components/rules/v2.0.0", "strict", {"type": "config"})
+    assert host.get("/components/config://rules").status == 200
+    problem = value(host.get("/components/prompts/rules"), 404)
+    assert "asks for a prompt, and `rules` is a config" in problem["detail"]
+
+
+@pytest.mark.parametrize("text", ["", "null", "42", "ü\n"])
+def test_any_text_is_content(host: Host, text: str) -> None:
+    host.store.put("components/rules/v2.0.0", text)
+    assert host.get("/components/rules").body == text.encode()
+
+
+@pytest.mark.parametrize(
+    "key", ["prompts/rules/v2.0.0", "configs/rules@v2.0.0", "components/queries/rules/v2.0.0", "scripts/rules/v2.0.0"]
+)
+def test_other_writers_layouts_are_found_on_a_miss(host: Host, key: str) -> None:
+    host.store.put(key, "theirs")
+    assert host.get("/components/rules").body == b"theirs"
+
+
+def test_contents_of_an_ensemble_are_one_read_and_unselected_agents_get_none(host: Host) -> None:
+    host.store.put("components/my-prompt/v1.0.0", "even")
+    host.store.put("components/rules/v2.0.0", "rules")
+    body = {"input": {"user_id": 4}, "content": True}
+    agents = value(host.post("/ensembles/ab/resolve", body))["agents"]
+    assert [a["references"][0].get("content") for a in agents] == ["even", None, "rules"]
+    assert len(host.store.reads) == 2
+    value(host.post("/ensembles/ab/resolve", body))
+    assert len(host.store.reads) == 2
+
+
+def test_a_canary_without_content_gives_way_and_says_so(host: Host) -> None:
+    host.store.put("rollout-percentage", "100")
+    host.store.put("components/my-prompt/v1.0.0", "stable")
+    (found,) = resolve(host, "my-prompt", content=True)["references"]
+    assert (found["version"], found["route"], found["content"]) == ("v1.0.0", "pointer", "stable")
+    assert "v1.1.0 is missing" in found["note"]
+    response = host.get("/components/my-prompt")
+    assert "v1.1.0 is missing" in dict(response.headers)["x-resolver-note"]
+    host.store.put("components/my-prompt/v1.1.0", "canary")
+    (found,) = resolve(host, "my-prompt", content=True)["references"]
+    assert (found["version"], found["route"], found["content"]) == ("v1.1.0", "canary", "canary")
+
+
+def test_content_that_is_nowhere_is_not_found(host: Host) -> None:
+    assert "no content of `rules` v2.0.0" in resolve(host, "rules", content=True, status=404)["detail"]
+
+
+# What is live, and what was
+
+
+def test_version(host: Host) -> None:
+    assert value(host.get("/version")) == {
+        "environment": "prod",
+        "components": {"flow": "v1.0.0", "my-prompt": "v1.0.0", "rules": "v2.0.0"},
+    }
+    assert value(host.get("/version?component=rules"))["components"] == {"rules": "v2.0.0"}
+    assert value(host.get("/version?environment=prod-eu"))["components"] == {"my-prompt": "v1.2.0"}
+    assert "Did you mean `prod`?" in value(host.get("/version?environment=prd"), 404)["detail"]
+    assert "Did you mean `rules`?" in value(host.get("/version?component=rulse"), 404)["detail"]
+    assert "unknown query parameter" in value(host.get("/version?enviroment=prod"), 400)["detail"]
+    assert "twice" in value(host.get("/version?component=a&component=b"), 400)["detail"]
+    debug = Host(ENVIRONMENT="staging")
+    assert value(debug.get("/version"))["environment"] == "staging"
+
+
+@pytest.fixture
+def past() -> Host:
+    host = Host()
+    host.store.put("history/my-prompt", HISTORY)
+    host.store.put("index/my-prompt", [{"version": "v1.1.0", "at": "2024-11-12T14:00:00Z"}, {"version": "v1.0.0"}])
+    host.store.put("rollout-history", [{"at": "2024-11-12T14:48:00Z", "value": 100}])
+    return host
+
+
+def test_history_of_a_component_is_newest_first(past: Host) -> None:
+    answer = value(past.get("/history/my-prompt"))
+    assert answer["component"] == "my-prompt"
+    assert [move["generation"] for move in answer["moves"]] == [4, 3, 2, 1]
+    assert answer["moves"][0] == {
+        "at": "2024-11-12T14:49:00Z",
+        "environment": "prod",
+        "version": "v1.0.0",
+        "actor": "bob",
+        "generation": 4,
+        "published_at": None,
+    }
+    assert "there is one of my-prompt" in value(past.get("/history/nope"), 404)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("at", "live"),
+    [
+        ("2024-11-08T10:29:59Z", {}),
+        ("2024-11-08T10:30:00Z", {"my-prompt": "v1.0.0"}),
+        ("2024-11-12T14:47:00Z", {"my-prompt": "v1.1.0"}),
+        ("2024-11-12T15:47:00%2B01:00", {"my-prompt": "v1.1.0"}),
+        ("2024-11-12T15:47:00+01:00", {"my-prompt": "v1.1.0"}),
+        ("2024-11-12T14:49:00Z", {"my-prompt": "v1.0.0"}),
+    ],
+)
+def test_state_at_an_instant(past: Host, at: str, live: dict[str, str]) -> None:
+    answer = value(past.get(f"/history?at={at}"))
+    assert answer["components"] == live
+    assert answer["at"].endswith("Z")
+    assert value(past.get(f"/version?at={at}")) == answer
+
+
+def test_an_instant_is_wanted_and_must_be_one(past: Host) -> None:
+    assert "say which instant" in value(past.get("/history"), 400)["detail"]
+    assert "no offset" in value(past.get("/history?at=2024-11-12T14:47:00"), 400)["detail"]
+
+
+def test_the_past_is_resolved_as_it_was(past: Host) -> None:
+    tuesday = resolve(past, "my-prompt@prod", "my-prompt@^1.0.0", at="2024-11-12T14:47:00Z")
+    assert tuesday["snapshot"]["source"] == "history"
+    assert [r["version"] for r in tuesday["references"]] == ["v1.1.0", "v1.1.0"]
+    # A canary existed and its percentage is not recorded: stable, and said.
+    assert "not known" in tuesday["references"][0]["note"]
+    later = resolve(past, "my-prompt@prod", at="2024-11-12T14:48:30Z")["references"][0]
+    assert (later["version"], later["route"]) == ("v1.2.0", "canary")
+    before = resolve(past, "my-prompt@^1.0.0", at="2024-11-12T13:00:00Z")["references"][0]
+    assert before["version"] == "v1.0.0"
+    assert resolve(past, "rules", at="2024-11-12T14:47:00Z", status=404)
+    assert past.store.reads[-1] == ["rollout-history", "history/rules"]
+
+
+def test_an_ensemble_is_resolved_as_it_was(past: Host) -> None:
+    past.store.put("components/flow/v1.0.0", FLOW)
+    past.store.put(
+        "history/flow", [{"at": "2024-11-01T00:00:00Z", "environment": "prod", "version": "v1.0.0", "generation": 1}]
+    )
+    answer = value(past.post("/ensembles/flow/resolve", {"at": "2024-11-12T14:47:00Z"}))
+    assert (answer["at"], answer["definition"]["version"]) == ("2024-11-12T14:47:00Z", "v1.0.0")
+    assert answer["agents"][0]["references"][0]["version"] == "v1.1.0"
+
+
+# Failure
+
+
+def test_kv_down_is_503_and_never_not_found() -> None:
+    host = Host()
+    host.store.mode = "fail"
+    for response in (
+        host.post("/resolve", {"references": ["nope"]}),
+        host.get("/components/nope@v1.0.0"),
+        host.get("/history/nope"),
+        host.get("/history?at=2024-11-12T14:47:00Z"),
+        host.post("/ensembles/nope/resolve"),
+        host.get("/version"),
+    ):
+        value(response, 503)
+        assert dict(response.headers)["retry-after"] == "1"
+    health = host.get("/health")
+    assert (health.status, json.loads(health.body)["status"]) == (503, "down")
+
+
+def test_a_store_that_never_answers_is_bounded(host: Host) -> None:
+    host.store.mode = "stall"
+    assert "within 50 ms" in value(host.get("/version"), 503)["detail"]
+
+
+def test_the_last_good_snapshot_is_served_and_said(host: Host) -> None:
+    resolve(host, "rules")
+    host.store.mode = "fail"
+    host.time.time += 3600
+    response = host.post("/resolve", {"references": ["rules"]})
+    answer = value(response)
+    assert answer["snapshot"]["age_ms"] == 3_600_000
+    assert "KV is on fire" in dict(response.headers)["x-resolver-stale"]
+    health = value(host.get("/health"))
+    assert health["status"] == "degraded"
+    assert "KV is on fire" in health["last_error"]
+    # But a content that was never read is not "not found".
+    value(host.get("/components/rules@v7.0.0"), 503)
+
+
+def test_a_bundled_snapshot_says_that_it_is_one() -> None:
+    host = Host(bundled=Snapshot(MAP, generation=3, revision="built"))
+    host.store.mode = "fail"
+    answer = resolve(host, "rules")
+    assert answer["snapshot"] == {"revision": "built", "generation": 3, "age_ms": 0, "source": "bundled"}
+
+
+def test_health_names_dropped_entries_to_authorised_callers_only() -> None:
+    host = Host(ALLOW_ANONYMOUS="false", RESOLVER_TOKEN="secret")
+    host.store.publish({**MAP, "broken": None}, 7)
+    anyone = value(host.get("/health"))
+    assert (anyone["status"], anyone["dropped"], anyone["problems"]) == ("degraded", 1, None)
+    operator = value(host.get("/health", headers={"authorization": "Bearer secret"}))
+    assert operator["problems"] == ["component-versions: broken: `null` is not an object environment → version"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "shown", "status"),
+    [
+        ({"RESOLVER_TOKEN": "s"}, None, 401),
+        ({"RESOLVER_TOKEN": "s"}, "Bearer t", 401),
+        ({"RESOLVER_TOKEN": "s"}, "Basic s", 401),
+        ({"RESOLVER_TOKEN": "s"}, "Bearer é", 401),
+        ({"RESOLVER_TOKEN": "s"}, "Bearer s", 200),
+        ({"RESOLVER_TOKEN": "s"}, "bearer  s", 200),
+        ({}, None, 401),
+        ({}, "Bearer ", 401),
+    ],
+)
+def test_authorisation(variables: dict[str, str], shown: str | None, status: int) -> None:
+    host = Host(ALLOW_ANONYMOUS="false", **variables)
+    headers = {} if shown is None else {"authorization": shown}
+    response = host.get("/version", headers=headers)
+    value(response, status)
+    assert ("www-authenticate" in dict(response.headers)) == (status == 401)
+    assert host.get("/health", headers=headers).status == 200
+
+
+def test_methods_and_paths(host: Host) -> None:
+    for method, target, allowed in [
+        ("POST", "/version", "GET, HEAD"),
+        ("GET", "/resolve", "POST"),
+        ("DELETE", "/components/a@v1.0.0", "GET, HEAD"),
+        ("PUT", "/ensembles/ab/resolve", "POST"),
+    ]:
+        response = host.send(method, target)
+        value(response, 405)
+        assert dict(response.headers)["allow"] == allowed
+    for target in ("/", "/nope", "/ensembles/ab", "/resolve/x", "/components", "/version/x", "//"):
+        assert "POST /resolve" in value(host.get(target), 404)["detail"]
+
+
+def test_an_unexpected_fault_is_still_an_answer(host: Host) -> None:
+    broken: Any = None
+    response = run(host.edge.handle(Request("GET", "/version"), broken))
+    assert "AttributeError inside the resolver" in value(response, 500)["detail"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(["GET", "POST", "HEAD", "X"]),
+    st.one_of(st.text(), st.from_regex(r"/(components|ensembles|history|version|resolve)/?.{0,20}(/resolve)?")),
+    st.text(max_size=30),
+    st.binary(max_size=60),
+)
+def test_anything_at_all_is_answered(method: str, path: str, query: str, body: bytes) -> None:
+    response = Host().send(method, f"{path.replace('?', '')}?{query}", body)
+    assert response.status < 500
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.recursive(st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(), st.lists))
+def test_any_input_is_answered(sent: object) -> None:
+    host = Host()
+    assert host.post("/ensembles/ab/resolve", {"input": {"user_id": sent}}).status == 200
+    assert host.post("/ensembles/ab/resolve", {"input": sent, "key": sent}).status in (200, 400)
