@@ -118,7 +118,8 @@ def compile_plan(ensemble: Ensemble) -> Plan:
 def key_text(value: object) -> str | None:
     """A key as text, the way JavaScript's `String(v)` writes it; None for a value that is no key.
 
-    A key is text or a number. Absent, null, NaN (a sum with what is absent) and the empty text are no key. Raises `InvalidRequest` for any other.
+    A key is text or a number. Absent, null, NaN (a sum with what is absent) and the empty text are no key. Raises
+    `InvalidRequest` for any other.
     """
     if value is UNDEFINED or value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         return None

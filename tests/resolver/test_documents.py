@@ -1,0 +1,160 @@
+"""The documents of the KV contract: what is bad is dropped by name, the rest works."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resolver.documents import (
+    MapMetadata,
+    decode_content_metadata,
+    decode_history,
+    decode_index,
+    decode_map_metadata,
+    decode_rollout,
+    decode_rollout_history,
+    decode_version_map,
+    encode_rollout,
+    revision_of,
+)
+from resolver.errors import InvalidDocument
+
+
+def test_a_good_map_comes_out_as_it_is() -> None:
+    decoded = decode_version_map('{"a": {"prod": "v1.0.0", "dev": "2.0.0-rc.1+b"}, "b": {}}')
+    assert decoded.value == {"a": {"prod": "v1.0.0", "dev": "v2.0.0-rc.1+b"}, "b": {}}
+    assert decoded.problems == ()
+
+
+@pytest.mark.parametrize(
+    "bad", ["1.1", "1", "null", "true", "[]", '{"x": "v1.0.0"}', '""', '"v1.0"', '"latest"', '"v1.0.0\\n"', '"v01.0.0"']
+)
+def test_a_bad_pointer_is_dropped_by_name(bad: str) -> None:
+    decoded = decode_version_map(f'{{"a": {{"prod": {bad}, "dev": "v1.0.0"}}, "b": {{"prod": "v2.0.0"}}}}')
+    assert decoded.value == {"a": {"dev": "v1.0.0"}, "b": {"prod": "v2.0.0"}}
+    assert [(p.document, p.entry) for p in decoded.problems] == [("component-versions", "a.prod")]
+    assert str(decoded.problems[0]).startswith("component-versions: a.prod: ")
+
+
+@pytest.mark.parametrize("bad", ["1", "null", "true", "[]", '"v1.0.0"', '[["prod", "v1.0.0"]]'])
+def test_a_bad_component_is_dropped_by_name(bad: str) -> None:
+    decoded = decode_version_map(f'{{"a": {bad}, "b": {{"prod": "v2.0.0"}}}}')
+    assert decoded.value == {"b": {"prod": "v2.0.0"}}
+    assert [problem.entry for problem in decoded.problems] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "[]", "1", '"x"', "{", '{"a": {"prod": "v1.0.0"}', "[" * 100_000, b"\xff"]
+)
+def test_a_map_that_is_none(text: str | bytes) -> None:
+    with pytest.raises(InvalidDocument) as caught:
+        decode_version_map(text)
+    assert caught.value.field == "component-versions"
+
+
+def test_absurd_depth_in_one_entry_spoils_no_more_than_the_document() -> None:
+    with pytest.raises(InvalidDocument):
+        decode_version_map('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({"generation": 7, "revision": "r"}, MapMetadata(7, "r")),
+        ({"generation": 7.0}, MapMetadata(7)),
+        ({"generation": 7.5}, MapMetadata()),
+        ({"generation": math.nan}, MapMetadata()),
+        ({"generation": math.inf}, MapMetadata()),
+        ({"generation": "7", "revision": 7}, MapMetadata()),
+        ({"generation": True}, MapMetadata()),
+        ({}, MapMetadata()),
+        (None, MapMetadata()),
+        ([7], MapMetadata()),
+        ("7", MapMetadata()),
+    ],
+)
+def test_metadata_of_any_shape(metadata: object, expected: MapMetadata) -> None:
+    assert decode_map_metadata(metadata) == expected
+
+
+def test_content_metadata_of_any_shape() -> None:
+    assert decode_content_metadata({"type": "prompt", "more": 1}).type == "prompt"
+    shapes: list[object] = [None, 7, [], "x", {"type": 7}]
+    for metadata in shapes:
+        assert decode_content_metadata(metadata).type is None
+
+
+def test_a_map_without_metadata_still_has_a_revision() -> None:
+    assert revision_of("{}") == revision_of("{}") != revision_of("{ }")
+
+
+GOOD = '{"at": "2024-11-12T14:45:00Z", "environment": "prod", "version": "1.0.0", "generation": 2, "more": []}'
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "null",
+        "7",
+        "[]",
+        "{}",
+        '{"at": "2024-11-12T14:45:00", "environment": "prod", "version": "v1.0.0"}',
+        '{"at": "yesterday", "environment": "prod", "version": "v1.0.0"}',
+        '{"at": "2024-11-12T14:45:00Z", "environment": "prod"}',
+        '{"at": "2024-11-12T14:45:00Z", "environment": "prod", "version": 1.1}',
+        '{"at": "2024-11-12T14:45:00Z", "environment": "prod", "version": "new"}',
+        '{"at": "2024-11-12T14:45:00Z", "environment": null, "version": "v1.0.0"}',
+    ],
+)
+def test_a_bad_move_is_dropped_by_name(bad: str) -> None:
+    decoded = decode_history("history/a", f"[{bad}, {GOOD}]")
+    assert [move.version for move in decoded.value] == ["v1.0.0"]
+    assert [(p.document, p.entry) for p in decoded.problems] == [("history/a", "[0]")]
+
+
+def test_moves_are_ordered_by_when_they_were_published_then_by_generation() -> None:
+    def move(at: str, generation: int, published: str | None = None) -> str:
+        more = f', "published_at": "{published}"' if published else ""
+        return (
+            f'{{"at": "{at}", "environment": "prod", "version": "v{generation}.0.0", "generation": {generation}{more}}}'
+        )
+
+    moves = [
+        move("2024-11-12T15:00:00Z", 4),
+        move("2024-11-12T15:00:00+00:00", 3),
+        move("2024-11-12T10:00:00Z", 5, "2024-11-12T16:00:00Z"),
+        move("2024-11-12T16:30:00+02:00", 2),
+    ]
+    assert [m.generation for m in decode_history("history/a", f"[{','.join(moves)}]").value] == [2, 3, 4, 5]
+
+
+def test_indexes_and_rollout_history_drop_what_is_bad() -> None:
+    index = decode_index("index/a", '[{"version": "1.0.0"}, {"version": 1}, null, {"version": "v2.0.0", "at": null}]')
+    assert [release.version for release in index.value] == ["v1.0.0", "v2.0.0"]
+    assert [problem.entry for problem in index.problems] == ["[1]", "[2]"]
+    changes = decode_rollout_history(
+        '[{"at": "2024-11-02T00:00:00Z", "value": {"*": 5}}, {"at": "2024-11-01T00:00:00Z", "value": "10%"},'
+        ' {"at": "2024-11-03T00:00:00Z", "value": "lots"}, {"value": 3}]'
+    )
+    assert [encode_rollout(change.table) for change in changes.value] == [10, 5]
+    assert [problem.entry for problem in changes.problems] == ["[2]", "[3]"]
+
+
+@pytest.mark.parametrize("text", ["", "null", "{}", "7", "[", "[" * 100_000])
+def test_lists_that_are_none(text: str) -> None:
+    for key in ("history/a", "index/a"):
+        with pytest.raises(InvalidDocument):
+            (decode_history if key.startswith("history") else decode_index)(key, text)
+
+
+@given(st.text(), st.binary())
+def test_any_text_is_decoded_or_refused(text: str, data: bytes) -> None:
+    for source in (text, data):
+        for decode in (decode_version_map, decode_rollout, decode_rollout_history):
+            try:
+                decode(source)
+            except InvalidDocument as error:
+                assert error.detail

@@ -1,0 +1,489 @@
+"""Ensembles: both forms, every kind of nesting, and what is refused, each at its line and column."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resolver.ensemble import Ensemble, Unit, load_ensemble
+from resolver.errors import InvalidEnsemble
+
+FILE = "sample.yaml"
+
+
+def loaded(text: str) -> Ensemble:
+    return load_ensemble(dedent(text), FILE)
+
+
+def refusal(text: str) -> InvalidEnsemble:
+    with pytest.raises(InvalidEnsemble) as caught:
+        loaded(text)
+    assert caught.value.file == FILE
+    return caught.value
+
+
+def place(error: InvalidEnsemble) -> tuple[int | None, int | None]:
+    return error.line, error.column
+
+
+def flow(steps: str) -> Ensemble:
+    """An ensemble of one step, given without the `- ` before it."""
+    return loaded("name: sample\nflow:\n  - " + dedent(steps).strip().replace("\n", "\n    ") + "\n")
+
+
+def way(unit: Unit) -> list[str]:
+    """The conditions on the way to a unit, written so that two of them can be compared."""
+    return [
+        ("not " if condition.negated else "")
+        + condition.text
+        + (f" is {condition.case}" if condition.case is not None else "")
+        + (f" is none of {', '.join(condition.none_of)}" if condition.none_of is not None else "")
+        for condition in unit.conditions
+    ]
+
+
+def units(ensemble: Ensemble) -> list[tuple[str, list[str]]]:
+    return [(unit.name, way(unit)) for unit in ensemble.units]
+
+
+def references(ensemble: Ensemble) -> dict[str, str]:
+    """Path → reference; a `?` behind one that could be plain text as well."""
+    return {
+        site.path: f"{site.found.reference}{'' if site.found.certain else '?'}"
+        for unit in ensemble.units
+        for site in unit.sites
+    }
+
+
+# Forms
+
+
+def test_the_short_form() -> None:
+    ensemble = loaded(
+        """
+        ensemble: ab
+        agents:
+          - name: a
+            operation: think
+            component: my-prompt@v1.5.0
+            condition: ${input.user_id % 2 === 0}
+          - name: b
+            when: true
+        """
+    )
+    assert ensemble.name == "ab"
+    assert units(ensemble) == [("a", ["${input.user_id % 2 === 0}"]), ("b", ["true"])]
+    assert [(unit.path, unit.operation, unit.used) for unit in ensemble.units] == [
+        ("agents[0]", "think", True),
+        ("agents[1]", None, True),
+    ]
+    assert references(ensemble) == {"agents[0].component": "my-prompt@v1.5.0"}
+
+
+def test_the_form_with_a_flow() -> None:
+    ensemble = loaded(
+        """
+        name: two/forms
+        agents:
+          - name: known
+            operation: code
+            component: one@prod
+            condition: ${input.inner}
+          - name: unused
+            component: two@prod
+        flow:
+          - agent: known
+            when: ${input.outer}
+            config: {prompt: three@prod}
+          - agent: known
+            id: again
+            operation: think
+          - agent: built-in
+          - agent: elsewhere@v1.0.0
+        """
+    )
+    assert ensemble.name == "two/forms"
+    assert units(ensemble) == [
+        ("known", ["${input.outer}", "${input.inner}"]),
+        ("again", ["${input.inner}"]),
+        ("built-in", []),
+        ("elsewhere@v1.0.0", []),
+        ("unused", []),
+    ]
+    assert [unit.operation for unit in ensemble.units] == ["code", "think", None, None, None]
+    assert [unit.path for unit in ensemble.units] == ["flow[0]", "flow[1]", "flow[2]", "flow[3]", "agents[1]"]
+    assert [unit.used for unit in ensemble.units] == [True, True, True, True, False]
+    # A definition is no reference; it brings its own along.
+    assert [[site.path for site in unit.sites] for unit in ensemble.units] == [
+        ["flow[0].config.prompt", "agents[0].component"],
+        ["agents[0].component"],
+        ["flow[2].agent"],
+        ["flow[3].agent"],
+        ["agents[1].component"],
+    ]
+    assert references(ensemble)["flow[2].agent"] == "built-in?"
+    assert references(ensemble)["flow[3].agent"] == "elsewhere@v1.0.0"
+
+
+def test_unknown_fields_are_kept() -> None:
+    ensemble = loaded(
+        """
+        name: sample
+        trigger: [{type: http}]
+        agents:
+          - name: a
+            config: {temperature: 0.5}
+        flow:
+          - agent: a
+            retry: {attempts: 3}
+        """
+    )
+    document = ensemble.document
+    assert document is not None
+    assert document.model_extra == {"trigger": [{"type": "http"}]}
+    assert document.agents is not None
+    assert document.agents[0].model_extra == {"config": {"temperature": 0.5}}
+    assert document.flow is not None
+    assert document.flow[0].model_extra == {"retry": {"attempts": 3}}
+
+
+# Nesting: each kind by `type:` and by its key, and what both must give
+
+A, B, C = ("- agent: a", "- agent: b", "- agent: c")
+NESTED = {
+    "parallel": ("steps: [{agent: a}, {agent: b, when: x}]", [("a", []), ("b", ["x"])]),
+    "branch": (
+        "condition: ${input.x}\nthen: [{agent: a}]\nelse: [{agent: b}]",
+        [("a", ["${input.x}"]), ("b", ["not ${input.x}"])],
+    ),
+    "branch by when": ("when: x\nthen: [{agent: a}]", [("a", ["x"])]),
+    "branch of a boolean": ("condition: false\nthen: []\nelse: [{agent: b}]", [("b", ["not false"])]),
+    "foreach": ("items: ${input.items}\nstep: {agent: a, condition: x}", [("a", ["x"])]),
+    "try": (
+        "steps: [{agent: a}]\ncatch: [{agent: b}]\nfinally: [{agent: c}]",
+        [("a", []), ("b", ["a step of the `try` fails"]), ("c", [])],
+    ),
+    "switch": (
+        "value: ${input.x}\ncases: {1: [{agent: a}], true: [{agent: b}]}\ndefault: [{agent: c}]",
+        [("a", ["${input.x} is 1"]), ("b", ["${input.x} is true"]), ("c", ["${input.x} is none of 1, true"])],
+    ),
+    "switch on a constant": ("value: 010\ncases: {10: [{agent: a}]}", [("a", ["10 is 10"])]),
+    "while": ("condition: x\nmaxIterations: 3\nsteps: [{agent: a}]", [("a", ["x"])]),
+    "map-reduce": ("items: x\nmap: {agent: a}\nreduce: {agent: b}", [("a", []), ("b", [])]),
+}
+
+
+@pytest.mark.parametrize("case", NESTED)
+def test_nesting_in_both_spellings(case: str) -> None:
+    kind = case.partition(" ")[0]
+    fields, expected = NESTED[case]
+    by_type = flow(f"type: {kind}\n{fields}")
+    by_key = flow(f"{kind}:\n  " + fields.replace("\n", "\n  "))
+    assert units(by_type) == units(by_key) == expected
+    assert [unit.path for unit in by_key.units] == [
+        unit.path.replace("flow[0]", f"flow[0].{kind}") for unit in by_type.units
+    ]
+
+
+def test_a_list_stands_for_its_block() -> None:
+    assert units(flow("parallel: [{agent: a}, {agent: b}]")) == [("a", []), ("b", [])]
+    assert units(flow("try: [{agent: a}]")) == [("a", [])]
+
+
+def test_conditions_gather_from_the_outermost_in() -> None:
+    ensemble = flow(
+        """
+        when: one
+        parallel:
+          when: two
+          steps:
+            - type: branch
+              condition: three
+              then: []
+              else:
+                - switch: {when: four, value: five, cases: {x: [{while: {condition: six, steps: [{agent: a}]}}]}}
+        """
+    )
+    assert units(ensemble) == [("a", ["one", "two", "not three", "four", "five is x", "six"])]
+    assert ensemble.units[0].path == "flow[0].parallel.steps[0].else[0].switch.cases.x[0].while.steps[0]"
+    assert [condition.path for condition in ensemble.units[0].conditions][:3] == [
+        "flow[0].when",
+        "flow[0].parallel.when",
+        "flow[0].parallel.steps[0].condition",
+    ]
+
+
+# References
+
+
+def test_references_at_any_depth() -> None:
+    ensemble = loaded(
+        """
+        name: sample
+        agents:
+          - name: prompt://not-a-reference@v1.0.0
+            component: bare
+            config:
+              prompt: prompts/extraction@v1.0.0
+              schema: word
+              deep: [{template: components/header@staging}, "query://q@^1", {x: script://y}]
+            layout: "page@latest"
+            description: my-prompt@v1.0.0
+        """
+    )
+    assert references(ensemble) == {
+        "agents[0].component": "bare",
+        "agents[0].config.prompt": "prompts/extraction@v1.0.0",
+        "agents[0].config.schema": "word?",
+        "agents[0].config.deep[0].template": "components/header@staging",
+        "agents[0].config.deep[1]": "query://q@^1",
+        "agents[0].config.deep[2].x": "script://y",
+        "agents[0].layout": "page@latest",
+    }
+
+
+@pytest.mark.parametrize("field", ["prompt", "template", "schema", "agent", "to"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hello@example.com",
+        "@cf/meta/llama-3.1-8b-instruct",
+        "https://unpkg.com/htmx.org@1.9.10",
+        "text/plain",
+        "application/json",
+        "users/1/posts",
+        "2024/01/15",
+        "Summarize {{input.text}} for me@home",
+        "my-prompt@v1.0.0\nand more",
+    ],
+)
+def test_look_alikes_are_plain_text(field: str, text: str) -> None:
+    written = text.replace("\n", "\\n")
+    assert references(loaded(f'name: sample\nagents: [{{name: a, config: {{{field}: "{written}"}}}}]')) == {}
+
+
+def test_steps_do_not_claim_the_references_of_the_steps_they_hold() -> None:
+    ensemble = flow("parallel: {steps: [{agent: a, config: {prompt: p@prod}}, {agent: b, config: {prompt: q@prod}}]}")
+    assert [[str(site.found.reference) for site in unit.sites] for unit in ensemble.units] == [
+        ["a", "p@prod"],
+        ["b", "q@prod"],
+    ]
+
+
+# Rollout settings
+
+
+def test_rollout_settings() -> None:
+    ensemble = loaded("ensemble: e\nrollout: {key: '${input.user_id}', group: both}\nagents: [{name: a}]")
+    assert ensemble.key is not None
+    assert ensemble.key.text == "${input.user_id}"
+    assert ensemble.group == "both"
+    neither = loaded("ensemble: e\nrollout:\nagents: [{name: a}]")
+    assert (neither.key, neither.group) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "detail", "field"),
+    [
+        ("kee: x", "Did you mean `key`?", "rollout.kee"),
+        ("percentage: 10", "`rollout:` knows group, key", "rollout.percentage"),
+        ("key: all", "the same for every request", "rollout.key"),
+        ("key: input.user_id", "the same for every request", "rollout.key"),
+        ("key: '${\"all\"}'", "the same for every request", "rollout.key"),
+        ("key: 'user-${1 + 1}'", "the same for every request", "rollout.key"),
+        ("key: 5", 'quote it: "5"', "rollout.key"),
+        ("key: '${input.'", "", "rollout.key"),
+        ("group: a b", "not a name for a group", "rollout.group"),
+        ("group: ''", "not a name for a group", "rollout.group"),
+        ("group: 1.10", 'quote it: "1.10"', "rollout.group"),
+    ],
+)
+def test_rollout_settings_that_are_none(settings: str, detail: str, field: str) -> None:
+    error = refusal(f"ensemble: e\nrollout:\n  {settings}\nagents: [{{name: a}}]\n")
+    assert detail in error.detail
+    assert error.field == field
+    assert error.line == 3
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "written"),
+    [
+        ("name: e\nversion: 1.10\nagents: [{name: a}]", (2, 10), "1.10"),
+        ("name: 1.0\nagents: [{name: a}]", (1, 7), "1.0"),
+        ("name: e\nagents:\n  - name: a\n    component: 1.10", (4, 16), "1.10"),
+        ("name: e\nagents:\n  - name: true", (3, 11), "true"),
+        ("name: e\nagents: [{name: a, condition: 010}]", (2, 31), "010"),
+        ("name: e\nagents: [{name: a, config: {version: 2.0}}]", (2, 38), "2.0"),
+        ("name: e\nflow: [{agent: &x 1.50}]", (2, 16), "1.50"),
+    ],
+)
+def test_a_number_where_text_must_stand(text: str, at: tuple[int, int], written: str) -> None:
+    error = refusal(text)
+    assert f'quote it: "{written}"' in error.detail
+    assert place(error) == at
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "detail"),
+    [
+        ("- a", (1, 1), "an ensemble is a mapping"),
+        ("agents: [{name: a}]", (1, 1), "there are agents"),
+        ("name: e", (1, 1), "has `agents:` or `flow:`"),
+        ("name: e\nagents: []", (1, 1), "has `agents:` or `flow:`"),
+        ("name: a b\nagents: [{name: a}]", (1, 7), "is not a name"),
+        ("ensemble: e\nname: f\nagents: [{name: a}]", (2, 7), "keep one"),
+        ("name: e\nagents: {a: 1}", (2, 9), "must be a list, and is a mapping"),
+        ("name: e\nagents: [a]", (2, 10), "must be a mapping, and is text"),
+        ("name: e\nagents: [{name: [x]}]", (2, 17), "must be text, and is a list"),
+        ("name: e\nagents:\n  - component: x", (3, 5), "`name` is missing here; there are component"),
+        ("name: e\nagents:\n  - name: a\n  - name: b\n  - name: a", (5, 11), "the first is on line 3"),
+        ("name: e\nagents:\n  - name: a\n    condition: x\n    when: x", (5, 11), "keep one of them"),
+        ("name: e\nagents:\n  - name: a\n    condition:", (4, 15), "`condition` is empty"),
+        ("name: e\nagents:\n  - name: a\n    when: '  '", (4, 11), "`when` is empty"),
+        ("name: e\nflow:\n  - type: paralel\n    steps: []", (3, 11), "Did you mean `parallel`?"),
+        ("name: e\nflow:\n  - id: x", (3, 5), "a step names an `agent`, or it is one of"),
+        (
+            "name: e\nflow:\n  - agent: a\n    parallel: []",
+            (3, 5),
+            "a step does one thing; this one is parallel and agent",
+        ),
+        ("name: e\nflow:\n  - branch: {condition: x}", (3, 5), "`branch` lacks its `then`"),
+        ("name: e\nflow:\n  - type: while\n    steps: []", (3, 5), "`while` lacks its `condition`"),
+        ("name: e\nflow:\n  - try:\n      steps:\n        - agnt: x", (5, 11), "a step names an `agent`"),
+        ("name: e\nflow:\n  - switch: {value: x, cases: {a: {agent: b}}}", (3, 35), "must be a list"),
+    ],
+)
+def test_refusals(text: str, at: tuple[int, int], detail: str) -> None:
+    error = refusal(text)
+    assert detail in error.detail
+    assert place(error) == at
+
+
+FAULTY = "${input.a && ) }"
+
+
+@pytest.mark.parametrize(
+    ("written", "at"),
+    [
+        ("${input.a && ) }", (4, 29)),
+        ("'${input.a && ) }'", (4, 30)),
+        ('"${input.a && ) }"', (4, 30)),
+        ('&x !!str "${input.a && ) }"', (4, 39)),
+        ("|\n      ${input.a &&\n        ) }", (6, 9)),
+        ("|-  # why\n\n      ${input.a &&\n\n      ) }\n", (8, 7)),
+        (">-\n      ${input.a\n      && ) }", (6, 10)),
+        (">2\n      ${input.a && ) }", (5, 20)),
+        ("${input.a\n      && ) }", (5, 10)),
+        ("'${input.a\n      &&\n      ) }'", (6, 7)),
+    ],
+)
+def test_the_place_of_a_fault_in_a_condition(written: str, at: tuple[int, int]) -> None:
+    text = f"name: e\nagents:\n  - name: a\n    condition: {written}\n"
+    error = refusal(text)
+    assert place(error) == at
+    assert error.field == "agents[0].condition"
+    assert error.text == text.split("\n")[at[0] - 1]
+    assert error.offset == at[1] - 1
+    assert error.text[error.offset] == ")"
+    # The same behind a byte order mark and with the line ends of Windows.
+    assert place(refusal("\ufeff" + text.replace("\n", "\r\n"))) == at
+
+
+def test_a_fault_behind_an_escape_is_shown_in_the_value() -> None:
+    error = refusal('name: e\nagents: [{name: a, condition: "${\\x61 && ) }"}]')
+    assert place(error) == (2, 31)
+    assert error.caret == "${a && ) }\n" + " " * 7 + "^"
+
+
+def test_a_fault_at_the_end_of_a_condition() -> None:
+    assert place(refusal("name: e\nagents:\n  - name: a\n    when: ${input.a &&\n")) == (4, 23)
+    assert place(refusal("name: e\nagents:\n  - name: a\n    when: |\n      ${input.a &&\n")) == (5, 19)
+
+
+@pytest.mark.parametrize(
+    ("field", "written", "at"),
+    [
+        ("component", "my-prompt@", (4, 26)),
+        ("component", "my prompt@prod", (4, 18)),
+        ("component", "'my-prompt@${input.v}'", (4, 27)),
+        ("component", "my-prompt@1.2.3.4", (4, 26)),
+        ("component", ">-\n      my-prompt@v1.2.3.4", (5, 17)),
+        ("prompt", "promt://a", (4, 13)),
+        ("prompt", "prompts//a", (4, 21)),
+        ("schema", "prompt://schemas/a", (4, 22)),
+    ],
+)
+def test_the_place_of_a_fault_in_a_reference(field: str, written: str, at: tuple[int, int]) -> None:
+    error = refusal(f"name: e\nagents:\n  - name: a\n    {field}: {written}\n")
+    assert place(error) == at
+    assert error.field == f"agents[0].{field}"
+
+
+# Laws
+
+fragments = st.sampled_from(
+    [
+        *(
+            "agent",
+            "name",
+            "id",
+            "type",
+            "steps",
+            "then",
+            "else",
+            "step",
+            "catch",
+            "finally",
+            "value",
+            "cases",
+            "default",
+        ),
+        *(
+            "map",
+            "reduce",
+            "condition",
+            "when",
+            "parallel",
+            "branch",
+            "foreach",
+            "try",
+            "switch",
+            "while",
+            "map-reduce",
+        ),
+        *("flow", "agents", "ensemble", "rollout", "key", "group", "component", "version", "config", "model_config"),
+    ]
+)
+scalars = st.sampled_from(
+    ["null", "true", "1", "1.0", ".inf", "a", "''", "${input.a}", "'${'", "a@v1", "a@", "prompt://a", "branch", "while"]
+)
+
+
+def _mapping(fields: dict[str, str]) -> str:
+    return "{" + ", ".join(f"{key}: {item}" for key, item in fields.items()) + "}"
+
+
+documents = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: "[" + ", ".join(items) + "]")
+        | st.dictionaries(fragments, inner, max_size=4).map(_mapping)
+    ),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(fragments, documents, max_size=4), documents, documents)
+def test_any_shape_is_loaded_or_refused_with_its_place(fields: dict[str, str], agents: str, steps: str) -> None:
+    try:
+        load_ensemble(_mapping({"name": "e", "agents": agents, "flow": steps, **fields}), FILE)
+    except InvalidEnsemble as error:
+        assert error.file == FILE
+        assert error.line == 1
+        assert error.column is not None

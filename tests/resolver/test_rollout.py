@@ -1,0 +1,183 @@
+"""Who faces a canary: published vectors, and the laws that a draw must keep."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resolver.documents import decode_rollout
+from resolver.errors import InvalidDocument, InvalidPercentage
+from resolver.plan import key_text
+from resolver.rollout import BUCKETS, RolloutTable, bucket, in_canary, parse_json_percentage, parse_percentage, salt
+
+VECTORS = Path(__file__).parents[1] / "vectors"
+KEYS = [f"user-{number}" for number in range(100_000)]
+#: Critical values of chi-square at p = 0.001, for 99 degrees of freedom and for 1.
+CRITICAL_99, CRITICAL_1 = 148.23, 10.83
+
+percentages = st.decimals(0, 100, places=4).map(lambda d: format(d, "f"))
+
+
+def test_the_vectors_hold() -> None:
+    vectors = json.loads((VECTORS / "rollout.json").read_text("utf-8"))
+    assert len(vectors) > 40
+    for vector in vectors:
+        parts = vector["salt"]
+        ours = salt(*parts) if len(parts) == 3 else salt("any", parts[1], "any", group=parts[0])
+        assert str(bucket(ours, vector["key"])) == vector["bucket"], vector
+        assert in_canary(parse_percentage(vector["percentage"]), ours, vector["key"]) is vector["canary"], vector
+
+
+def test_node_repeats_the_vectors() -> None:
+    run = subprocess.run(["node", str(VECTORS / "rollout.mjs")], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("45 of 45")
+
+
+@given(percentages, percentages, st.text())
+def test_raising_the_percentage_only_adds_users(one: str, other: str, key: str) -> None:
+    low, high = sorted((parse_percentage(one), parse_percentage(other)), key=lambda p: p.value)
+    if in_canary(low, "s", key):
+        assert in_canary(high, "s", key)
+
+
+@given(st.text())
+def test_nobody_and_everybody_are_exact(key: str) -> None:
+    assert not in_canary(parse_percentage("0"), "s", key)
+    assert in_canary(parse_percentage("100"), "s", key)
+
+
+@given(st.decimals(0, 100, places=12), st.integers(0, BUCKETS - 1))
+def test_the_bound_is_exact(value: object, place: int) -> None:
+    percentage = parse_percentage(format(value, "f"))
+    assert (place < percentage.threshold) == (place < Fraction(percentage.value) * BUCKETS / 100)
+
+
+def test_buckets_are_uniform() -> None:
+    counts = [0] * 100
+    for key in KEYS:
+        counts[bucket("my-prompt\nprod\nv1.1.0", key) * 100 >> 64] += 1
+    expected = len(KEYS) / 100
+    assert sum((count - expected) ** 2 / expected for count in counts) < CRITICAL_99
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (salt("my-prompt", "prod", "v1.1.0"), salt("extraction-prompt", "prod", "v1.1.0")),
+        (salt("my-prompt", "prod", "v1.1.0"), salt("my-prompt", "prod", "v1.2.0")),
+        (salt("my-prompt", "prod", "v1.1.0"), salt("my-prompt", "prod-eu", "v1.1.0")),
+        (salt("my-prompt", "prod", "v1.1.0"), None),
+    ],
+)
+def test_draws_are_independent(one: str, other: str | None) -> None:
+    """Of each other, and (None) of the condition `user_id % 2 === 0`, by a 2 × 2 table."""
+    ten = parse_percentage("10")
+    table = {(a, b): 0 for a in (True, False) for b in (True, False)}
+    for number, key in enumerate(KEYS[:40_000]):
+        second = number % 2 == 0 if other is None else in_canary(ten, other, key)
+        table[in_canary(ten, one, key), second] += 1
+    total = sum(table.values())
+    chi = 0.0
+    for (a, b), count in table.items():
+        row = sum(n for (x, _), n in table.items() if x is a)
+        column = sum(n for (_, y), n in table.items() if y is b)
+        chi += (count - row * column / total) ** 2 / (row * column / total)
+    assert chi < CRITICAL_1
+
+
+def test_a_group_moves_together() -> None:
+    one, other = salt("a", "prod", "v1.0.0", "g"), salt("b", "prod", "v2.0.0", "g")
+    assert one == other == "g\nprod"
+
+
+def test_every_process_answers_the_same() -> None:
+    code = "from resolver.rollout import bucket; print([bucket('a\\nprod\\nv1.0.0', str(n)) for n in range(50)])"
+    answers = set()
+    for seed in ("0", "1", "4242"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        answers.add(run.stdout)
+    assert answers == {f"{[bucket('a' + chr(10) + 'prod' + chr(10) + 'v1.0.0', str(n)) for n in range(50)]}\n"}
+
+
+def test_keys_are_text_numbers_or_absent() -> None:
+    assert key_text(101) == key_text("101") == key_text(101.0) == "101"
+    assert key_text(None) is key_text("") is None
+    assert key_text(2**53 + 1) == "9007199254740992"
+    assert key_text(1e21) == "1e+21"
+
+
+def test_a_lone_surrogate_counts_as_javascript_would_encode_it() -> None:
+    expected = int.from_bytes(sha256("s\n\ufffdx".encode()).digest()[:8], "big")
+    assert bucket("s", "\ud800x") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("0", "0"), ("10", "10"), ("10%", "10"), (" 12.5 % ", "12.5"), ("100", "100"), ("0.1", "0.1"), ("007", "7"),
+     ("100.000", "100.000"), ("10\n", "10")],
+)  # fmt: skip
+def test_percentages_as_text(text: str, value: str) -> None:
+    assert str(parse_percentage(text)) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "10abc", "abc10", "1e1", "-1", "+5", "100.1", "101", "1000", "10%%", "%", "% 10", "1,5", "1.", ".5",
+      "0x10", "NaN", "inf", "１０", "1 0", "10\n10", "1" * 99],
+)  # fmt: skip
+def test_what_is_no_percentage_is_refused_whole(text: str) -> None:
+    with pytest.raises(InvalidPercentage):
+        parse_percentage(text)
+
+
+def test_a_decimal_means_what_it_says() -> None:
+    assert parse_json_percentage("0.1").threshold == -(-(2**64) // 1000)
+    assert parse_json_percentage("1e1").threshold == parse_percentage("10").threshold
+    assert parse_json_percentage("-0").threshold == 0
+    for number in ("-1", "100.0001", "1e3", "1e-99999", "9" * 40):
+        with pytest.raises(InvalidPercentage):
+            parse_json_percentage(number)
+
+
+@pytest.mark.parametrize(
+    ("document", "percentage"),
+    [("10", "10"), ('"10%"', "10"), ("10%", "10"), (" 10\n", "10"), ("0", "0"), ("0.1", "0.1"),
+     ('{"*": "5 %"}', "5"), ("{}", "0")],
+)  # fmt: skip
+def test_the_document_in_all_its_forms(document: str, percentage: str) -> None:
+    decoded = decode_rollout(document)
+    assert (str(decoded.value.percentage("any", "prod")), decoded.problems) == (percentage, ())
+
+
+@pytest.mark.parametrize(
+    "document", ["", "null", "true", "[]", "[10]", '"ten"', "10 20", "{", "nobody", "-1", "1e400", "\x00"]
+)
+def test_a_document_that_is_none(document: str) -> None:
+    with pytest.raises(InvalidDocument):
+        decode_rollout(document)
+
+
+def test_the_most_specific_entry_wins_and_zero_is_an_entry() -> None:
+    table = decode_rollout('{"*": 10, "a": 25, "a@prod-eu": 0, "b@prod": 100}').value
+    asked = [("a", "prod"), ("a", "prod-eu"), ("b", "prod"), ("b", "prod-eu"), ("c", "prod")]
+    assert [str(table.percentage(*pointer)) for pointer in asked] == ["25", "0", "100", "10", "10"]
+
+
+@pytest.mark.parametrize("bad", ["null", "true", "[1]", '"x"', "-5", "101", '{"a": 1}', '"1e1"', "1e999"])
+def test_a_bad_entry_keeps_its_last_value_and_never_falls_to_the_rest(bad: str) -> None:
+    before = RolloutTable({"a": parse_percentage("30")})
+    decoded = decode_rollout(f'{{"*": 10, "a": {bad}, "b": {bad}}}', before)
+    found = [str(decoded.value.percentage(name, "prod")) for name in ("a", "b", "c")]
+    assert found == ["30", "0", "10"]
+    assert [problem.entry for problem in decoded.problems] == ["a", "b"]

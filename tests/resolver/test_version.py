@@ -1,0 +1,172 @@
+"""Versions and ranges: the specification's order, npm's ranges, and nothing read by half."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resolver.errors import InvalidVersion
+from resolver.version import canonical, compare, highest, is_prerelease, is_version, parse_range, precedence
+
+#: The chain of semver.org, section 11, with a few links more.
+ASCENDING = [
+    "0.9.0",
+    "1.0.0-alpha",
+    "1.0.0-alpha.1",
+    "1.0.0-alpha.beta",
+    "1.0.0-beta",
+    "1.0.0-beta.2",
+    "1.0.0-beta.11",
+    "1.0.0-rc.1",
+    "1.0.0",
+    "1.9.0",
+    "1.10.0",
+    "2.0.0",
+    "2.1.0",
+    "2.1.1",
+    "10.0.0",
+]
+
+
+@st.composite
+def versions(draw: st.DrawFn) -> str:
+    number = st.integers(0, 12)
+    main = ".".join(str(draw(number)) for _ in range(3))
+    part = st.one_of(number.map(str), st.from_regex(r"[A-Za-z-][0-9A-Za-z-]{0,3}", fullmatch=True))
+    pre = draw(st.lists(part, max_size=3))
+    build = draw(st.lists(st.from_regex(r"[0-9A-Za-z-]{1,3}", fullmatch=True), max_size=2))
+    return (
+        draw(st.sampled_from(["", "v"]))
+        + main
+        + ("-" if pre else "")
+        + ".".join(pre)
+        + "+" * bool(build)
+        + ".".join(build)
+    )
+
+
+def test_the_specifications_chain() -> None:
+    for low, high in itertools.pairwise(ASCENDING):
+        assert compare(low, high) < 0 < compare(high, low)
+    assert sorted(sorted(ASCENDING), key=precedence) == ASCENDING
+
+
+def test_build_metadata_is_kept_and_not_ranked() -> None:
+    assert canonical("1.0.0+b.7") == "v1.0.0+b.7"
+    assert compare("1.0.0+a", "1.0.0+b") == 0
+    assert highest(["1.0.0+a", "1.0.0+b"]) == "1.0.0+b"
+
+
+@given(versions(), versions(), versions())
+def test_precedence_is_a_total_order(a: str, b: str, c: str) -> None:
+    assert compare(a, b) == -compare(b, a)
+    if compare(a, b) <= 0 and compare(b, c) <= 0:
+        assert compare(a, c) <= 0
+
+
+@given(versions())
+def test_a_version_is_written_with_its_v(text: str) -> None:
+    assert is_version(text)
+    assert canonical(text) == "v" + text.removeprefix("v")
+    assert canonical(canonical(text)) == canonical(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "v", "1", "1.2", "v1.2.3.4", "01.2.3", "1.02.3", "1.2.3-", "1.2.3-01", "1.2.3+", "1.2.3-a..b", "V1.2.3",
+        "1.2.3\n", " 1.2.3", "1.2.3 ", "１.2.3", "1.2.x", "latest", "=1.2.3", "1.2.3-é", "9" * 300 + ".0.0",
+    ],
+)  # fmt: skip
+def test_what_is_no_version(text: str) -> None:
+    assert not is_version(text)
+    with pytest.raises(InvalidVersion, match="is not a version"):
+        canonical(text)
+
+
+def test_highest() -> None:
+    assert highest(["v1.9.0", "v1.10.0", "v2.0.0-rc.1"]) == "v2.0.0-rc.1"
+    assert highest(["v1.9.0", "v1.10.0", "v2.0.0-rc.1"], stable=True) == "v1.10.0"
+    assert highest([]) is None
+    assert highest(["v1.0.0-a"], stable=True) is None
+    assert is_prerelease("v1.0.0-a")
+    assert not is_prerelease("v1.0.0+a-b")
+
+
+VERSIONS = [
+    "0.0.3", "0.1.2", "0.2.0", "1.0.0", "1.2.2", "1.2.3-beta.2", "1.2.3", "1.2.4-beta", "1.2.4", "1.3.0", "1.10.0",
+    "2.0.0-rc.1", "2.0.0", "3.0.0",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("^1.2.3", "1.2.3 1.2.4 1.3.0 1.10.0"),
+        ("^0.1.2", "0.1.2"),
+        ("^0.0.3", "0.0.3"),
+        ("~1.2", "1.2.2 1.2.3 1.2.4"),
+        ("~1.2.3-beta.1", "1.2.3-beta.2 1.2.3 1.2.4"),
+        ("1.x", "1.0.0 1.2.2 1.2.3 1.2.4 1.3.0 1.10.0"),
+        ("v1", "1.0.0 1.2.2 1.2.3 1.2.4 1.3.0 1.10.0"),
+        ("1.2.*", "1.2.2 1.2.3 1.2.4"),
+        (">=1 <2", "1.0.0 1.2.2 1.2.3 1.2.4 1.3.0 1.10.0"),
+        (">= 1.3  < 3", "1.3.0 1.10.0 2.0.0"),
+        ("1.2.3 - 1.3", "1.2.3 1.2.4 1.3.0"),
+        ("<0.2 || >=3", "0.0.3 0.1.2 3.0.0"),
+        (">=2.0.0-rc.0 <2.0.0", "2.0.0-rc.1"),
+        ("=v1.0.0", "1.0.0"),
+        (">9", ""),
+        ("*", "0.0.3 0.1.2 0.2.0 1.0.0 1.2.2 1.2.3 1.2.4 1.3.0 1.10.0 2.0.0 3.0.0"),
+        ("1.2.3-beta.2 || *", "0.0.3 0.1.2 0.2.0 1.0.0 1.2.2 1.2.3 1.2.4 1.3.0 1.10.0 2.0.0 3.0.0"),
+    ],
+)
+def test_ranges(text: str, found: str) -> None:
+    assert [v for v in VERSIONS if parse_range(text).matches(v)] == found.split()
+
+
+def test_highest_of_a_range_is_by_precedence() -> None:
+    assert parse_range("1.x").highest(["v1.9.0", "v1.10.0", "v1.2.0"]) == "v1.10.0"
+    assert parse_range("^9").highest(["v1.0.0"]) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "||",
+        "latest",
+        "1.2.3.4",
+        ">1 <",
+        "^^1",
+        "a.b.c",
+        "1.2.3 - ",
+        "^01.2",
+        ">=1,<2",
+        "^1\n",
+        "~",
+        "1..2",
+        "x" * 300,
+    ],
+)
+def test_what_is_no_range(text: str) -> None:
+    with pytest.raises(InvalidVersion, match="is not a version range"):
+        parse_range(text)
+
+
+def test_numbers_of_any_size_are_read_or_refused_and_never_crash() -> None:
+    for text in ("^" + "9" * 17, "9" * 250, ">=1." + "0" * 200):
+        with pytest.raises(InvalidVersion):
+            parse_range(text)
+
+
+def test_node_is_there_for_the_comparisons() -> None:
+    """The differential tests of expressions lean on it; say so here, early and plainly."""
+    out = subprocess.run(["node", "-p", "JSON.stringify(process.version)"], capture_output=True, text=True, check=True)
+    assert json.loads(out.stdout).startswith("v")

@@ -1,0 +1,70 @@
+"""The walls of docs/design.md, held: who may import what, and what may stand in a committed file."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+#: What the pure core may lean on: values in, values out. No clock, no randomness, no I/O.
+PURE = {
+    "__future__", "bisect", "collections", "dataclasses", "datetime", "decimal", "difflib", "enum", "fractions",
+    "functools", "hashlib", "itertools", "json", "math", "operator", "re", "types", "typing",
+    "msgspec", "nodesemver", "pydantic", "pydantic_core", "resolver", "yaml",
+}  # fmt: skip
+PLATFORM = {"workers", "js", "pyodide"}
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            found.add(str(node.module).split(".")[0])
+    return found
+
+
+def sources(folder: str) -> list[Path]:
+    found = sorted((ROOT / folder).rglob("*.py"))
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("path", sources("resolver"), ids=lambda path: path.name)
+def test_the_core_is_pure(path: Path) -> None:
+    assert imports(path) <= PURE
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            assert called not in {"now", "today", "utcnow", "open", "print", "input", "eval", "exec", "hash"}, (
+                f"{path.name}:{node.lineno} calls {called}"
+            )
+
+
+@pytest.mark.parametrize("path", sources("worker"), ids=lambda path: path.name)
+def test_only_the_entry_knows_the_platform(path: Path) -> None:
+    found = imports(path)
+    assert "edgit" not in found
+    assert path.name == "entry.py" or not found & PLATFORM
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in sources("worker") if p.name not in ("local.py", "seed.py")], ids=lambda p: p.name
+)
+def test_the_worker_imports_nothing_of_the_local_edge(path: Path) -> None:
+    assert not imports(path) & {"click", "uvicorn", "sqlite3", "rich", "socket"}
+
+
+def test_no_committed_file_names_a_registry() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    files = [ROOT / name for name in listed.stdout.split("\0") if name]
+    assert not [file for file in files if file.name in ("uv.lock", "pylock.toml")]
+    hosts = ["pypi" + ".org", "files.python" + "hosted.org", "registry." + "npmjs.org", "registry." + "yarnpkg.com"]
+    for file in files:
+        text = file.read_text("utf-8", errors="replace") if file.is_file() else ""
+        assert not [host for host in hosts if host in text], file
