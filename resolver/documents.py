@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
 from typing import Annotated, Generic, TypeVar
@@ -176,10 +176,9 @@ def decode_map_metadata(metadata: object) -> MapMetadata:
 
 def decode_content_metadata(metadata: object) -> ContentMetadata:
     """A content's metadata, of any shape; what does not fit is None."""
-    try:
-        return msgspec.convert(metadata, ContentMetadata)
-    except msgspec.ValidationError:
-        return ContentMetadata()
+    fields = metadata if isinstance(metadata, dict) else {}
+    known = ((name, fields.get(name)) for name in ContentMetadata.__struct_fields__)
+    return ContentMetadata(**{name: value for name, value in known if isinstance(value, str)})
 
 
 def revision_of(text: str) -> str:
@@ -279,13 +278,18 @@ def _json_percentage(raw: msgspec.Raw) -> Percentage:
 
 
 def encode_rollout(table: RolloutTable) -> object:
-    """The table as JSON values: a number where it has one entry for everything, else an object."""
+    """The table as JSON values that mean exactly the same: one value where it has one entry for everything, else an
+    object."""
     values = {name: _number(percentage.value) for name, percentage in table.entries.items()}
     return values["*"] if set(values) == {"*"} else values
 
 
-def _number(value: Decimal) -> int | float:
-    return int(value) if value == value.to_integral_value() else float(value)
+def _number(value: Decimal) -> int | float | str:
+    # JavaScript's numbers hold some 16 digits; as text, which is read as well, 99.99999999999999999 stays below 100.
+    if value == value.to_integral_value():
+        return int(value)
+    number = float(value)
+    return number if Decimal(repr(number)) == value else format(value, "f")
 
 
 def decode_history(key: str, text: str | bytes) -> Decoded[tuple[Move, ...]]:
@@ -293,6 +297,7 @@ def decode_history(key: str, text: str | bytes) -> Decoded[tuple[Move, ...]]:
 
     def move(raw: msgspec.Raw) -> Move:
         found = _move.decode(raw)
+        _check(found.at, found.published_at)
         return found if found.version is None else replace(found, version=canonical(found.version))
 
     decoded = _entries(key, text, move)
@@ -306,6 +311,7 @@ def decode_rollout_history(text: str | bytes) -> Decoded[tuple[RolloutChange, ..
 
     def change(raw: msgspec.Raw) -> RolloutChange:
         found = _rollout_change.decode(raw)
+        _check(found.at)
         return RolloutChange(found.at, decode_rollout(bytes(found.value)).value, found.actor)
 
     decoded = _entries(ROLLOUT_HISTORY, text, change)
@@ -317,9 +323,17 @@ def decode_index(key: str, text: str | bytes) -> Decoded[tuple[Release, ...]]:
 
     def release(raw: msgspec.Raw) -> Release:
         found = _release.decode(raw)
+        _check(found.at)
         return replace(found, version=canonical(found.version))
 
     return _entries(key, text, release)
+
+
+def _check(*moments: datetime | None) -> None:
+    """Raises `OverflowError` for a moment that lies outside the years 1 to 9999 of UTC, and so could not be written."""
+    for moment in moments:
+        if moment is not None:
+            moment.astimezone(UTC)
 
 
 def _entries(key: str, text: str | bytes, decode: Callable[[msgspec.Raw], T]) -> Decoded[tuple[T, ...]]:
@@ -332,7 +346,7 @@ def _entries(key: str, text: str | bytes, decode: Callable[[msgspec.Raw], T]) ->
     for position, raw in enumerate(listed):
         try:
             good.append(decode(raw))
-        except (*_FAILURES, InvalidVersion, InvalidDocument) as error:
+        except (*_FAILURES, OverflowError, InvalidVersion, InvalidDocument) as error:
             detail = error.detail if isinstance(error, InvalidVersion | InvalidDocument) else str(error)
             problems.append(Problem(key, f"[{position}]", detail))
     return Decoded(tuple(good), tuple(problems))

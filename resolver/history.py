@@ -18,8 +18,11 @@ from resolver.documents import Move, Release, RolloutChange, Snapshot
 from resolver.errors import InvalidInstant
 from resolver.rollout import RolloutTable
 
-_NO_OFFSET = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?")
-_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?([Zz]|[+-]\d{2}:?\d{2})", re.ASCII)
+_NO_OFFSET = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?", re.ASCII)
+# Hours and the minutes of the offset are bounded here: what `fromisoformat` makes of 24:00 and +01:75 is Python's own.
+_INSTANT = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt ]([01]\d|2[0-3]):\d{2}(:\d{2}([.,]\d{1,9})?)?([Zz]|[+-]([01]\d|2[0-3]):?[0-5]\d)", re.ASCII
+)
 
 
 def parse_instant(text: str) -> datetime:

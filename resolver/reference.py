@@ -57,7 +57,8 @@ _EMAIL = re.compile(r"[^@\s/]+@[^@\s/]+\.[A-Za-z]{2,}")
 _MEDIA_TYPE = re.compile(
     r"(?:application|audio|example|font|image|message|model|multipart|text|video)/[A-Za-z0-9][\w.+-]*(?:\s*;.*)?"
 )
-_PATH_WITH_NUMBER = re.compile(r"(?:[^@\s]*/)?[0-9]+(?:/[^@\s]*)?")
+_PATH = re.compile(r"[^@\s]+")
+_NUMBER = re.compile(r"[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +204,14 @@ def find_reference(field: str | None, value: str, *, direct: bool) -> Found | No
 
 def _is_plain(value: str) -> bool:
     """The look-alikes: an address, a URL, a model's name, a media type, a path with a number in it."""
-    if value.startswith("@") or _MEDIA_TYPE.fullmatch(value) or _PATH_WITH_NUMBER.fullmatch(value):
+    if value.startswith("@") or _MEDIA_TYPE.fullmatch(value):
+        return True
+    if _PATH.fullmatch(value) and any(_NUMBER.fullmatch(part) for part in value.split("/")):
         return True
     if scheme := _ANY_SCHEME.match(value):
-        # A slip in a scheme that we know (`promt://`) is an error, told by `parse_reference`; any other URL is text.
-        return not difflib.get_close_matches(scheme[1], SCHEMES, n=1, cutoff=0.8)
+        # A slip in a scheme that we know (`promt://`, `PROMPT://`) is an error, told by `parse_reference`; any other
+        # URL is text.
+        return not difflib.get_close_matches(scheme[1].lower(), SCHEMES, n=1, cutoff=0.8)
     if _EMAIL.fullmatch(value):
         try:
             parse_selector(value.partition("@")[2])

@@ -31,12 +31,18 @@ _TAIL = r"(?:-(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)(?:\.(?:0|[1-9][0-9]
 _BUILD = r"(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
 _VERSION = re.compile(rf"v?({_NUMBER}\.{_NUMBER}\.{_NUMBER}{_TAIL}{_BUILD})")
 
-_X = rf"(?:{_NUMBER}|[xX*])"
-_PARTIAL = rf"v?{_X}(?:\.{_X}(?:\.{_X}{_TAIL}{_BUILD})?)?"
-_COMPARATOR = rf"(?:\^|~>?|[<>]=?|=)?[ ]*{_PARTIAL}"
+_ANY = r"[xX*]"
+# Only another `x` may follow an `x`: the package drops the 3 of `1.x.3` in silence.
+_PARTIAL = (
+    rf"v?(?:{_ANY}(?:\.{_ANY}){{0,2}}|{_NUMBER}(?:\.{_ANY}){{0,2}}"
+    rf"|{_NUMBER}\.{_NUMBER}(?:\.(?:{_ANY}|{_NUMBER}{_TAIL}{_BUILD}))?)"
+)
+# Each space can be read in one way alone: were those before a bare version optional here too, a text of many spaces
+# that is no range would be tried in exponentially many ways.
+_COMPARATOR = rf"(?:(?:\^|~>?|[<>]=?|=)[ ]*)?{_PARTIAL}"
 _ALTERNATIVE = rf"(?:{_PARTIAL}[ ]+-[ ]+{_PARTIAL}|{_COMPARATOR}(?:[ ]+{_COMPARATOR})*)"
 _RANGE = re.compile(rf"[ ]*{_ALTERNATIVE}[ ]*(?:\|\|[ ]*{_ALTERNATIVE}[ ]*)*")
-_ANYTHING = re.compile(r"(?:\^|~>?|>=|<=|=)?[ ]*[xX*](?:\.[xX*]){0,2}|>=[ ]*v?0(?:\.[0xX*]){0,2}")
+_ANYTHING = re.compile(r"(?:(?:\^|~>?|>=|<=|=)[ ]*)?v?[xX*](?:\.[xX*]){0,2}|>=[ ]*v?0(?:\.[0xX*]){0,2}")
 #: A `v` after an operator is accepted by npm and by nothing else; it is taken off before the package sees it.
 _V = re.compile(r"(?<![0-9A-Za-z.+-])v(?=[0-9])")
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from resolver.documents import (
+    ContentMetadata,
     MapMetadata,
     decode_content_metadata,
     decode_history,
@@ -21,6 +24,7 @@ from resolver.documents import (
     revision_of,
 )
 from resolver.errors import InvalidDocument
+from resolver.rollout import RolloutTable, parse_percentage
 
 
 def test_a_good_map_comes_out_as_it_is() -> None:
@@ -81,7 +85,7 @@ def test_metadata_of_any_shape(metadata: object, expected: MapMetadata) -> None:
 
 
 def test_content_metadata_of_any_shape() -> None:
-    assert decode_content_metadata({"type": "prompt", "more": 1}).type == "prompt"
+    assert decode_content_metadata({"type": "prompt", "more": 1, "sha256": 7}) == ContentMetadata("prompt")
     shapes: list[object] = [None, 7, [], "x", {"type": 7}]
     for metadata in shapes:
         assert decode_content_metadata(metadata).type is None
@@ -107,6 +111,10 @@ GOOD = '{"at": "2024-11-12T14:45:00Z", "environment": "prod", "version": "1.0.0"
         '{"at": "2024-11-12T14:45:00Z", "environment": "prod", "version": 1.1}',
         '{"at": "2024-11-12T14:45:00Z", "environment": "prod", "version": "new"}',
         '{"at": "2024-11-12T14:45:00Z", "environment": null, "version": "v1.0.0"}',
+        '{"at": 1731422700, "environment": "prod", "version": "v1.0.0"}',
+        '{"at": "9999-12-31T23:59:59-23:59", "environment": "prod", "version": "v1.0.0"}',
+        '{"at": "0001-01-01T00:00:00+23:59", "environment": "prod", "version": null}',
+        '{"at": "2024-11-12T14:45:00Z", "environment": "prod", "version": null, "published_at": "0001-01-01T00:00:00+01:00"}',
     ],
 )
 def test_a_bad_move_is_dropped_by_name(bad: str) -> None:
@@ -141,6 +149,30 @@ def test_indexes_and_rollout_history_drop_what_is_bad() -> None:
     )
     assert [encode_rollout(change.table) for change in changes.value] == [10, 5]
     assert [problem.entry for problem in changes.problems] == ["[2]", "[3]"]
+
+
+@pytest.mark.parametrize("depth", [1, 10, 400])
+def test_a_deep_entry_is_dropped_by_name(depth: int) -> None:
+    deep = '{"x": ' * depth + "1" + "}" * depth
+    decoded = decode_version_map(f'{{"a": {{"prod": {deep}}}, "b": {{"prod": "v2.0.0"}}}}')
+    assert decoded.value["b"] == {"prod": "v2.0.0"}
+    assert [problem.entry for problem in decoded.problems] == ["a.prod"]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["*", "a", "a@prod"]),
+        st.integers(0, 25).flatmap(lambda places: st.decimals(0, 100, places=places)),
+        min_size=1,
+    )
+)
+def test_a_table_is_written_to_mean_the_same(values: dict[str, Decimal]) -> None:
+    table = RolloutTable({name: parse_percentage(format(value, "f")) for name, value in values.items()})
+    again = decode_rollout(json.dumps(encode_rollout(table)))
+    assert again.problems == ()
+    assert {name: p.threshold for name, p in again.value.entries.items()} == {
+        name: p.threshold for name, p in table.entries.items()
+    }
 
 
 @pytest.mark.parametrize("text", ["", "null", "{}", "7", "[", "[" * 100_000])

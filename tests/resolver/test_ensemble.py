@@ -152,7 +152,6 @@ def test_unknown_fields_are_kept() -> None:
 
 # Nesting: each kind by `type:` and by its key, and what both must give
 
-A, B, C = ("- agent: a", "- agent: b", "- agent: c")
 NESTED = {
     "parallel": ("steps: [{agent: a}, {agent: b, when: x}]", [("a", []), ("b", ["x"])]),
     "branch": (
@@ -171,6 +170,7 @@ NESTED = {
         [("a", ["${input.x} is 1"]), ("b", ["${input.x} is true"]), ("c", ["${input.x} is none of 1, true"])],
     ),
     "switch on a constant": ("value: 010\ncases: {10: [{agent: a}]}", [("a", ["10 is 10"])]),
+    "switch on a boolean": ("value: TRUE\ncases: {true: [{agent: a}]}", [("a", ["true is true"])]),
     "while": ("condition: x\nmaxIterations: 3\nsteps: [{agent: a}]", [("a", ["x"])]),
     "map-reduce": ("items: x\nmap: {agent: a}\nreduce: {agent: b}", [("a", []), ("b", [])]),
 }
@@ -288,7 +288,7 @@ def test_rollout_settings() -> None:
 @pytest.mark.parametrize(
     ("settings", "detail", "field"),
     [
-        ("kee: x", "Did you mean `key`?", "rollout.kee"),
+        ("keys: x", "Did you mean `key`?", "rollout.keys"),
         ("percentage: 10", "`rollout:` knows group, key", "rollout.percentage"),
         ("key: all", "the same for every request", "rollout.key"),
         ("key: input.user_id", "the same for every request", "rollout.key"),
@@ -481,9 +481,9 @@ documents = st.recursive(
 
 @given(st.dictionaries(fragments, documents, max_size=4), documents, documents)
 def test_any_shape_is_loaded_or_refused_with_its_place(fields: dict[str, str], agents: str, steps: str) -> None:
+    found = None
     try:
         load_ensemble(_mapping({"name": "e", "agents": agents, "flow": steps, **fields}), FILE)
     except InvalidEnsemble as error:
-        assert error.file == FILE
-        assert error.line == 1
-        assert error.column is not None
+        found = error
+    assert found is None or (found.file == FILE and found.line == 1 and found.column is not None)

@@ -15,6 +15,7 @@ from resolver.reference import (
     Selector,
     find_reference,
     is_environment,
+    is_name,
     parse_reference,
 )
 
@@ -72,6 +73,10 @@ def test_round_trip(scheme: str, directory: str, name: str, selector: str) -> No
         return
     assert parse_reference(str(reference)) == reference
     assert str(parse_reference(str(reference))) == str(reference)
+    assert reference.scheme == (scheme.removesuffix("://") or None)
+    if directory:
+        assert (reference.name, reference.type) == (name, TYPES[directory])
+    assert str(reference) == text or reference.selector == Selector("version", "v" + selector[1:])
 
 
 @given(st.text(max_size=40))
@@ -98,6 +103,12 @@ TRAPS = [
     "image/svg+xml",
     "users/1/posts",
     "2024/01/15",
+    "v1/7",
+    "42",
+    "1/" * 5000 + "x",
+    "multipart/form-data; boundary=x",
+    "ftp://host/x@v1.0.0",
+    "hello@example.com\nbye",
     "my-prompt@v1.0.0\nand more",
     "prompt://x\r\ny",
 ]
@@ -123,6 +134,12 @@ def test_traps_are_plain_text_everywhere(text: str, field: str, direct: bool) ->
         "bob@home is away",
         "",
         "<p>x</p>",
+        "SELECT name@v1 FROM x",
+        "Reply to @alice by noon",
+        "Mail me: bob@example.com",
+        "Hello {{input.name}}",
+        "a/b?c",
+        "$ref",
     ],
 )
 def test_prose_is_plain_text_where_prose_is_usual(text: str, field: str) -> None:
@@ -168,6 +185,14 @@ def test_a_bare_word_is_certain_only_where_nothing_else_is_meant(field: str, tex
         ("prompts/a//b", 9, "component name"),
         ("my-prompt@${input.version}", 10, "cannot hold an expression"),
         ("promt://x@v1.0.0", 0, "unknown scheme"),
+        ("PROMPT://x@v1.0.0", 0, "unknown scheme"),
+        ("{{input.prompt}}@v1.0.0", 0, "cannot hold an expression"),
+        ("my-prompt@1.2.3.4", 10, "range"),
+        ("my-prompt@1.x.3", 10, "range"),
+        ("my-prompt@1" + "    1" * 12 + " !", 10, "range"),
+        ("my-prompt@prod#1", 10, "neither a version"),
+        ("prompt://my-prompt@", 19, "nothing stands behind"),
+        ("prompt://prompts/a@v1..0", 19, "v1.2.3"),
         ("prompt://", 9, "component name"),
         ("prompt://configs/x", 9, "two types"),
         ("prompt://a b", 10, "component name"),
@@ -182,10 +207,42 @@ def test_a_malformed_reference_is_an_error_with_a_caret(text: str, offset: int, 
     assert error.caret == f"{text}\n{' ' * offset}^"
 
 
+@pytest.mark.parametrize("field", sorted(FIELDS))
+@pytest.mark.parametrize("direct", [True, False])
+@pytest.mark.parametrize(
+    ("text", "offset"),
+    [
+        ("my-prompt@", 10),
+        ("my-prompt@v1..0", 10),
+        ("my-prompt@1.2.3.4", 10),
+        ("my-prompt@${input.version}", 10),
+        ("prompts/", 8),
+        ("promt://x@v1.0.0", 0),
+        ("prompt://", 9),
+    ],
+)
+def test_a_slip_is_an_error_in_every_field(field: str, direct: bool, text: str, offset: int) -> None:
+    with pytest.raises(InvalidReference) as caught:
+        find_reference(field, text, direct=direct)
+    assert (caught.value.text, caught.value.offset) == (text, offset)
+
+
 def test_a_component_must_be_a_reference() -> None:
     with pytest.raises(InvalidReference):
         find_reference("component", "Left rear wheel", direct=True)
     assert find_reference("component", "Left rear wheel", direct=False) is None
+
+
+@pytest.mark.parametrize("text", ["a", "my-prompt", "A_b.c-1", "components/header", "größe/日本", "1", "x" * 256])
+def test_names(text: str) -> None:
+    assert is_name(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "/", "/a", "a/", "a//b", "a b", "-a", ".a", "a/../b", "a/.b", "a@b", "a:b", "a\n", "ü" * 129, "\ud800"]
+)
+def test_what_is_no_name(text: str) -> None:
+    assert not is_name(text)
 
 
 def test_a_long_name_is_refused() -> None:

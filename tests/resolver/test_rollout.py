@@ -24,12 +24,12 @@ KEYS = [f"user-{number}" for number in range(100_000)]
 #: Critical values of chi-square at p = 0.001, for 99 degrees of freedom and for 1.
 CRITICAL_99, CRITICAL_1 = 148.23, 10.83
 
-percentages = st.decimals(0, 100, places=4).map(lambda d: format(d, "f"))
+percentages = st.integers(0, 20).flatmap(lambda n: st.decimals(0, 100, places=n)).map(lambda d: format(d, "f"))
 
 
 def test_the_vectors_hold() -> None:
     vectors = json.loads((VECTORS / "rollout.json").read_text("utf-8"))
-    assert len(vectors) > 40
+    assert len(vectors) > 50
     for vector in vectors:
         parts = vector["salt"]
         ours = salt(*parts) if len(parts) == 3 else salt("any", parts[1], "any", group=parts[0])
@@ -40,7 +40,18 @@ def test_the_vectors_hold() -> None:
 def test_node_repeats_the_vectors() -> None:
     run = subprocess.run(["node", str(VECTORS / "rollout.mjs")], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    assert run.stdout.startswith("45 of 45")
+    count = len(json.loads((VECTORS / "rollout.json").read_text("utf-8")))
+    assert run.stdout == f"{count} of {count} vectors repeated\n"
+
+
+def test_a_wrong_vector_is_noticed_by_node(tmp_path: Path) -> None:
+    vectors = json.loads((VECTORS / "rollout.json").read_text("utf-8"))
+    vectors[-1]["canary"] = not vectors[-1]["canary"]
+    (tmp_path / "rollout.json").write_text(json.dumps(vectors), "utf-8")
+    (tmp_path / "rollout.mjs").write_bytes((VECTORS / "rollout.mjs").read_bytes())
+    run = subprocess.run(["node", str(tmp_path / "rollout.mjs")], capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr.count("differs:") == 1
 
 
 @given(percentages, percentages, st.text())
@@ -56,10 +67,18 @@ def test_nobody_and_everybody_are_exact(key: str) -> None:
     assert in_canary(parse_percentage("100"), "s", key)
 
 
-@given(st.decimals(0, 100, places=12), st.integers(0, BUCKETS - 1))
-def test_the_bound_is_exact(value: object, place: int) -> None:
-    percentage = parse_percentage(format(value, "f"))
-    assert (place < percentage.threshold) == (place < Fraction(percentage.value) * BUCKETS / 100)
+@given(percentages, st.integers(-2, 2))
+def test_the_bound_is_exact(text: str, near: int) -> None:
+    exact = Fraction(text) * BUCKETS / 100
+    place = min(max(int(exact) + near, 0), BUCKETS - 1)
+    assert (place < parse_percentage(text).threshold) == (place < exact)
+
+
+def test_the_smallest_and_the_largest_are_neither_nobody_nor_everybody() -> None:
+    assert parse_percentage("0.0000001").threshold == 18446744074
+    assert parse_percentage("99.9999999").threshold == BUCKETS - 18446744073
+    assert parse_percentage("0." + "0" * 29 + "1").threshold == 1
+    assert parse_percentage("99." + "9" * 17).threshold == BUCKETS - 1
 
 
 def test_buckets_are_uniform() -> None:
@@ -95,9 +114,12 @@ def test_draws_are_independent(one: str, other: str | None) -> None:
     assert chi < CRITICAL_1
 
 
-def test_a_group_moves_together() -> None:
+@given(st.text(), percentages)
+def test_a_group_moves_together(key: str, text: str) -> None:
     one, other = salt("a", "prod", "v1.0.0", "g"), salt("b", "prod", "v2.0.0", "g")
-    assert one == other == "g\nprod"
+    percentage = parse_percentage(text)
+    assert in_canary(percentage, one, key) is in_canary(percentage, other, key)
+    assert one != salt("a", "prod-eu", "v1.0.0", "g") != salt("a", "prod-eu", "v1.0.0", "h")
 
 
 def test_every_process_answers_the_same() -> None:
@@ -161,8 +183,10 @@ def test_the_document_in_all_its_forms(document: str, percentage: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["", "null", "true", "[]", "[10]", '"ten"', "10 20", "{", "nobody", "-1", "1e400", "\x00"]
-)
+    "document",
+    ["", "null", "true", "[]", "[10]", '"ten"', "10 20", "{", "nobody", "-1", "1e400", "\x00", "10abc", '"1e1"', "100.1",
+     "NaN", "10%%", "１０", "0x10", "+5", "1" * 5000, '{"a": 01}', '{"a": "\\ud800"}', "[" * 100_000],
+)  # fmt: skip
 def test_a_document_that_is_none(document: str) -> None:
     with pytest.raises(InvalidDocument):
         decode_rollout(document)
@@ -174,10 +198,20 @@ def test_the_most_specific_entry_wins_and_zero_is_an_entry() -> None:
     assert [str(table.percentage(*pointer)) for pointer in asked] == ["25", "0", "100", "10", "10"]
 
 
-@pytest.mark.parametrize("bad", ["null", "true", "[1]", '"x"', "-5", "101", '{"a": 1}', '"1e1"', "1e999"])
+@pytest.mark.parametrize(
+    "bad",
+    ["null", "true", "[]", "[1]", '"x"', '""', "-5", "101", "100.1", '{"a": 1}', '"1e1"', "1e999", '"10abc"', '"-1"',
+     '"NaN"', '"10%%"', '"１０"', '"0x10"', '"+5"', "1" * 5000, "[" * 200 + "]" * 200],
+)  # fmt: skip
 def test_a_bad_entry_keeps_its_last_value_and_never_falls_to_the_rest(bad: str) -> None:
     before = RolloutTable({"a": parse_percentage("30")})
     decoded = decode_rollout(f'{{"*": 10, "a": {bad}, "b": {bad}}}', before)
     found = [str(decoded.value.percentage(name, "prod")) for name in ("a", "b", "c")]
     assert found == ["30", "0", "10"]
     assert [problem.entry for problem in decoded.problems] == ["a", "b"]
+
+
+def test_a_bad_rest_keeps_its_last_value_too() -> None:
+    before = decode_rollout("10").value
+    assert str(decode_rollout('{"*": "lots", "a": 0}', before).value.percentage("b", "prod")) == "10"
+    assert str(decode_rollout('{"*": "lots", "a": 0}', before).value.percentage("a", "prod")) == "0"

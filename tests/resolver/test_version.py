@@ -69,6 +69,24 @@ def test_precedence_is_a_total_order(a: str, b: str, c: str) -> None:
         assert compare(a, c) <= 0
 
 
+def rank(text: str) -> tuple[object, ...]:
+    """Section 11 of semver.org once more, word for word."""
+    main, _, pre = text.removeprefix("v").partition("+")[0].partition("-")
+    parts = [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in pre.split(".") if part]
+    return (*map(int, main.split(".")), not pre, parts)
+
+
+@given(st.lists(versions(), max_size=8))
+def test_order_and_highest_are_the_specifications(texts: list[str]) -> None:
+    ordered = sorted(texts, key=precedence)
+    assert [rank(text) for text in ordered] == sorted(rank(text) for text in texts)
+    top = highest(texts)
+    assert (top is None) if not texts else (top in texts and rank(top) == max(map(rank, texts)))
+    top = highest(texts, stable=True)
+    stable = [text for text in texts if not is_prerelease(text)]
+    assert (top is None) if not stable else (top in stable and rank(top) == max(map(rank, stable)))
+
+
 @given(versions())
 def test_a_version_is_written_with_its_v(text: str) -> None:
     assert is_version(text)
@@ -81,12 +99,17 @@ def test_a_version_is_written_with_its_v(text: str) -> None:
     [
         "", "v", "1", "1.2", "v1.2.3.4", "01.2.3", "1.02.3", "1.2.3-", "1.2.3-01", "1.2.3+", "1.2.3-a..b", "V1.2.3",
         "1.2.3\n", " 1.2.3", "1.2.3 ", "１.2.3", "1.2.x", "latest", "=1.2.3", "1.2.3-é", "9" * 300 + ".0.0",
+        "1.0.0-" + "a" * 251, "1.2.3+é", "1.2.3-a_b", "1.2.３", "v v1.2.3", "vv1.2.3", "-1.2.3", "1.2.3\x00",
     ],
 )  # fmt: skip
 def test_what_is_no_version(text: str) -> None:
     assert not is_version(text)
     with pytest.raises(InvalidVersion, match="is not a version"):
         canonical(text)
+
+
+def test_the_longest_version() -> None:
+    assert is_version("1.0.0-" + "a" * 250)
 
 
 def test_highest() -> None:
@@ -122,6 +145,12 @@ VERSIONS = [
         (">=2.0.0-rc.0 <2.0.0", "2.0.0-rc.1"),
         ("=v1.0.0", "1.0.0"),
         (">9", ""),
+        (">1.2.3 <= 1.3", "1.2.4 1.3.0"),
+        (">1", "2.0.0 3.0.0"),
+        ("~ 1.2.3", "1.2.3 1.2.4"),
+        ("^1.2.3-beta.1", "1.2.3-beta.2 1.2.3 1.2.4 1.3.0 1.10.0"),
+        ("~0.1 || 3.x.x", "0.1.2 3.0.0"),
+        ("^2.0.0-rc.1 || vX", "0.0.3 0.1.2 0.2.0 1.0.0 1.2.2 1.2.3 1.2.4 1.3.0 1.10.0 2.0.0 3.0.0"),
         ("*", "0.0.3 0.1.2 0.2.0 1.0.0 1.2.2 1.2.3 1.2.4 1.3.0 1.10.0 2.0.0 3.0.0"),
         ("1.2.3-beta.2 || *", "0.0.3 0.1.2 0.2.0 1.0.0 1.2.2 1.2.3 1.2.4 1.3.0 1.10.0 2.0.0 3.0.0"),
     ],
@@ -153,6 +182,20 @@ def test_highest_of_a_range_is_by_precedence() -> None:
         "~",
         "1..2",
         "x" * 300,
+        "1.x.3",
+        "x.1",
+        "*.*.1",
+        "1.x-rc.1",
+        "1.2.x-rc.1",
+        "^1 ||",
+        "> =1",
+        "1 -2",
+        "^1.2.3.4",
+        "^１",
+        "^1\u00a0",
+        # Exponentially many ways to read the spaces would never end.
+        "1" + "    1" * 50 + " !",
+        "1 - 1 ||" * 30 + "!",
     ],
 )
 def test_what_is_no_range(text: str) -> None:
