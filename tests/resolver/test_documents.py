@@ -114,7 +114,8 @@ GOOD = '{"at": "2024-11-12T14:45:00Z", "environment": "prod", "version": "1.0.0"
         '{"at": 1731422700, "environment": "prod", "version": "v1.0.0"}',
         '{"at": "9999-12-31T23:59:59-23:59", "environment": "prod", "version": "v1.0.0"}',
         '{"at": "0001-01-01T00:00:00+23:59", "environment": "prod", "version": null}',
-        '{"at": "2024-11-12T14:45:00Z", "environment": "p", "version": null, "published_at": "0001-01-01T00:00:00+01:00"}',
+        '{"at": "2024-11-12T14:45:00Z", "environment": "prod", "version": null,'
+        ' "published_at": "0001-01-01T00:00:00+01:00"}',
     ],
 )
 def test_a_bad_move_is_dropped_by_name(bad: str) -> None:
