@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import random
-import shutil
 import struct
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -25,10 +24,7 @@ from resolver.errors import InvalidExpression
 from resolver.expression import FILTER_NAMES, METHODS, Scope, parse_expression
 from resolver.javascript import UNDEFINED
 
-NODE = shutil.which("node")
 HELPERS = Path(__file__).with_name("expression_node.mjs")
-
-pytestmark = pytest.mark.skipif(NODE is None, reason="needs Node")
 
 
 class Case(NamedTuple):
@@ -45,9 +41,8 @@ class Node:
     """One Node process that evaluates whatever it is sent."""
 
     def __init__(self) -> None:
-        assert NODE is not None
         self.process = subprocess.Popen(
-            [NODE, str(HELPERS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+            ["node", str(HELPERS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
         )
 
     def evaluate(self, cases: Sequence[Case]) -> list[Any]:
