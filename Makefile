@@ -1,13 +1,14 @@
 # Two commands do everything on a new machine: `make dev` and `make test`.
 PYTHON ?= python3
 VENV := .venv
-PORT ?= 8787
-KV ?= .local/kv.sqlite3
+PORT ?=
+KV ?=
 
-.PHONY: help dev test check setup clean
+.PHONY: help dev edge test setup staged node clean
 
 help:
-	@echo "make dev    serve a local edge on http://127.0.0.1:$(PORT) (PORT=, KV=)"
+	@echo "make dev    serve a local edge on http://127.0.0.1:8787 (PORT=, KV= a file)"
+	@echo "make edge   serve the staged Worker in WebAssembly Python on port 8788 (PORT=, KV= a folder)"
 	@echo "make test   everything that CI checks"
 	@echo "make clean  take away what the two have made, the local KV included"
 
@@ -21,13 +22,28 @@ $(VENV)/ready: pyproject.toml constraints.txt
 setup: $(VENV)/ready
 
 dev: setup
-	@PORT=$(PORT) KV=$(KV) $(VENV)/bin/python -m worker.local serve
+	@PORT=$(or $(PORT),8787) KV=$(or $(KV),.local/kv.sqlite3) $(VENV)/bin/python -m worker.local serve
 
-test: setup
-	@command -v node > /dev/null || { echo "make test wants Node 20 or newer on the PATH: the expressions are held against it"; exit 1; }
+# The host for the real Worker: Pyodide and Miniflare, from npm.
+tests/edge/node_modules/ready: tests/edge/package.json tests/edge/package-lock.json
+	@echo "setting up tests/edge/node_modules …"
+	@cd tests/edge && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+staged: setup tests/edge/node_modules/ready
+	@$(VENV)/bin/python deploy/stage.py
+	@$(VENV)/bin/python -m worker.seed > build/seed.json
+
+edge: staged
+	@PORT=$(or $(PORT),8788) KV=$(or $(KV),.local/edge) SEED=build/seed.json node tests/edge/host.mjs
+
+test: setup node staged
 	@echo "ruff …" && $(VENV)/bin/ruff check --quiet . && $(VENV)/bin/ruff format --quiet --check .
 	@echo "mypy …" && $(VENV)/bin/mypy --no-error-summary
 	@echo "pytest …" && $(VENV)/bin/pytest --numprocesses auto
 
+node:
+	@command -v node > /dev/null || { echo "Node 20 or newer is wanted on the PATH: expressions are held against it, and it hosts the Worker"; exit 1; }
+
 clean:
-	rm -rf $(VENV) .local .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .local build python_modules tests/edge/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -30,6 +30,7 @@ import msgspec
 from msgspec.structs import replace
 
 from resolver.errors import InvalidDocument, InvalidPercentage, InvalidVersion
+from resolver.nesting import too_deep
 from resolver.rollout import NOBODY, Percentage, RolloutTable, parse_json_percentage, parse_percentage
 from resolver.version import canonical, is_version
 
@@ -188,6 +189,7 @@ def revision_of(text: str) -> str:
 
 def decode_version_map(text: str | bytes) -> Decoded[Pointers]:
     """The version map. Raises `InvalidDocument` when it is not a JSON object."""
+    _refuse_depth(VERSION_MAP, text)
     problems: list[Problem] = []
     pointers: dict[str, dict[str, str]]
     try:
@@ -241,6 +243,7 @@ def decode_rollout(text: str | bytes, previous: RolloutTable | None = None) -> D
     An entry that is not a percentage keeps its value in `previous`, or is 0 where it was never valid: an operator's
     slip must move nobody. Raises `InvalidDocument` when the whole is neither a percentage nor an object of them.
     """
+    _refuse_depth(ROLLOUT, text)
     source = text if isinstance(text, str) else text.decode(errors="replace")
     try:
         entries = _raw_map.decode(source)
@@ -337,6 +340,7 @@ def _check(*moments: datetime | None) -> None:
 
 
 def _entries(key: str, text: str | bytes, decode: Callable[[msgspec.Raw], T]) -> Decoded[tuple[T, ...]]:
+    _refuse_depth(key, text)
     try:
         listed: Iterable[msgspec.Raw] = _raw_list.decode(text)
     except _FAILURES as error:
@@ -350,6 +354,11 @@ def _entries(key: str, text: str | bytes, decode: Callable[[msgspec.Raw], T]) ->
             detail = error.detail if isinstance(error, InvalidVersion | InvalidDocument) else str(error)
             problems.append(Problem(key, f"[{position}]", detail))
     return Decoded(tuple(good), tuple(problems))
+
+
+def _refuse_depth(key: str, text: str | bytes) -> None:
+    if too_deep(text):
+        raise InvalidDocument("nested too deeply to be read", field=key)
 
 
 def _object(key: str, text: str | bytes) -> Mapping[str, msgspec.Raw]:

@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import hmac
+import json
 import logging
 import re
 from collections import OrderedDict
@@ -45,6 +46,7 @@ from resolver.errors import InvalidReference, InvalidRequest, NotFound, Resolver
 from resolver.expression import Scope
 from resolver.history import format_instant, parse_instant, snapshot_at
 from resolver.javascript import UNDEFINED
+from resolver.nesting import too_deep
 from resolver.plan import (
     AgentDecision,
     Choice,
@@ -226,7 +228,6 @@ class World:
     info: SnapshotInfo
     view: View | None
     at: datetime | None
-    stale: str | None = None
 
 
 class Edge:
@@ -313,7 +314,7 @@ class Edge:
             at=_written(at),
         )
 
-    async def component(self, written: str, call: Call, platform: Platform) -> tuple[ComponentAnswer, World]:
+    async def component(self, written: str, call: Call, platform: Platform) -> ComponentAnswer:
         """The content of one component."""
         reference = _reference(written, None)
         at = self._instant(call.at)
@@ -327,8 +328,7 @@ class Edge:
         assert found.route is not None
         assert found.content is not None
         assert request.key is not None
-        answer = ComponentAnswer(reference.name, found.version, found.route, request.key, found.content, found.note)
-        return answer, world
+        return ComponentAnswer(reference.name, found.version, found.route, request.key, found.content, found.note)
 
     async def version(self, call: Call, component: str | None, platform: Platform) -> VersionAnswer:
         """The pointers of one environment, now or at an instant."""
@@ -401,7 +401,7 @@ class Edge:
         if at is not None:
             return await self._past([r.name for r in references], references, at, platform)
         view = await self.snapshots.view(platform.store, platform.behind)
-        return World(view.held.snapshot, _info(view), view, None, view.stale)
+        return World(view.held.snapshot, _info(view), view, None)
 
     async def _widened(self, world: World, references: Sequence[Reference], platform: Platform) -> World:
         """The same world, with what these references need besides the map: lists of versions, or the past."""
@@ -619,7 +619,7 @@ class Edge:
             headers.append(("retry-after", str(max(1, round(self.settings.retry_for)))))
         if isinstance(error, Refused):
             headers += error.headers
-        return Response(error.status, tuple(headers), _json.encode(problem_of(error)))
+        return Response(error.status, tuple(headers), _encoded(problem_of(error)))
 
     def _authorised(self, request: Request) -> bool:
         if self.settings.allow_anonymous:
@@ -646,19 +646,22 @@ class Edge:
             _allow(request, "POST")
             ensemble_call = _body(request, EnsembleCall)
             answer = await self.resolve_ensemble("/".join(parts[1:-1]), ensemble_call, platform)
-            return _answer(answer, stale=self._stale(answer.snapshot))
+            return _answer(answer, stale=None if answer.at else self._stale())
         if head == "resolve" and not rest:
             _allow(request, "POST")
             references = await self.resolve_references(_body(request, ReferencesCall), platform)
-            return _answer(references, stale=self._stale(references.snapshot))
+            return _answer(references, stale=None if references.at else self._stale())
         if head == "components" and rest:
             _allow(request, "GET")
-            found, world = await self.component(rest, _query_call(request), platform)
-            return _component_response(request, found, world)
+            call = _query_call(request)
+            found = await self.component(rest, call, platform)
+            return _component_response(request, found, None if call.at else self._stale())
         if head == "version" and not rest:
             _allow(request, "GET")
             component = _query(request, ("component",)).get("component")
-            return _answer(await self.version(_query_call(request, "component"), component, platform))
+            call = _query_call(request, "component")
+            versions = await self.version(call, component, platform)
+            return _answer(versions, stale=None if versions.at else self._stale())
         if head == "history" and rest:
             _allow(request, "GET")
             return _answer(await self.history(rest, platform))
@@ -673,9 +676,7 @@ class Edge:
             return _answer(await self.version(call, None, platform))
         raise NotFound(f"there is no {request.path[:200]}; there are {', '.join(_CALLS)}")
 
-    def _stale(self, info: SnapshotInfo) -> str | None:
-        if info.source == "history":
-            return None
+    def _stale(self) -> str | None:
         view = self.snapshots.peek()
         return view.stale if view else self.snapshots.last_error
 
@@ -703,6 +704,14 @@ _CALLS = (
 )
 
 _json = msgspec.json.Encoder()
+
+
+def _encoded(value: object) -> bytes:
+    """A value as JSON. A lone surrogate, which has no UTF-8, is written as its escape."""
+    try:
+        return _json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(value), separators=(",", ":")).encode()
 
 
 def _info(view: View) -> SnapshotInfo:
@@ -804,8 +813,10 @@ def _query(request: Request, more: tuple[str, ...] = ()) -> dict[str, str]:
             raise InvalidRequest(f"`{name}` stands twice in the query", field=name)
         values[name] = value
     if "at" in values:
-        # In a query a `+` is a space: an offset that was not escaped can mean nothing else.
-        values["at"] = re.sub(r" (?=\d\d:?\d\d$)", "+", values["at"])
+        # In a query a `+` is a space: behind a time, an offset that was not escaped can mean nothing else.
+        time, _, offset = values["at"].rpartition(" ")
+        if ":" in time and re.fullmatch(r"\d\d:?\d\d", offset):
+            values["at"] = f"{time}+{offset}"
     return values
 
 
@@ -826,10 +837,12 @@ def _regional(call: C, request: Request) -> C:
     return call if call.region is not None or request.region is None else with_fields(call, region=request.region)
 
 
-def _body(request: Request, type: type[C]) -> C:
-    """The body, with what the query says besides; what stands in both is the body's."""
+def decode_call(data: bytes | str, type: type[C]) -> C:
+    """A call from JSON. Raises `InvalidRequest`, naming the field and the fields that there are."""
+    if too_deep(data):
+        raise InvalidRequest("the body is nested too deeply to be read", field="body")
     try:
-        call = msgspec.json.decode(request.body or b"{}", type=type)
+        return msgspec.json.decode(data, type=type)
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at ")
         fields = listed(field.name for field in msgspec.structs.fields(type))
@@ -837,6 +850,11 @@ def _body(request: Request, type: type[C]) -> C:
         raise InvalidRequest(f"{text}{known}", field=path.strip("`").removeprefix("$.") or "body") from None
     except (msgspec.DecodeError, UnicodeError) as error:
         raise InvalidRequest(f"the body is not JSON: {error}", field="body") from None
+
+
+def _body(request: Request, type: type[C]) -> C:
+    """The body, with what the query says besides; what stands in both is the body's."""
+    call = decode_call(request.body or b"{}", type)
     query = {name: value for name, value in _query(request).items() if getattr(call, name) is None}
     return _regional(with_fields(call, **query), request)
 
@@ -845,10 +863,10 @@ def _answer(value: object, *, status: int = 200, stale: str | None = None) -> Re
     headers = [("content-type", "application/json"), ("cache-control", "no-store")]
     if stale:
         headers.append(("x-resolver-stale", _header(stale)))
-    return Response(status, tuple(headers), _json.encode(value))
+    return Response(status, tuple(headers), _encoded(value))
 
 
-def _component_response(request: Request, found: ComponentAnswer, world: World) -> Response:
+def _component_response(request: Request, found: ComponentAnswer, stale: str | None) -> Response:
     body = found.content.encode(errors="replace")
     etag = f'"{sha256(body).hexdigest()[:32]}"'
     # Private even where it never changes: a shared cache would hand it to callers without the token.
@@ -862,8 +880,8 @@ def _component_response(request: Request, found: ComponentAnswer, world: World) 
     ]
     if found.note:
         headers.append(("x-resolver-note", _header(found.note)))
-    if world.stale and found.route != "pinned":
-        headers.append(("x-resolver-stale", _header(world.stale)))
+    if stale and found.route != "pinned":
+        headers.append(("x-resolver-stale", _header(stale)))
     asked = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
     if etag in asked or "*" in asked:
         return Response(304, tuple(headers), b"")
@@ -872,4 +890,4 @@ def _component_response(request: Request, found: ComponentAnswer, world: World) 
 
 def _header(text: str) -> str:
     """A text as a header's value: ASCII, one line."""
-    return " ".join(text.encode("ascii", "replace").decode().split())[:300]
+    return re.sub(r"[^!-~]+", " ", text.encode("ascii", "replace").decode()).strip()[:300]

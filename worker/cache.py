@@ -119,7 +119,7 @@ class SnapshotCache:
     async def with_indexes(self, view: View, names: Iterable[str], store: Store) -> View:
         """The same view with the lists of versions of these components. Raises `KvFailed`.
 
-        What is read here is read again with every later snapshot, in the same bulk get.
+        What is read here is read again with every later snapshot, in the same bulk get, as long as it is of any use.
         """
         wanted = [name for name in names if name not in view.held.snapshot.indexes]
         if not wanted:
@@ -135,8 +135,8 @@ class SnapshotCache:
 
     def _current(self, held: Held) -> View:
         age = self._monotonic() - held.read_at
-        fresh = held.source == "kv" and age < self._settings.fresh_for
-        return View(held, age, None if fresh else self.last_error or "the read of KV takes longer than its budget")
+        late = "the read of KV takes longer than its budget" if age >= self._settings.stale_for else None
+        return View(held, age, self.last_error or late)
 
     async def _cold(self, store: Store, now: float) -> View:
         if self._bundled is None or now >= self._retry_at:
@@ -151,7 +151,7 @@ class SnapshotCache:
         """Read KV and take what it says, if it can be taken. Never raises: a failure is noted and the old one stays."""
         started = self._monotonic()
         before = self._held
-        names = list(before.snapshot.indexes) if before else []
+        names = _carried(before.snapshot) if before else []
         self.refreshes += 1
         try:
             entries = await read(store, [VERSION_MAP, ROLLOUT, *map(index_key, names)], self._settings.kv_timeout)
@@ -159,8 +159,10 @@ class SnapshotCache:
             self._take(held)
         except (KvFailed, InvalidDocument) as error:
             self.failures += 1
-            self.last_error = str(error)
-            self._retry_at = self._monotonic() + self._settings.retry_for
+            # A read that began before the one that is held has nothing to say of it.
+            if self._held is None or started >= self._held.read_at:
+                self.last_error = str(error)
+                self._retry_at = self._monotonic() + self._settings.retry_for
         finally:
             self._lease_until = float("-inf")
 
@@ -227,6 +229,14 @@ class SnapshotCache:
         self._held = new
         self._retry_at = float("-inf")
         self.last_error = None
+
+
+def _carried(snapshot: Snapshot) -> list[str]:
+    """The components whose lists of versions are read along with the map.
+
+    A name with neither a list nor a pointer was a caller's slip: carried along, slips would pile up in every refresh.
+    """
+    return [name for name, versions in snapshot.indexes.items() if versions is not None or name in snapshot.pointers]
 
 
 def _indexes(

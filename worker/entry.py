@@ -13,24 +13,28 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
+from js import JSON
 from pyodide.ffi import create_proxy
 from workers import Response, WorkerEntrypoint
 
 from resolver.errors import ResolverError
-from worker.app import LARGEST_BODY, Call, Edge, EnsembleCall, Platform, ReferencesCall
+from worker.app import LARGEST_BODY, Call, Edge, EnsembleCall, Platform, ReferencesCall, decode_call
 from worker.app import Request as PlainRequest
 from worker.app import Response as PlainResponse
-from worker.bundle import bundled_ensembles
+from worker.bundle import bundled_ensembles, bundled_snapshot
 from worker.cache import Clock
 from worker.kv import Entry
 from worker.problem import CONTENT_TYPE, problem_of
 from worker.settings import Settings, read_settings
 
+C = TypeVar("C", bound=Call)
+
 _ENSEMBLES = bundled_ensembles()
+_SNAPSHOT = bundled_snapshot()
 _edge: Edge | None = None
 
 
@@ -77,6 +81,7 @@ def _isolate(env: Any) -> Edge:
             Clock(time.monotonic, time.time),
             draw_key=lambda: secrets.token_hex(8),
             ensembles=_ENSEMBLES,
+            bundled=_SNAPSHOT,
         )
     return _edge
 
@@ -112,55 +117,48 @@ class Default(WorkerEntrypoint):  # type: ignore[misc]
         plain = PlainRequest(request.method, path, query, headers, bytes(body))
         return _response(await edge.handle(plain, self._platform(edge)))
 
-    async def resolve(self, call: Any) -> Any:
-        """RPC: `POST /resolve` with the same fields."""
-        edge = _isolate(self.env)
-        return await _rpc(edge.resolve_references(_converted(call, ReferencesCall), self._platform(edge)))
+    # RPC, over a service binding. Calls and answers are plain objects; a failure is `{problem: …}`, since an exception
+    # of Python's would arrive as a stack trace.
+
+    async def resolve(self, call: Any = None) -> Any:
+        """`POST /resolve`, with the same fields."""
+        return await self._rpc(lambda edge, lent: edge.resolve_references(_call(call, ReferencesCall), lent))
 
     async def resolveEnsemble(self, name: str, call: Any = None) -> Any:
-        """RPC: `POST /ensembles/{name}/resolve` with the same fields."""
-        edge = _isolate(self.env)
-        return await _rpc(edge.resolve_ensemble(name, _converted(call or {}, EnsembleCall), self._platform(edge)))
+        """`POST /ensembles/{name}/resolve`, with the same fields."""
+        return await self._rpc(lambda edge, lent: edge.resolve_ensemble(name, _call(call, EnsembleCall), lent))
 
     async def component(self, reference: str, call: Any = None) -> Any:
-        """RPC: `GET /components/{name}@{selector}`; the content is a field."""
-        edge = _isolate(self.env)
+        """`GET /components/{name}@{selector}`; the content is a field."""
+        return await self._rpc(lambda edge, lent: edge.component(reference, _call(call, Call), lent))
 
-        async def found() -> Any:
-            return (await edge.component(reference, _converted(call or {}, Call), self._platform(edge)))[0]
-
-        return await _rpc(found())
-
-    async def version(self, call: Any = None, component: str | None = None) -> Any:
-        """RPC: `GET /version`."""
-        edge = _isolate(self.env)
-        return await _rpc(edge.version(_converted(call or {}, Call), component, self._platform(edge)))
+    async def version(self, call: Any = None, component: Any = None) -> Any:
+        """`GET /version`, and with `at` the state of that instant."""
+        name = component if isinstance(component, str) else None
+        return await self._rpc(lambda edge, lent: edge.version(_call(call, Call), name, lent))
 
     async def history(self, name: str) -> Any:
-        """RPC: `GET /history/{name}`."""
-        edge = _isolate(self.env)
-        return await _rpc(edge.history(name, self._platform(edge)))
+        """`GET /history/{name}`."""
+        return await self._rpc(lambda edge, lent: edge.history(name, lent))
 
     async def health(self) -> Any:
-        """RPC: `GET /health`."""
-        edge = _isolate(self.env)
-        return await _rpc(edge.health(self._platform(edge), authorised=True))
+        """`GET /health`."""
+        return await self._rpc(lambda edge, lent: edge.health(lent, authorised=True))
+
+    async def _rpc(self, ask: Callable[[Edge, Platform], Awaitable[Any]]) -> Any:
+        try:
+            edge = _isolate(self.env)
+            answer = await ask(edge, self._platform(edge))
+        except ResolverError as error:
+            answer = {"problem": problem_of(error)}
+        # By way of JSON: a dict would arrive as a Map, and None as undefined.
+        return JSON.parse(msgspec.json.encode(answer).decode())
 
 
-def _converted(call: Any, type: Any) -> Any:
-    plain = call.to_py() if hasattr(call, "to_py") else call
-    try:
-        return msgspec.convert(plain, type)
-    except msgspec.ValidationError as error:
-        raise ResolverError(str(error)) from None
-
-
-async def _rpc(answer: Awaitable[Any]) -> Any:
-    """The answer as plain values; a failure throws in the caller with the problem document as its message."""
-    try:
-        return msgspec.to_builtins(await answer)
-    except ResolverError as error:
-        raise RuntimeError(msgspec.json.encode(problem_of(error)).decode()) from None
+def _call(call: Any, type: type[C]) -> C:
+    """A call from a JavaScript object; null and undefined say nothing."""
+    written = JSON.stringify(call)
+    return decode_call(written if isinstance(written, str) and written != "null" else "{}", type)
 
 
 def _failed(error: ResolverError) -> PlainResponse:

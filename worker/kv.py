@@ -4,7 +4,8 @@ Rules:
 
 - several keys are one bulk get; more than 100 are as many as they take;
 - every read has a timeout; whatever goes wrong in a store, and whatever it answers that is no answer, is `KvFailed`;
-- a key that is not there is None. The empty text and the text `null` are values like any other.
+- a key that is not there is None, and so is one that is longer than KV takes, without asking. The empty text and the
+  text `null` are values like any other.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from resolver.errors import ResolverError
 
 #: The most keys that KV takes in one bulk get.
 BULK = 100
+#: The longest key that KV takes, in bytes of UTF-8; asked for a longer one, it fails.
+LONGEST_KEY = 512
 
 
 class Entry(NamedTuple):
@@ -45,8 +48,8 @@ class KvFailed(ResolverError):
 
 async def read(store: Store, keys: Iterable[str], timeout: float) -> dict[str, Entry | None]:
     """The values of the keys, in at most `timeout` seconds. Raises `KvFailed`."""
-    wanted = list(dict.fromkeys(keys))
-    found: dict[str, Entry | None] = {}
+    found: dict[str, Entry | None] = dict.fromkeys(keys)
+    wanted = [key for key in found if len(key.encode(errors="replace")) <= LONGEST_KEY]
     try:
         async with asyncio.timeout(timeout):
             for start in range(0, len(wanted), BULK):

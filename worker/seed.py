@@ -106,3 +106,8 @@ def seed() -> dict[str, tuple[str, object]]:
 
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    # For hosts that are not Python: key → [value, metadata].
+    print(_json(seed()))

@@ -81,11 +81,16 @@ def read_settings(variables: Mapping[str, object]) -> Settings:
         raise InvalidSetting(f"CONTENT_BUDGET is {settings.content_budget}; it is a number of bytes")
     if not is_environment(settings.environment):
         raise InvalidSetting(f"ENVIRONMENT is `{settings.environment}`, which cannot name an environment")
-    try:
-        for layout in settings.layouts:
-            layout.format(name="n", version="v", bare="b", plural="p")
-    except (KeyError, IndexError, ValueError) as error:
-        raise InvalidSetting(
-            f"CONTENT_LAYOUTS: `{layout}` uses {error}; there are name, version, bare, plural"
-        ) from None
+    if not settings.layouts:
+        raise InvalidSetting("CONTENT_LAYOUTS is empty: no content would ever be found")
+    for layout in settings.layouts:
+        try:
+            keys = {layout.format(name=n, version=v, bare=v, plural="p") for n in "nm" for v in "vw"}
+        except (LookupError, ValueError, AttributeError, TypeError) as error:
+            raise InvalidSetting(
+                f"CONTENT_LAYOUTS: `{layout}` uses {error}; there are name, version, bare, plural"
+            ) from None
+        # Two contents under one key would be served for each other.
+        if len(keys) < 4:
+            raise InvalidSetting(f"CONTENT_LAYOUTS: `{layout}` must hold {{name}}, and {{version}} or {{bare}}")
     return settings

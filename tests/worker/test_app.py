@@ -275,7 +275,7 @@ def test_region_and_environment(host: Host) -> None:
         ({"references": ["rules@^9"]}, 404, "references[0]", "index/rules"),
         (b"{", 400, "body", "not JSON"),
         (b"\xff", 400, "body", "not JSON"),
-        (b'{"references": ["a"], "key": ' + b"[" * 100_000, 400, None, "nested too deeply"),
+        (b'{"references": ["a"], "key": ' + b"[" * 100_000, 400, "body", "nested too deeply"),
         (b" " * (1024 * 1024 + 1), 413, None, "1,048,576"),
     ],
 )
@@ -483,6 +483,14 @@ def test_the_last_good_snapshot_is_served_and_said(host: Host) -> None:
     assert "KV is on fire" in health["last_error"]
     # But a content that was never read is not "not found".
     value(host.get("/components/rules@v7.0.0"), 503)
+
+
+def test_a_snapshot_that_is_only_due_for_a_refresh_is_not_called_stale(host: Host) -> None:
+    for later in (0, 6, 20):
+        host.time.time += later
+        for response in (host.post("/resolve", {"references": ["rules"]}), host.post("/ensembles/ab/resolve", {})):
+            assert "x-resolver-stale" not in dict(response.headers)
+    host.behind.lose()
 
 
 def test_a_bundled_snapshot_says_that_it_is_one() -> None:

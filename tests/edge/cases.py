@@ -1,0 +1,77 @@
+"""Requests that every host must answer alike, to the byte: the local edge on CPython, the Worker in WebAssembly."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+AT = "2024-11-12T14:47:00Z"
+
+
+class Case(NamedTuple):
+    """One HTTP request."""
+
+    method: str
+    target: str
+    body: bytes = b""
+
+
+def post(target: str, body: object) -> Case:
+    return Case("POST", target, json.dumps(body).encode())
+
+
+#: Values for the expressions below: everything in which Python and JavaScript, or two builds of Python, could differ.
+INPUTS: list[object] = [
+    {"user_id": 4, "deep": True, "items": [1, 2, 3, 4], "channel": "mail", "language": "de", "retry": True},
+    {"user_id": 7.0, "style": "formal", "long": "", "format": None},
+    {"user_id": "4", "channel": "chat", "items": "😀😀"},
+    {"user_id": -3, "items": []},
+    {"user_id": 2**53 + 1},
+    {"user_id": 1e21},
+    {"user_id": None},
+    {},
+    "customer data from Tuesday",
+    [None, {"a": None}],
+    None,
+]
+
+CASES: list[Case] = [
+    *(
+        post(f"/ensembles/{name}/resolve", {"input": sent, "key": f"user-{number}", "content": number % 2 == 0})
+        for name in ("ab-test-historical", "canary", "group", "nested-flow", "regions", "ten-agents", "uri-references")
+        for number, sent in enumerate(INPUTS)
+    ),
+    *(post("/ensembles/ranges/resolve", {"key": "k", "at": at}) for at in (None, AT, "2024-11-20T00:00:00+01:00")),
+    *(post("/ensembles/canary/resolve", {"key": "k", "at": AT, "region": region}) for region in ("eu", "asia", "mars")),
+    *(
+        post("/resolve", {"references": ["my-prompt@prod", "extraction-prompt", "prompts/analysis-prompt"], "key": key})
+        for key in (*range(150), "ü", "日本語", "😀", "a\nb", 0.1, 1e21, 2**60)
+    ),
+    post("/resolve", {"references": ["my-prompt@^1.0.0", "my-prompt@latest", "my-prompt@stable"], "key": "k"}),
+    Case("GET", "/version"),
+    Case("GET", "/version?environment=prod-eu"),
+    Case("GET", "/version?component=my-prompt&environment=staging"),
+    Case("GET", f"/history?at={AT}"),
+    Case("GET", "/history/my-prompt"),
+    Case("GET", "/components/my-prompt@v1.5.0?key=k"),
+    Case("HEAD", "/components/my-prompt@v1.5.0?key=k"),
+    Case("GET", "/components/config://validation-config?key=k"),
+    # Errors are answers as well.
+    Case("GET", "/nope"),
+    Case("GET", "/history/nope"),
+    Case("GET", "/history"),
+    Case("GET", "/history?at=2024-11-12"),
+    Case("GET", "/components/my-prompt@prd"),
+    Case("GET", "/components/my-prompt@v9.9.9"),
+    Case("GET", "/version?environment=prd"),
+    Case("POST", "/version"),
+    Case("POST", "/resolve", b"{"),
+    Case("POST", "/resolve", b"\xff"),
+    Case("POST", "/resolve", b'{"references": ["a"], "key": ' + b"[" * 100_000),
+    Case("POST", "/resolve", b" " * (1024 * 1024 + 1)),
+    post("/resolve", {"references": []}),
+    post("/resolve", {"references": ["my-prmpt", "my-prompt"]}),
+    post("/resolve", {"references": ["my-prompt@v1..0"]}),
+    post("/ensembles/nope/resolve", {}),
+    post("/ensembles/canary/resolve", {"contnet": True}),
+]

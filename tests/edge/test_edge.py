@@ -1,0 +1,201 @@
+"""The Worker as it is deployed, in CPython for WebAssembly over Miniflare's KV, held against the local edge."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.edge.cases import CASES
+from worker.seed import seed
+
+ROOT = Path(__file__).parents[2]
+
+#: One worker runs them all: they share a host, and a KV that they break and mend.
+pytestmark = pytest.mark.xdist_group("edge")
+
+
+def started(command: list[str], environment: dict[str, str]) -> tuple[subprocess.Popen[str], httpx.Client]:
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    said: list[str] = []
+    for line in process.stdout:
+        said.append(line)
+        if found := re.search(r"answers on (http://[0-9.:]+)", line):
+            return process, httpx.Client(base_url=found[1], timeout=30)
+    raise AssertionError("".join(said))
+
+
+def stopped(process: subprocess.Popen[str], client: httpx.Client) -> str:
+    client.close()
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    return out
+
+
+@pytest.fixture(scope="module")
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """The Worker in WebAssembly, seeded, with short times so that refreshes are seen."""
+    for source in [
+        *ROOT.glob("resolver/*.py"),
+        *ROOT.glob("ensembles/*"),
+        ROOT / "worker/app.py",
+        ROOT / "worker/entry.py",
+    ]:
+        copy = ROOT / "build/worker_src" / source.relative_to(ROOT)
+        assert copy.is_file(), "the Worker is not staged: make staged"
+        assert copy.read_bytes() == source.read_bytes(), f"the staged {copy.name} is out of date: make staged"
+    file = tmp_path_factory.mktemp("edge") / "seed.json"
+    file.write_text(json.dumps(seed()), "utf-8")
+    variables = {"FRESH_FOR": "0.2", "KV_TIMEOUT": "0.3", "READ_BUDGET": "0.04", "RETRY_FOR": "0.2"}
+    environment = {"PORT": "0", "KV": "", "SEED": str(file), "VARS": json.dumps(variables)}
+    process, client = started(["node", "tests/edge/host.mjs"], environment)
+    yield client
+    assert "Traceback" not in stopped(process, client)
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """The local edge over the same seed."""
+    kv = str(tmp_path_factory.mktemp("local") / "kv.sqlite3")
+    process, client = started([sys.executable, "-m", "worker.local", "serve"], {"PORT": "0", "KV": kv})
+    yield client
+    stopped(process, client)
+
+
+@pytest.fixture(autouse=True)
+def settled(edge: httpx.Client) -> Iterator[None]:
+    """Each test leaves a KV that works, and no work behind a response that failed."""
+    yield
+    lever(edge, mode="ok")
+    assert edge.get("/__host/behind").json()["failed"] == []
+
+
+def lever(edge: httpx.Client, **given: Any) -> None:
+    edge.post("/__host/kv", json=given).raise_for_status()
+
+
+def rpc(edge: httpx.Client, method: str, *given: Any) -> Any:
+    answer = edge.post(f"/__host/rpc/{method}", json=list(given)).raise_for_status().json()
+    assert answer["plain"], "a plain object, not a Map"
+    return answer["result"]
+
+
+def refreshed(edge: httpx.Client, seconds: float = 0.25) -> None:
+    """Let the snapshot grow old, have it refreshed behind a response, and wait for that."""
+    time.sleep(seconds)
+    edge.get("/version")
+    edge.get("/__host/behind")
+
+
+#: Headers that a host sets by itself, or that say how long something took.
+VARYING = {"date", "server", "server-timing", "content-length", "connection", "keep-alive", "transfer-encoding"}
+
+
+def seen(response: httpx.Response) -> tuple[int, dict[str, str], bytes]:
+    headers = {name: value for name, value in response.headers.items() if name not in VARYING}
+    return response.status_code, headers, re.sub(rb'"age_ms":\d+', b'"age_ms":0', response.content)
+
+
+def test_both_hosts_answer_alike_to_the_byte(edge: httpx.Client, local: httpx.Client) -> None:
+    statuses = set()
+    for case in CASES:
+        ours = seen(edge.request(case.method, case.target, content=case.body))
+        theirs = seen(local.request(case.method, case.target, content=case.body))
+        assert ours == theirs, case
+        statuses.add(ours[0])
+    assert statuses == {200, 400, 404, 405, 413}
+
+
+def test_rpc_takes_and_gives_plain_objects(edge: httpx.Client) -> None:
+    body = {"references": ["my-prompt@prod", "my-prompt@v1.5.0"], "key": "user-42", "at": None, "content": True}
+    found = rpc(edge, "resolve", body)
+    over_http = edge.post("/resolve", json=body).json()
+    assert found["references"] == over_http["references"]
+    sent = {"input": {"user_id": 4, "nested": [None, {"deep": None}]}, "context": {"outputs": {"a": None}}}
+    agents = rpc(edge, "resolveEnsemble", "ab-test-historical", sent)["agents"]
+    assert [agent["selected"] for agent in agents] == [True, False]
+    assert agents[1]["operation"] == "think"
+    assert rpc(edge, "component", "my-prompt@v1.5.0")["version"] == "v1.5.0"
+    assert rpc(edge, "version")["components"]["my-prompt"] == "v1.0.0"
+    assert rpc(edge, "version", {"at": "2024-11-12T14:47:00Z"}, "my-prompt")["components"] == {"my-prompt": "v1.1.0"}
+    assert rpc(edge, "history", "my-prompt")["moves"][0]["published_at"] is None
+    assert rpc(edge, "health")["problems"] == []
+    assert rpc(edge, "resolve", {"references": ["nope"]})["problem"]["status"] == 404
+    assert rpc(edge, "resolve", {"refs": []})["problem"]["status"] == 400
+    assert rpc(edge, "resolve", None)["problem"]["status"] == 400
+
+
+def test_a_refresh_runs_behind_the_response(edge: httpx.Client) -> None:
+    text, metadata = seed()["component-versions"]
+    pointers = json.loads(text)
+    pointers["my-prompt"]["prod"] = "v0.9.0"
+    refreshed(edge)
+    lever(edge, put={"component-versions": [json.dumps(pointers), {"generation": 21, "revision": "next"}]})
+    time.sleep(0.25)
+    first = edge.post("/resolve", json={"references": ["my-prompt@v1.0.0", "my-prompt@staging"]}).json()
+    assert first["snapshot"]["generation"] == 20
+    edge.get("/__host/behind")
+    assert edge.get("/version?component=my-prompt").json()["components"] == {"my-prompt": "v0.9.0"}
+    answer = edge.post("/resolve", json={"references": ["my-prompt@v1.0.0"]}).json()
+    assert (answer["snapshot"]["generation"], answer["snapshot"]["revision"]) == (21, "next")
+    lever(edge, put={"component-versions": [text, {**dict(metadata), "generation": 22}]})  # type: ignore[call-overload]
+    refreshed(edge)
+
+
+@pytest.mark.parametrize("mode", ["fail", "stall"])
+def test_a_kv_that_is_down_is_answered_by_what_is_known(edge: httpx.Client, mode: str) -> None:
+    refreshed(edge)
+    lever(edge, mode=mode)
+    refreshed(edge)
+    response = edge.post("/resolve", json={"references": ["my-prompt@prod-us-west"]})
+    assert response.json()["references"][0]["version"] == "v1.0.0"
+    assert "KV" in response.headers["x-resolver-stale"]
+    # What was never read is "KV failed", not "not found", and comes within the timeout.
+    missing = edge.get("/components/my-prompt@v7.7.7")
+    assert (missing.status_code, missing.headers["retry-after"]) == (503, "1")
+    assert edge.get("/health").json()["status"] == "degraded"
+
+
+def test_contents_that_look_like_nothing_are_contents(edge: httpx.Client) -> None:
+    texts = {"v3.0.0": "", "v3.0.1": "null", "v3.0.2": "42", "v3.0.3": "ü😀\n"}
+    lever(edge, put={f"components/odd/{version}": [text, {"type": "prompt"}] for version, text in texts.items()})
+    for version, text in texts.items():
+        assert edge.get(f"/components/prompts/odd@{version}").content == text.encode()
+    lever(edge, delete=[f"components/odd/{version}" for version in texts])
+
+
+def test_more_than_one_bulk_get_of_keys(edge: httpx.Client) -> None:
+    move = json.dumps([{"at": "2024-01-01T00:00:00Z", "environment": "many", "version": "v1.0.0", "generation": 1}])
+    lever(edge, put={f"history/many-{number}": [move, None] for number in range(230)})
+    state = edge.get("/history?at=2024-06-01T00:00:00Z&environment=many").json()
+    assert len(state["components"]) == 230
+    lever(edge, delete=[f"history/many-{number}" for number in range(230)])
+
+
+def test_a_map_of_ten_thousand_components(edge: httpx.Client) -> None:
+    text, metadata = seed()["component-versions"]
+    large = json.loads(text) | {f"c-{n}": {"prod": f"v1.{n % 50}.0", "latest": "v9.0.0"} for n in range(10_000)}
+    lever(edge, put={"component-versions": [json.dumps(large), {"generation": 30, "revision": "large"}]})
+    refreshed(edge)
+    found = edge.post("/resolve", json={"references": ["c-9999", "my-prompt@staging"]}).json()
+    assert [r["version"] for r in found["references"]] == ["v1.49.0", "v1.1.0"]
+    lever(edge, put={"component-versions": [text, {**dict(metadata), "generation": 31}]})  # type: ignore[call-overload]
+    refreshed(edge)

@@ -1,0 +1,132 @@
+"""Settings, from the text that variables of a deployment are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from worker.settings import InvalidSetting, Settings, read_settings
+
+
+def test_nothing_set_is_the_defaults() -> None:
+    assert read_settings({}) == Settings()
+    assert read_settings(dict.fromkeys(name.upper() for name in Settings.__struct_fields__)) == Settings()
+    defaults = Settings()
+    assert (defaults.environment, defaults.resolver_token, defaults.allow_anonymous) == ("prod", "", False)
+    assert (defaults.fresh_for, defaults.stale_for, defaults.read_budget, defaults.kv_timeout) == (5, 30, 0.04, 1)
+    assert (defaults.distrust_for, defaults.cache_ttl) == (120, 30)
+    assert defaults.layouts[0] == "components/{name}/{version}"
+
+
+WRITTEN: dict[str, tuple[str, Any]] = {
+    "ENVIRONMENT": ("staging", "staging"),
+    "RESOLVER_TOKEN": ("s3cret", "s3cret"),
+    "ALLOW_ANONYMOUS": ("true", True),
+    "FRESH_FOR": ("2.5", 2.5),
+    "STALE_FOR": ("60", 60.0),
+    "READ_BUDGET": ("0.01", 0.01),
+    "KV_TIMEOUT": ("0.05", 0.05),
+    "LEASE_FOR": ("7", 7.0),
+    "RETRY_FOR": ("0.5", 0.5),
+    "DISTRUST_FOR": ("90", 90.0),
+    "CACHE_TTL": ("60", 60),
+    "CONTENT_BUDGET": ("1024", 1024),
+    "CONTENT_LAYOUTS": ("{plural}/{name}@{bare}", "{plural}/{name}@{bare}"),
+}
+
+
+def test_every_variable_is_read_from_text() -> None:
+    assert {name.lower() for name in WRITTEN} == set(Settings.__struct_fields__)
+    settings = read_settings({name: text for name, (text, _) in WRITTEN.items()})
+    for name, (_, value) in WRITTEN.items():
+        found = getattr(settings, name.lower())
+        assert (found, type(found)) == (value, type(value)), name
+
+
+def test_variables_of_others_are_let_be() -> None:
+    assert read_settings({"PATH": "/bin", "fresh_for": "9", "KV": object(), "LAYOUTS": "x", "": ""}) == Settings()
+
+
+def test_numbers_are_taken_as_numbers_too() -> None:
+    assert read_settings({"FRESH_FOR": 2, "CACHE_TTL": 60, "ALLOW_ANONYMOUS": True}) == Settings(
+        fresh_for=2.0, cache_ttl=60, allow_anonymous=True
+    )
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("false", False)])
+def test_anonymous_callers_are_let_in_by_the_word_alone(text: str, value: bool) -> None:
+    assert read_settings({"ALLOW_ANONYMOUS": text}).allow_anonymous is value
+
+
+@pytest.mark.parametrize("text", ["", "yes", "on", "truth", " true", "2", "null"])
+def test_what_is_not_the_word_lets_nobody_in(text: str) -> None:
+    with pytest.raises(InvalidSetting, match="ALLOW_ANONYMOUS"):
+        read_settings({"ALLOW_ANONYMOUS": text})
+
+
+@pytest.mark.parametrize(
+    "name", ["FRESH_FOR", "STALE_FOR", "READ_BUDGET", "KV_TIMEOUT", "LEASE_FOR", "RETRY_FOR", "DISTRUST_FOR"]
+)
+@pytest.mark.parametrize("text", ["0", "-1", "soon", "", "nan", "inf", "-inf", "1e400", "5s"])
+def test_times_are_seconds_above_nothing(name: str, text: str) -> None:
+    with pytest.raises(InvalidSetting, match=name):
+        read_settings({name: text})
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"FRESH_FOR": "40"}, "STALE_FOR .* less than FRESH_FOR"),
+        ({"CACHE_TTL": "29"}, "CACHE_TTL is 29"),
+        ({"CACHE_TTL": "30.5"}, "CACHE_TTL"),
+        ({"CONTENT_BUDGET": "-1"}, "CONTENT_BUDGET is -1"),
+        ({"CONTENT_BUDGET": "16 MiB"}, "CONTENT_BUDGET"),
+        ({"ENVIRONMENT": ""}, "ENVIRONMENT"),
+        ({"ENVIRONMENT": "a/b"}, "ENVIRONMENT is `a/b`"),
+        ({"ENVIRONMENT": "latest"}, "ENVIRONMENT is `latest`"),
+        ({"ENVIRONMENT": "v1"}, "ENVIRONMENT is `v1`"),
+        ({"ENVIRONMENT": 7}, "ENVIRONMENT"),
+    ],
+)
+def test_a_bad_setting_is_named(variables: dict[str, object], says: str) -> None:
+    with pytest.raises(InvalidSetting, match=says):
+        read_settings(variables)
+
+
+def test_a_bad_token_is_named_and_not_shown() -> None:
+    with pytest.raises(InvalidSetting, match="RESOLVER_TOKEN") as caught:
+        read_settings({"RESOLVER_TOKEN": 48151623})
+    assert "48151623" not in str(caught.value)
+
+
+def test_no_budget_is_a_budget() -> None:
+    assert read_settings({"CONTENT_BUDGET": "0"}).content_budget == 0
+
+
+def test_layouts_are_a_list_in_its_order() -> None:
+    written = " components/{name}/{version} ,, {plural}/{name}@{bare},"
+    assert read_settings({"CONTENT_LAYOUTS": written}).layouts == (
+        "components/{name}/{version}",
+        "{plural}/{name}@{bare}",
+    )
+
+
+@pytest.mark.parametrize(
+    "layout", ["{nam}/{version}", "{name}/{0}", "{name", "{name.x}{version}", "{name[x]}{version}"]
+)
+def test_a_layout_that_cannot_be_filled_in_is_refused(layout: str) -> None:
+    with pytest.raises(InvalidSetting, match=r"CONTENT_LAYOUTS.*there are name, version, bare, plural"):
+        read_settings({"CONTENT_LAYOUTS": f"components/{{name}}/{{version}}, {layout}"})
+
+
+@pytest.mark.parametrize("layout", ["components", "{name}", "{version}", "{plural}/{bare}"])
+def test_a_layout_that_would_mix_up_contents_is_refused(layout: str) -> None:
+    with pytest.raises(InvalidSetting, match=r"must hold \{name\}, and \{version\} or \{bare\}"):
+        read_settings({"CONTENT_LAYOUTS": layout})
+
+
+@pytest.mark.parametrize("text", ["", " ", ",", " , "])
+def test_no_layout_at_all_is_refused(text: str) -> None:
+    with pytest.raises(InvalidSetting, match="CONTENT_LAYOUTS is empty"):
+        read_settings({"CONTENT_LAYOUTS": text})
