@@ -121,7 +121,7 @@ class SnapshotCache:
 
         What is read here is read again with every later snapshot, in the same bulk get, as long as it is of any use.
         """
-        wanted = [name for name in names if name not in view.held.snapshot.indexes]
+        wanted = [name for name in dict.fromkeys(names) if name not in view.held.snapshot.indexes]
         if not wanted:
             return view
         entries = await read(store, map(index_key, wanted), self._settings.kv_timeout)

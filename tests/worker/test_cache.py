@@ -325,7 +325,8 @@ def test_indexes_are_part_of_the_snapshot_once_they_are_wanted() -> None:
         isolate.store.put("index/my-prompt", [{"version": "v3.0.0"}])
         later = await isolate.view(31)
         assert later.held.snapshot.indexes["my-prompt"] == ("v3.0.0",)
-        assert isolate.store.reads[-1] == [*KEYS, "index/my-prompt", "index/other"]
+        # What has neither a pointer nor a list was somebody's slip, and is not asked for again and again.
+        assert isolate.store.reads[-1] == [*KEYS, "index/my-prompt"]
 
     run(scenario())
 
@@ -354,3 +355,316 @@ def test_contents_are_kept_within_the_budget_and_the_least_used_goes_first() -> 
     cache.put("e", "v1.0.0", Content("x" * 11, None))
     assert cache.get("e", "v1.0.0") is None
     assert cache.get("a", "v2.0.0") is None
+
+
+# Reads under way, at once and in any order
+
+
+def test_a_refresh_that_fails_behind_the_response_is_said_and_waits() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.mode = "fail"
+        assert (await isolate.view(6)).stale is None
+        await isolate.behind.run()
+        view = await isolate.view()
+        assert "on fire" in str(view.stale)
+        assert (isolate.behind.work, isolate.cache.failures) == ([], 1)
+        isolate.store.mode = "ok"
+        await isolate.view(SETTINGS.retry_for)
+        await isolate.behind.run()
+        view = await isolate.view()
+        assert (view.age, view.stale, isolate.cache.refreshes) == (0, None, 3)
+
+    run(scenario())
+
+
+def test_a_stall_that_ends_in_a_timeout_behind_the_response_is_noted() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.mode = "stall"
+        view = await isolate.view(3600)
+        assert (version(view), view.stale) == ("v1.0.0", "the read of KV takes longer than its budget")
+        await isolate.behind.run()
+        assert "within 100 ms" in str((await isolate.view()).stale)
+        assert len(isolate.store.reads) == 2
+
+    run(scenario())
+
+
+def test_a_late_failure_says_nothing_of_a_newer_snapshot() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.mode = "stall"
+        await isolate.view(31)
+        isolate.store.mode = "ok"
+        isolate.store.publish(NEXT, 8)
+        assert await isolate.live(1) == "v2.0.0"
+        await isolate.behind.run()
+        assert isolate.cache.failures == 1
+        assert isolate.cache.last_error is None
+        assert (await isolate.view(6)).stale is None
+        assert len(isolate.behind.work) == 1
+        isolate.behind.lose()
+
+    run(scenario())
+
+
+def test_an_older_read_of_a_lower_generation_neither_wins_nor_warns() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.gate = slow = asyncio.Event()
+        await isolate.view(31)
+        isolate.store.gate = None
+        isolate.store.publish(NEXT, 8)
+        assert await isolate.live(1) == "v2.0.0"
+        slow.set()
+        await isolate.behind.run()
+        view = await isolate.view()
+        assert (version(view), view.stale, view.held.problems) == ("v2.0.0", None, ())
+        assert isolate.cache.last_error is None
+
+    run(scenario())
+
+
+def test_requests_of_a_cold_isolate_do_not_wait_for_each_other() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        isolate.store.gate = stuck = asyncio.Event()
+        first = asyncio.ensure_future(isolate.view())
+        await asyncio.sleep(0)
+        isolate.store.gate = None
+        assert await isolate.live() == "v1.0.0"
+        assert not first.done()
+        stuck.set()
+        assert version(await first) == "v1.0.0"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("age", [4.9, 5.0, 29.9])
+def test_below_stale_for_no_request_waits_for_kv(age: float) -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.mode = "stall"
+        view = await isolate.view(age)
+        assert (version(view), view.stale) == ("v1.0.0", None)
+        assert len(isolate.store.reads) == 1
+        assert len(isolate.behind.work) == (age >= SETTINGS.fresh_for)
+        isolate.behind.lose()
+
+    run(scenario())
+
+
+def test_peek_reads_nothing() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        assert isolate.cache.peek() is None
+        await isolate.view()
+        isolate.time.time += 20
+        view = isolate.cache.peek()
+        assert view is not None
+        assert (version(view), view.age, view.stale) == ("v1.0.0", 20, None)
+        assert len(isolate.store.reads) == 1
+
+    run(scenario())
+
+
+# What a snapshot is made of
+
+
+@pytest.mark.parametrize("metadata", [None, 7, "x", [], {"generation": "8"}, {"generation": True}, {"generation": 1.5}])
+def test_metadata_of_any_shape_is_a_map_without_a_generation(metadata: object) -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.put("component-versions", NEXT, metadata)
+        view = await isolate.view(31)
+        assert (version(view), view.held.snapshot.generation, view.stale) == ("v2.0.0", None, None)
+
+    run(scenario())
+
+
+def test_the_same_generation_is_taken_again() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.publish(NEXT, 7)
+        assert await isolate.live(31) == "v2.0.0"
+
+    run(scenario())
+
+
+def test_a_lower_generation_is_refused_however_often_it_is_read_within_the_time() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.publish(NEXT, 6)
+        for _ in range(3):
+            view = await isolate.view(39)
+            assert (version(view), view.held.snapshot.generation) == ("v1.0.0", 7)
+            assert "generation 6" in str(view.stale)
+        view = await isolate.view(SETTINGS.distrust_for)
+        assert (version(view), view.held.snapshot.generation, view.stale) == ("v2.0.0", 6, None)
+        isolate.store.publish(MAP, 7)
+        view = await isolate.view(31)
+        assert (view.held.snapshot.generation, view.held.problems) == (7, ())
+
+    run(scenario())
+
+
+def test_a_vanished_map_does_not_take_the_place_of_the_bundled_one() -> None:
+    async def scenario() -> None:
+        isolate = Isolate(Snapshot(MAP, revision="built"))
+        isolate.store.entries.clear()
+        view = await isolate.view()
+        assert (version(view), view.held.source) == ("v1.0.0", "bundled")
+        assert "not in KV" in str(view.stale)
+
+    run(scenario())
+
+
+def test_an_empty_namespace_is_taken_up_once_something_is_published() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        isolate.store.entries.clear()
+        await isolate.view()
+        isolate.store.publish(MAP, 1)
+        assert await isolate.live(31) == "v1.0.0"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("nonsense", ["oops", "", "101", "-1", "true", "[1]", "9" * 5000, "[" * 100_000, "\ud800"])
+def test_a_nonsense_percentage_without_one_before_it_is_nobody(nonsense: str) -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        isolate.store.put("rollout-percentage", nonsense)
+        view = await isolate.view()
+        assert (version(view), percentage(view)) == ("v1.0.0", "0")
+        assert [problem.document for problem in view.held.problems] == ["rollout-percentage"]
+
+    run(scenario())
+
+
+def test_a_bad_entry_stays_reported_while_the_map_is_unchanged_and_no_longer() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        isolate.store.publish({**MAP, "a": None}, 7)
+        await isolate.view()
+        for _ in range(3):
+            assert len((await isolate.view(31)).held.problems) == 1
+        isolate.store.publish(MAP, 8)
+        assert (await isolate.view(31)).held.problems == ()
+
+    run(scenario())
+
+
+def test_unchanged_text_of_a_new_generation_is_that_generation() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        before = (await isolate.view()).held.snapshot
+        isolate.store.publish(MAP, 9)
+        after = (await isolate.view(31)).held.snapshot
+        assert after.pointers is before.pointers
+        assert (after.generation, after.revision) == (9, "r9")
+
+    run(scenario())
+
+
+# Lists of versions
+
+
+def test_lists_of_versions_are_read_where_they_are_missing_alone() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        isolate.store.put("index/a", [{"version": "v1.0.0"}])
+        isolate.store.put("index/b", "oops")
+        view = await isolate.cache.with_indexes(await isolate.view(), ["a"], isolate.store)
+        view = await isolate.cache.with_indexes(view, ["a", "b", "b"], isolate.store)
+        assert isolate.store.reads[1:] == [["index/a"], ["index/b"]]
+        assert view.held.snapshot.indexes == {"a": ("v1.0.0",), "b": None}
+        assert [problem.document for problem in view.held.problems] == ["index/b"]
+        assert await isolate.cache.with_indexes(view, [], isolate.store) is view
+
+    run(scenario())
+
+
+def test_lists_of_versions_that_cannot_be_read_are_a_failure_of_kv() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        view = await isolate.view()
+        isolate.store.mode = "fail"
+        with pytest.raises(KvFailed):
+            await isolate.cache.with_indexes(view, ["a"], isolate.store)
+        isolate.store.mode = "ok"
+        isolate.store.put("index/a", [{"version": "v1.0.0"}])
+        view = await isolate.cache.with_indexes(view, ["a"], isolate.store)
+        assert view.held.snapshot.indexes == {"a": ("v1.0.0",)}
+
+    run(scenario())
+
+
+def test_lists_of_versions_stay_with_the_snapshot_that_they_were_read_for() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        old = await isolate.view()
+        isolate.store.publish(NEXT, 8)
+        await isolate.view(31)
+        isolate.store.put("index/a", [{"version": "v1.0.0"}])
+        view = await isolate.cache.with_indexes(old, ["a"], isolate.store)
+        assert (version(view), view.held.snapshot.indexes) == ("v1.0.0", {"a": ("v1.0.0",)})
+        current = isolate.cache.peek()
+        assert current is not None
+        assert (version(current), current.held.snapshot.indexes) == ("v2.0.0", {})
+
+    run(scenario())
+
+
+def test_names_that_are_nowhere_do_not_pile_up_in_the_refresh() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        isolate.store.put("index/only-listed", [{"version": "v1.0.0"}])
+        slips = [f"slip-{number}" for number in range(300)]
+        await isolate.cache.with_indexes(await isolate.view(), ["my-prompt", "only-listed", *slips], isolate.store)
+        await isolate.view(31)
+        assert isolate.store.reads[-1] == [*KEYS, "index/my-prompt", "index/only-listed"]
+
+    run(scenario())
+
+
+# Contents
+
+
+def test_no_budget_keeps_nothing_but_what_is_empty() -> None:
+    cache = ContentCache(0)
+    cache.put("a", "v1.0.0", Content("x", None))
+    cache.put("b", "v1.0.0", Content("", None))
+    assert cache.get("a", "v1.0.0") is None
+    assert cache.get("b", "v1.0.0") == Content("", None)
+    assert (cache.size, cache.hits, cache.misses) == (0, 1, 1)
+
+
+def test_a_content_is_counted_in_bytes_and_once() -> None:
+    cache = ContentCache(8)
+    cache.put("a", "v1.0.0", Content("😀😀", None))
+    cache.put("a", "v1.0.0", Content("never rewritten", None))
+    assert (cache.size, cache.get("a", "v1.0.0")) == (8, Content("😀😀", None))
+    cache.put("b", "v1.0.0", Content("😀😀ö", None))
+    assert cache.get("b", "v1.0.0") is None
+    assert cache.get("a", "v1.0.0") is not None
+    cache.put("a", "v2.0.0", Content("\ud800", None))
+    assert (cache.size, cache.get("a", "v1.0.0")) == (3, None)
+
+
+def test_a_large_content_pushes_out_as_many_as_it_takes() -> None:
+    cache = ContentCache(10)
+    for name in "abcde":
+        cache.put(name, "v1.0.0", Content("xx", None))
+    cache.put("large", "v1.0.0", Content("x" * 7, None))
+    assert [name for name in "abcde" if cache.get(name, "v1.0.0")] == ["e"]
+    assert cache.size == 9

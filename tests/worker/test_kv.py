@@ -11,7 +11,6 @@ import pytest
 from tests.worker.fakes import FakeStore, run
 from worker.kv import BULK, LONGEST_KEY, Entry, KvFailed, list_keys, read
 
-
 #: The answer that never comes.
 NEVER = object()
 
