@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from resolver.plan import Plan
 from tests.worker.fakes import Behind, FakeClock, FakeStore, run
 from worker.app import Edge, Platform, Request, Response
 from worker.bundle import compile_ensembles
+from worker.kv import Entry
 from worker.settings import Settings, read_settings
 
 MAP = {
@@ -569,3 +571,418 @@ def test_any_input_is_answered(sent: object) -> None:
     host = Host()
     assert host.post("/ensembles/ab/resolve", {"input": {"user_id": sent}}).status == 200
     assert host.post("/ensembles/ab/resolve", {"input": sent, "key": sent}).status in (200, 400)
+
+
+# The ensemble itself
+
+
+def test_an_ensemble_has_a_canary_like_any_component(host: Host) -> None:
+    host.store.publish({**MAP, "flow": {"prod": "v1.0.0", "prod-canary": "v2.0.0"}}, 7)
+    host.store.put("rollout-percentage", {"flow": 100})
+    host.store.put("components/flow/v1.0.0", FLOW)
+    # Its content is missing: the stable one is resolved, and the answer names that.
+    answer = value(host.post("/ensembles/flow/resolve", {"key": "k"}))
+    assert answer["definition"] == {"version": "v1.0.0", "route": "pointer"}
+    host.store.put("components/flow/v2.0.0", FLOW.replace("only", "newer"))
+    answer = value(host.post("/ensembles/flow/resolve", {"key": "k"}))
+    assert answer["definition"] == {"version": "v2.0.0", "route": "canary"}
+    assert answer["agents"][0]["name"] == "newer"
+
+
+def test_an_ensemble_is_drawn_by_the_key_that_the_answer_returns(host: Host) -> None:
+    host.store.publish({**MAP, "flow": {"prod": "v1.0.0", "prod-canary": "v2.0.0"}}, 7)
+    host.store.put("rollout-percentage", {"flow": 50})
+    for version in ("v1.0.0", "v2.0.0"):
+        host.store.put(f"components/flow/{version}", FLOW)
+    routes = set()
+    for number in range(40):
+        first = value(host.post("/ensembles/flow/resolve", {"key": f"user-{number}"}))
+        assert value(host.post("/ensembles/flow/resolve", {"key": first["key"]})) == first
+        routes.add(first["definition"]["route"])
+    assert routes == {"pointer", "canary"}
+
+
+def test_a_drawn_key_repeats_the_request(host: Host) -> None:
+    first = value(host.post("/ensembles/ab/resolve", {"input": {"user_id": 4}}))
+    assert first["key"] == "drawn"
+    assert value(host.post("/ensembles/ab/resolve?key=drawn", {"input": {"user_id": 4}})) == first
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "[]", "a: [", "a: " + "[" * 20_000, "\t", "ensemble: x\nagents: 7\n", "\x00"]
+)
+def test_what_is_no_ensemble_is_422_and_not_the_callers_fault(host: Host, text: str) -> None:
+    host.store.put("components/flow/v1.0.0", text)
+    assert value(host.post("/ensembles/flow/resolve", {}), 422)["file"] == "components/flow/v1.0.0"
+    # It spoils itself alone.
+    value(host.post("/ensembles/ab/resolve", {"input": {"user_id": 1}}))
+
+
+def test_empty_contents_are_contents_in_an_ensemble_too(host: Host) -> None:
+    host.store.put("components/my-prompt/v1.0.0", "")
+    host.store.put("components/rules/v2.0.0", "null")
+    body = {"input": {"user_id": 4}, "content": True}
+    for _ in range(2):
+        agents = value(host.post("/ensembles/ab/resolve", body))["agents"]
+        assert [agent["references"][0].get("content") for agent in agents] == ["", None, "null"]
+    assert len(host.store.reads) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "says"),
+    [
+        ({"inputs": {}}, "body", "input"),
+        ({"context": []}, "context", "object"),
+        ({"context": {"outputs": [1]}}, "context.outputs", "agent → output"),
+        ({"content": "true"}, "content", "bool"),
+        ({"environment": 7}, "environment", "str"),
+        ({"key": 1.5, "at": 7}, "at", "str"),
+        ({"key": False}, "key", "text or a number"),
+        ({"key": {}}, "key", "text or a number"),
+        ([], "body", "object"),
+        ("text", "body", "object"),
+        (b"nul", "body", "not JSON"),
+        (b'{"key": "\\ud800"}', "body", "not JSON"),
+        (b"\xef\xbb\xbf{}", "body", "not JSON"),
+        (b"{} {}", "body", "not JSON"),
+        (b'{"input": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "body", "nested too deeply"),
+        (b'{"context": ' + b'{"a":' * 100_000, "body", "nested too deeply"),
+    ],
+)
+def test_bad_bodies_of_an_ensemble(host: Host, body: object, field: str | None, says: str) -> None:
+    problem = value(host.post("/ensembles/ab/resolve", body), 400)
+    assert problem.get("field") == field
+    assert says in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("key", "text"), [(1.5, "1.5"), (-0.0, "0"), (1e21, "1e+21"), (2**53, "9007199254740992"), ("ü 😀", "ü 😀")]
+)
+def test_a_key_is_written_as_javascript_writes_it(host: Host, key: object, text: str) -> None:
+    assert value(host.post("/ensembles/ab/resolve", {"key": key}))["key"] == text
+
+
+# Up to the limits
+
+
+def test_a_hundred_references_are_one_read_of_the_contents(host: Host) -> None:
+    names = [f"c{number}" for number in range(100)]
+    host.store.publish({name: {"prod": "v1.0.0"} for name in names}, 7)
+    for name in names:
+        host.store.put(f"components/{name}/v1.0.0", name)
+    found = resolve(host, *names, content=True)["references"]
+    assert [reference["content"] for reference in found] == names
+    assert [len(keys) for keys in host.store.reads] == [2, 100]
+
+
+def test_a_body_of_exactly_the_limit_is_read(host: Host) -> None:
+    body = b'{"references": ["rules"]}'
+    value(host.post("/resolve", body + b" " * (1024 * 1024 - len(body))))
+
+
+def test_a_large_body_is_no_way_to_tell_whether_a_token_is_right() -> None:
+    host = Host(ALLOW_ANONYMOUS="false", RESOLVER_TOKEN="s")
+    value(host.post("/resolve", b" " * (1024 * 1024 + 1)), 401)
+
+
+def test_names_and_versions_too_long_for_a_key_of_kv_are_not_found(host: Host) -> None:
+    reference = "x" * 256 + "@v1.0.0-" + "a" * 240
+    assert "no content" in resolve(host, reference, content=True, status=404)["detail"]
+    value(host.get(f"/version?at=2024-11-12T14:47:00Z&component={'x' * 600}"), 404)
+    assert max(len(key.encode()) for keys in host.store.reads for key in keys) <= 512
+
+
+def test_unknown_names_in_ranges_do_not_burden_later_refreshes(host: Host) -> None:
+    for number in range(30):
+        resolve(host, f"slip-{number}@^1.0.0", status=404)
+    host.time.time += 31
+    resolve(host, "rules")
+    assert host.store.reads[-1] == ["component-versions", "rollout-percentage"]
+
+
+# Components
+
+
+def test_headers_are_ascii_on_one_line_whatever_the_key(host: Host) -> None:
+    host.store.put("components/rules/v2.0.0", "strict")
+    response = host.get("/components/rules?key=%0D%0ASet-Cookie:%20x%F0%9F%98%80")
+    for name, text in response.headers:
+        assert (name + text).isascii(), name
+        assert (name + text).isprintable(), name
+    assert dict(response.headers)["x-resolver-key"] == "%0D%0ASet-Cookie:%20x%F0%9F%98%80"
+
+
+def test_what_kv_complains_of_is_a_header_of_printable_characters(host: Host) -> None:
+    class Odd(FakeStore):
+        async def get_many(self, keys: Sequence[str]) -> Mapping[str, Entry | None]:
+            raise OSError(f"\x00\x7f\r\né {len(keys)}")
+
+    value(host.get("/version"))
+    host.store = Odd()
+    host.time.time += 3600
+    stale = dict(host.get("/version").headers)["x-resolver-stale"]
+    assert stale == "KV failed: OSError: ? 2"
+
+
+@pytest.mark.parametrize("shown", ["{}", "W/{}", '"other", {}', "*", '"a",W/{}'])
+def test_an_etag_is_found_again_however_it_is_sent(host: Host, shown: str) -> None:
+    host.store.put("components/rules/v2.0.0", "strict")
+    etag = dict(host.get("/components/rules").headers)["etag"]
+    response = host.get("/components/rules", headers={"if-none-match": shown.format(etag)})
+    assert (response.status, response.body) == (304, b"")
+    assert {"etag", "cache-control", "x-component-version", "server-timing"} <= dict(response.headers).keys()
+    assert host.get("/components/rules", headers={"if-none-match": '"other"'}).status == 200
+
+
+def test_an_etag_changes_with_the_content_alone(host: Host) -> None:
+    host.store.put("components/rules/v2.0.0", "strict")
+    host.store.put("components/my-prompt/v1.0.0", "strict")
+    host.store.put("components/my-prompt/v1.2.0", "loose")
+    tags = [
+        dict(host.get(f"/components/{name}").headers)["etag"]
+        for name in ("rules", "my-prompt@v1.0.0", "my-prompt@v1.2.0")
+    ]
+    assert tags[0] == tags[1] != tags[2]
+
+
+def test_a_region_of_the_platform_gives_way_to_one_that_is_asked_for(host: Host) -> None:
+    host.store.put("components/my-prompt/v1.2.0", "eu")
+    host.store.put("components/my-prompt/v1.0.0", "elsewhere")
+    host.store.put("rollout-percentage", "0")
+    assert host.get("/components/my-prompt", region="eu").body == b"eu"
+    assert host.get("/components/my-prompt?region=us", region="eu").body == b"elsewhere"
+    assert host.get("/components/my-prompt?region=eu", region="us").body == b"eu"
+
+
+@pytest.mark.parametrize("name", ["", "@v1.0.0", "a@", "a@@b", "a b", "../secret", "a@v1", "nope://a", "%00", "%ff%fe"])
+def test_what_is_no_reference_is_400_or_404_and_asks_kv_for_no_content(host: Host, name: str) -> None:
+    response = host.get(f"/components/{name}")
+    assert response.status in (400, 404)
+    assert all(
+        key in ("component-versions", "rollout-percentage") or "index/" in key for k in host.store.reads for key in k
+    )
+
+
+# Instants
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("at=", "not an instant"),
+        ("at=2024-11-12 14:47", "`2024-11-12 14:47` has no offset"),
+        ("at=2024-11-12+14:47", "`2024-11-12 14:47` has no offset"),
+        ("at=2024-11-12T14:47:00", "no offset"),
+        ("at=2024-11-12", "no offset"),
+        ("at=2024-13-12T14:47:00Z", "not an instant"),
+        ("at=0001-01-01T00:00:00%2B01:00", "not an instant"),
+        ("at=2999-01-01T00:00:00Z", "future"),
+        ("at=" + "%3A" * 20_000 + "%20", "not an instant"),
+        ("at=2024-11-12T14:47:00Z&at=2024-11-12T14:47:00Z", "twice"),
+        ("when=now", "unknown query parameter"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/history", "/version"])
+def test_bad_instants(past: Host, path: str, query: str, says: str) -> None:
+    assert says in value(past.get(f"{path}?{query}"), 400)["detail"]
+
+
+@pytest.mark.parametrize("offset", ["+01:00", "%2B01:00", "+0100", "%2B0100", "%20+01:00"[3:]])
+def test_an_offset_may_stand_unescaped_after_a_time_of_any_form(past: Host, offset: str) -> None:
+    for time in ("2024-11-12T15:47", "2024-11-12T15:47:00", "2024-11-12T15:47:00.000", "2024-11-12%2015:47:00"):
+        assert value(past.get(f"/version?at={time}{offset}"))["at"] == "2024-11-12T14:47:00Z"
+
+
+def test_the_percentage_of_an_instant_and_not_of_now(past: Host) -> None:
+    past.store.put("rollout-percentage", "0")
+    then = resolve(past, "my-prompt@prod", at="2024-11-12T14:48:00Z")["references"][0]
+    assert (then["version"], then["route"]) == ("v1.2.0", "canary")
+    past.store.put("rollout-percentage", "100")
+    before = resolve(past, "my-prompt@prod", at="2024-11-12T14:47:59Z")["references"][0]
+    assert (before["version"], before["route"]) == ("v1.1.0", "pointer")
+
+
+def test_contents_of_an_instant(past: Host) -> None:
+    past.store.put("components/my-prompt/v1.1.0", "then")
+    response = past.get("/components/my-prompt?at=2024-11-12T14:47:00Z")
+    headers = dict(response.headers)
+    assert (response.body, headers["x-component-version"]) == (b"then", "v1.1.0")
+    assert headers["cache-control"] == "private, no-cache"
+
+
+def test_the_past_needs_no_snapshot_of_now(past: Host) -> None:
+    del past.store.entries["component-versions"]
+    assert value(past.get("/version?at=2024-11-12T14:47:00Z"))["components"] == {"my-prompt": "v1.1.0"}
+    assert all("component-versions" not in keys for keys in past.store.reads)
+
+
+# Failure, once more
+
+
+def test_every_answer_from_an_old_snapshot_says_so_and_the_past_and_pins_do_not(past: Host) -> None:
+    past.store.put("components/rules/v2.0.0", "strict")
+    past.store.put("components/my-prompt/v1.1.0", "then")
+    for warm in ("/components/rules", "/components/my-prompt@v1.1.0"):
+        assert past.get(warm).status == 200
+    past.store.mode = "fail"
+    past.time.time += 3600
+
+    def stale(response: Response) -> bool:
+        assert response.status == 200, response.body
+        return "x-resolver-stale" in dict(response.headers)
+
+    assert stale(past.get("/version"))
+    assert stale(past.get("/version?component=rules"))
+    assert stale(past.get("/components/rules"))
+    assert not stale(past.get("/components/my-prompt@v1.1.0"))
+    assert stale(past.post("/resolve", {"references": ["rules"]}))
+    assert stale(past.post("/ensembles/ab/resolve", {"input": {"user_id": 4}}))
+    past.store.mode = "ok"
+    past.store.publish(MAP, 6)
+    past.time.time += 2
+    assert "generation 6" in dict(past.get("/version").headers)["x-resolver-stale"]
+    assert not stale(past.get("/version?at=2024-11-12T14:47:00Z"))
+    past.store.publish(MAP, 8)
+    past.time.time += 2
+    assert not stale(past.get("/version"))
+
+
+@pytest.mark.parametrize("mode", ["fail", "stall", "lie", "nothing"])
+@pytest.mark.parametrize(
+    ("method", "target", "body"),
+    [
+        ("POST", "/resolve", {"references": ["nope"]}),
+        ("POST", "/ensembles/nope/resolve", {}),
+        ("GET", "/components/nope", None),
+        ("GET", "/components/nope@v1.0.0", None),
+        ("HEAD", "/components/nope@v1.0.0", None),
+        ("GET", "/version?component=nope", None),
+        ("GET", "/history/nope", None),
+        ("GET", "/version?at=2024-11-12T14:47:00Z&component=nope", None),
+    ],
+)
+def test_no_kind_of_failure_is_answered_as_not_found(mode: str, method: str, target: str, body: object) -> None:
+    host = Host()
+    host.store.mode = mode
+    response = host.send(method, target, body)
+    assert response.status == 503
+    assert dict(response.headers)["retry-after"] == "1"
+    assert (response.body == b"") == (method == "HEAD")
+
+
+def test_a_canary_whose_content_cannot_be_read_does_not_give_way_unsaid(host: Host) -> None:
+    host.store.put("rollout-percentage", "100")
+    host.store.put("components/my-prompt/v1.0.0", "stable")
+    resolve(host, "my-prompt")
+    host.store.mode = "fail"
+    resolve(host, "my-prompt", content=True, status=503)
+
+
+@pytest.mark.parametrize("text", ["{", "[{]", "null", "7", ""])
+def test_an_unreadable_history_is_not_an_empty_one(past: Host, text: str) -> None:
+    past.store.put("history/my-prompt", text)
+    for target in ("/history/my-prompt", "/version?at=2024-11-12T14:47:00Z"):
+        assert value(past.get(target), 503)["field"] == "history/my-prompt"
+
+
+def test_text_that_has_no_utf8_is_answered_all_the_same(host: Host) -> None:
+    value(host.get("/\ud800"), 404)
+    host.store.put("component-versions", MAP, {"generation": 7, "revision": "\ud800"})
+    host.store.put("rollout-percentage", "\ud800")
+    host.store.put("components/rules/v2.0.0", "a\ud800")
+    answer = resolve(host, "rules", content=True)
+    assert (answer["snapshot"]["revision"], answer["references"][0]["content"]) == ("\ud800", "a\ud800")
+    assert host.get("/components/rules").body == b"a?"
+    assert value(host.get("/health"))["dropped"] == 1
+
+
+def test_health_counts(host: Host) -> None:
+    host.store.put("components/rules/v2.0.0", "ü")
+    for target in ("/components/rules", "/components/rules", "/nope"):
+        host.get(target)
+    assert value(host.get("/health")) == {
+        "status": "ok",
+        "snapshot": {"revision": "r7", "generation": 7, "age_ms": 0, "source": "kv"},
+        "stale": None,
+        "last_error": None,
+        "dropped": 0,
+        "problems": [],
+        "counters": {
+            "requests": 4,
+            "errors": 1,
+            "refreshes": 1,
+            "refresh_failures": 0,
+            "content_hits": 1,
+            "content_misses": 1,
+            "content_bytes": 2,
+        },
+    }
+
+
+def test_health_is_answered_to_get_and_head_alone(host: Host) -> None:
+    value(host.post("/health"), 405)
+    response = host.send("HEAD", "/health")
+    assert (response.status, response.body) == (200, b"")
+
+
+def test_a_problem_names_its_kind(host: Host) -> None:
+    assert value(host.get("/version?component=nope"), 404) == {
+        "type": "urn:edge-resolver:not-found",
+        "title": "Not found",
+        "status": 404,
+        "detail": "unknown component `nope`; there are flow, my-prompt, rules",
+        "field": "component",
+    }
+    problem = value(host.post("/resolve", {"references": ["my prompt"]}), 400)
+    assert (problem["type"], problem["field"]) == ("urn:edge-resolver:malformed-reference", "references[0]")
+    assert problem["caret"] == "my prompt\n  ^"
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(["/resolve", "/ensembles/ab/resolve", "/ensembles/flow/resolve"]),
+    st.dictionaries(
+        st.sampled_from(["references", "key", "at", "environment", "region", "content", "input", "context", "x"]),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.text(max_size=20)
+        | st.lists(st.text(max_size=20), max_size=3)
+        | st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2)
+        | st.sampled_from(["rules@^1.0.0", "2024-11-12T14:47:00Z", "prod", "eu"]),
+    ),
+)
+def test_bodies_that_are_nearly_right_are_answered(path: str, body: dict[str, object]) -> None:
+    response = Host().post(path, body)
+    assert response.status < 500, response.body
+    json.loads(response.body)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.sampled_from(["component-versions", "rollout-percentage"]), st.text(max_size=40)), st.text())
+def test_whatever_stands_in_kv_is_answered(documents: dict[str, str], content: str) -> None:
+    host = Host()
+    for key, text in documents.items():
+        host.store.put(key, text)
+    for name in (
+        "history/rules",
+        "index/rules",
+        "rollout-history",
+        "components/rules/v2.0.0",
+        "components/flow/v1.0.0",
+    ):
+        host.store.put(name, content)
+    for response in (
+        resolved(host, "rules", "rules@v2.0.0"),
+        resolved(host, "rules@^1.0.0"),
+        host.post("/ensembles/flow@v1.0.0/resolve", {}),
+        host.get("/history/rules"),
+        host.get("/version?at=2024-11-12T14:47:00Z"),
+        host.get("/health"),
+    ):
+        assert response.status != 500, response.body
+    assert host.get("/components/rules@v2.0.0").body == content.encode() or "component-versions" in documents
+
+
+def resolved(host: Host, *references: str) -> Response:
+    return host.post("/resolve", {"references": list(references), "key": "k"})
