@@ -108,6 +108,11 @@ def is_environment(text: str) -> bool:
     )
 
 
+def is_region(text: str) -> bool:
+    """Whether `text` can name a region, the part behind the `-` of `prod-eu`."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", text) is not None
+
+
 def parse_selector(text: str) -> Selector:
     """What stands behind the `@`. Raises `InvalidReference`, its offset within `text`."""
     if text in ("latest", "stable"):

@@ -62,7 +62,7 @@ from resolver.plan import (
     resolve_references,
 )
 from resolver.plan import Request as CoreRequest
-from resolver.reference import DIRECTORIES, Reference, is_environment, is_name, parse_reference
+from resolver.reference import DIRECTORIES, Reference, is_environment, is_name, is_region, parse_reference
 from worker.cache import Behind, Clock, Content, ContentCache, SnapshotCache, View
 from worker.kv import Entry, Store, list_keys, read
 from worker.problem import CONTENT_TYPE, Refused, problem_of
@@ -470,7 +470,7 @@ class Edge:
         return given
 
     def _core_request(self, call: Call, scope: Scope) -> CoreRequest:
-        if call.region is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", call.region):
+        if call.region is not None and not is_region(call.region):
             raise InvalidRequest(f"`{call.region[:80]}` cannot name a region", field="region")
         return CoreRequest(scope, self._environment(call.environment), call.region, key_text(call.key))
 

@@ -114,7 +114,8 @@ class Default(WorkerEntrypoint):  # type: ignore[misc]
         body = (
             b"" if request.method in ("GET", "HEAD") else b" " * (LARGEST_BODY + 1) if large else await request.bytes()
         )
-        plain = PlainRequest(request.method, path, query, headers, bytes(body))
+        region = _region(getattr(request.js_object, "cf", None), edge.settings)
+        plain = PlainRequest(request.method, path, query, headers, bytes(body), region)
         return _response(await edge.handle(plain, self._platform(edge)))
 
     # RPC, over a service binding. Calls and answers are plain objects; a failure is `{problem: …}`, since an exception
@@ -153,6 +154,15 @@ class Default(WorkerEntrypoint):  # type: ignore[misc]
             answer = {"problem": problem_of(error)}
         # By way of JSON: a dict would arrive as a Map, and None as undefined.
         return JSON.parse(msgspec.json.encode(answer).decode())
+
+
+def _region(cf: Any, settings: Settings) -> str | None:
+    """The request's region, from what Cloudflare says of where it came from; there is no `cf` outside its network."""
+    if not settings.regions or not cf:
+        return None
+    codes = (getattr(cf, name, None) for name in ("colo", "country", "continent"))
+    colo, country, continent = (code if isinstance(code, str) else None for code in codes)
+    return settings.region(colo, country, continent)
 
 
 def _call(call: Any, type: type[C]) -> C:

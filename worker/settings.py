@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Mapping
 
 import msgspec
 
 from resolver.errors import ResolverError
-from resolver.reference import is_environment
+from resolver.reference import is_environment, is_region
 
 
 class InvalidSetting(ResolverError):
@@ -53,10 +55,44 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=str.upper):
         "components/{plural}/{name}/{version}"
     )
 
+    #: Where a request comes from → its region: `EU=eu, US=us-west, NRT=asia`. On the left stands what Cloudflare
+    #: says of the request: a data centre (`colo`), a country, or a continent, looked for in this order. Empty: a
+    #: request has a region only if it says one.
+    regions: str = ""
+
+    def region(self, colo: str | None, country: str | None, continent: str | None) -> str | None:
+        """The region of a request that comes from there; None where the table has no such place."""
+        table = _regions(self.regions)
+        for kind, code in (("colo", colo), ("country", country), ("continent", continent)):
+            region = table.get((kind, code)) if code else None
+            if region is not None:
+                return region
+        return None
+
     @property
     def layouts(self) -> tuple[str, ...]:
         """The content layouts, in their order."""
         return tuple(layout.strip() for layout in self.content_layouts.split(",") if layout.strip())
+
+
+#: Cloudflare's codes of continents; every other code of two letters is a country's, one of three a data centre's. The
+#: countries whose codes these are too (AF, AS, NA, SA) are reached by their data centres.
+_CONTINENTS = frozenset({"AF", "AN", "AS", "EU", "NA", "OC", "SA"})
+
+
+@functools.lru_cache(maxsize=8)
+def _regions(text: str) -> dict[tuple[str, str], str]:
+    """The table of `REGIONS`. Raises `InvalidSetting`."""
+    table: dict[tuple[str, str], str] = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        code, equals, region = (part.strip() for part in pair.partition("="))
+        if not equals or not is_region(region) or not re.fullmatch(r"[A-Z]{2,3}", code):
+            raise InvalidSetting(
+                f"REGIONS: `{pair}` is not CODE=region; write EU=eu (a continent), DE=eu (a country) or FRA=eu (a colo)"
+            )
+        kind = "continent" if code in _CONTINENTS else "country" if len(code) == 2 else "colo"
+        table[kind, code] = region
+    return table
 
 
 _NAMES = {name.upper() for name in Settings.__struct_fields__}
@@ -81,6 +117,7 @@ def read_settings(variables: Mapping[str, object]) -> Settings:
         raise InvalidSetting(f"CONTENT_BUDGET is {settings.content_budget}; it is a number of bytes")
     if not is_environment(settings.environment):
         raise InvalidSetting(f"ENVIRONMENT is `{settings.environment}`, which cannot name an environment")
+    _regions(settings.regions)
     if not settings.layouts:
         raise InvalidSetting("CONTENT_LAYOUTS is empty: no content would ever be found")
     for layout in settings.layouts:

@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 #: One worker runs them all: they share a host, and a KV that they break and mend.
 pytestmark = pytest.mark.xdist_group("edge")
 
+REGIONS = "EU=eu, AS=asia, US=us-west, LHR=asia"
+
 
 def started(command: list[str], environment: dict[str, str]) -> tuple[subprocess.Popen[str], httpx.Client]:
     process = subprocess.Popen(
@@ -64,7 +66,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         assert copy.read_bytes() == source.read_bytes(), f"the staged {copy.name} is out of date: make staged"
     file = tmp_path_factory.mktemp("edge") / "seed.json"
     file.write_text(json.dumps(seed()), "utf-8")
-    variables = {"FRESH_FOR": "0.2", "KV_TIMEOUT": "0.3", "READ_BUDGET": "0.04", "RETRY_FOR": "0.2"}
+    variables = {"FRESH_FOR": "0.2", "KV_TIMEOUT": "0.3", "READ_BUDGET": "0.04", "RETRY_FOR": "0.2", "REGIONS": REGIONS}
     environment = {"PORT": "0", "KV": "", "SEED": str(file), "VARS": json.dumps(variables)}
     process, client = started(["node", "tests/edge/host.mjs"], environment)
     yield client
@@ -172,6 +174,29 @@ def test_a_kv_that_is_down_is_answered_by_what_is_known(edge: httpx.Client, mode
     missing = edge.get("/components/my-prompt@v7.7.7")
     assert (missing.status_code, missing.headers["retry-after"]) == (503, "1")
     assert edge.get("/health").json()["status"] == "degraded"
+
+
+@pytest.mark.parametrize(
+    ("cf", "version", "route"),
+    [
+        ({"colo": "FRA", "country": "DE", "continent": "EU"}, "v1.1.0", "region"),
+        ({"colo": "NRT", "country": "JP", "continent": "AS"}, "v1.1.0", "region"),
+        ({"colo": "SJC", "country": "US", "continent": "NA"}, "v1.0.0", "region"),
+        ({"colo": "GRU", "country": "BR", "continent": "SA"}, "v1.0.0", "pointer"),
+        ({"country": None, "continent": 7}, "v1.0.0", "pointer"),
+        ({}, "v1.0.0", "pointer"),
+    ],
+)
+def test_the_region_comes_from_where_the_request_does(
+    edge: httpx.Client, cf: dict[str, object], version: str, route: str
+) -> None:
+    lever(edge, put={"rollout-percentage": ["0", None]})
+    refreshed(edge)
+    response = edge.post("/resolve", json={"references": ["my-prompt@prod"]}, headers={"x-host-cf": json.dumps(cf)})
+    found = response.json()["references"][0]
+    assert (found["version"], found["route"]) == (version, route)
+    lever(edge, put={"rollout-percentage": ["10", None]})
+    refreshed(edge)
 
 
 def test_contents_that_look_like_nothing_are_contents(edge: httpx.Client) -> None:

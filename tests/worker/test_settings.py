@@ -33,6 +33,7 @@ WRITTEN: dict[str, tuple[str, Any]] = {
     "CACHE_TTL": ("60", 60),
     "CONTENT_BUDGET": ("1024", 1024),
     "CONTENT_LAYOUTS": ("{plural}/{name}@{bare}", "{plural}/{name}@{bare}"),
+    "REGIONS": ("EU=eu", "EU=eu"),
 }
 
 
@@ -130,3 +131,19 @@ def test_a_layout_that_would_mix_up_contents_is_refused(layout: str) -> None:
 def test_no_layout_at_all_is_refused(text: str) -> None:
     with pytest.raises(InvalidSetting, match="CONTENT_LAYOUTS is empty"):
         read_settings({"CONTENT_LAYOUTS": text})
+
+
+def test_regions_are_looked_up_from_the_narrowest_out() -> None:
+    settings = read_settings({"REGIONS": "EU=eu, DE=central, FRA=frankfurt , NA=us-west"})
+    assert settings.region("FRA", "DE", "EU") == "frankfurt"
+    assert settings.region("TXL", "DE", "EU") == "central"
+    assert settings.region("CDG", "FR", "EU") == "eu"
+    assert settings.region(None, "NA", "AF") is None
+    assert settings.region(None, None, None) is None
+    assert Settings().region("FRA", "DE", "EU") is None
+
+
+@pytest.mark.parametrize("regions", ["EU", "EU=", "=eu", "Europe=eu", "eu=eu", "EU=a b", "EU=eu;AS=asia"])
+def test_regions_that_cannot_be_read_are_refused(regions: str) -> None:
+    with pytest.raises(InvalidSetting, match="REGIONS"):
+        read_settings({"REGIONS": regions})
