@@ -4,11 +4,12 @@ VENV := .venv
 PORT ?=
 KV ?=
 
-.PHONY: help dev edge test setup staged node clean
+.PHONY: help dev edge bundle test setup staged node clean
 
 help:
 	@echo "make dev    serve a local edge on http://127.0.0.1:8787 (PORT=, KV= a file)"
 	@echo "make edge   serve the staged Worker in WebAssembly Python on port 8788 (PORT=, KV= a folder)"
+	@echo "make bundle what would be deployed, its packed size held against a budget"
 	@echo "make test   everything that CI checks"
 	@echo "make clean  take away what the two have made, the local KV included"
 
@@ -37,6 +38,14 @@ staged: setup tests/edge/node_modules/ready
 edge: staged
 	@PORT=$(or $(PORT),8788) KV=$(or $(KV),.local/edge) SEED=build/seed.json node tests/edge/host.mjs
 
+deploy/node_modules/ready: deploy/package.json deploy/package-lock.json
+	@echo "setting up deploy/node_modules (wrangler and its Node, some 400 MB) …"
+	@cd deploy && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+bundle: setup deploy/node_modules/ready
+	@$(VENV)/bin/python deploy/bundle.py
+
 test: setup node staged
 	@echo "ruff …" && $(VENV)/bin/ruff check --quiet . && $(VENV)/bin/ruff format --quiet --check .
 	@echo "mypy …" && $(VENV)/bin/mypy --no-error-summary
@@ -46,4 +55,4 @@ node:
 	@command -v node > /dev/null || { echo "Node 20 or newer is wanted on the PATH: expressions are held against it, and it hosts the Worker"; exit 1; }
 
 clean:
-	rm -rf $(VENV) .local build python_modules tests/edge/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .local build python_modules tests/edge/node_modules deploy/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

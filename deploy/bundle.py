@@ -1,0 +1,43 @@
+"""Build what would be deployed, without deploying it, and hold its size against the budget.
+
+wrangler stages the Worker (its build command is deploy/stage.py) and packs it. A dry run does not import anything: that
+the bundle works is shown by `tests/edge/`, which runs the same staged folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TOOLS = ROOT / "deploy" / "node_modules" / ".bin"
+
+#: The largest packed size, in KiB. Cloudflare's free plan takes 3 MB (3,072 KiB), the paid one 10.
+BUDGET = 2_700
+
+
+def main() -> int:
+    """Bundle, print the packed size, and return 1 when it is over the budget."""
+    environment = {
+        **os.environ,
+        # The machine's own Node may be older than wrangler wants.
+        "PATH": f"{TOOLS}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "WRANGLER_SEND_METRICS": "false",
+    }
+    command = [TOOLS / "wrangler", "deploy", "--dry-run", "--outdir", "build/bundle"]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    size = re.search(r"gzip: ([0-9.]+) KiB", run.stdout)
+    if run.returncode or size is None:
+        print(run.stdout, run.stderr, sep="\n", file=sys.stderr)
+        return 1
+    packed = float(size[1])
+    verdict = "within" if packed <= BUDGET else "OVER"
+    print(f"build/bundle: {packed:,.0f} KiB packed, {verdict} the budget of {BUDGET:,} KiB (deploy/bundle.py)")
+    return 0 if packed <= BUDGET else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
