@@ -619,7 +619,7 @@ class Edge:
             headers.append(("retry-after", str(max(1, round(self.settings.retry_for)))))
         if isinstance(error, Refused):
             headers += error.headers
-        return Response(error.status, tuple(headers), _encoded(problem_of(error)))
+        return Response(error.status, tuple(headers), encoded(problem_of(error)))
 
     def _authorised(self, request: Request) -> bool:
         if self.settings.allow_anonymous:
@@ -706,7 +706,7 @@ _CALLS = (
 _json = msgspec.json.Encoder()
 
 
-def _encoded(value: object) -> bytes:
+def encoded(value: object) -> bytes:
     """A value as JSON. A lone surrogate, which has no UTF-8, is written as its escape."""
     try:
         return _json.encode(value)
@@ -863,7 +863,7 @@ def _answer(value: object, *, status: int = 200, stale: str | None = None) -> Re
     headers = [("content-type", "application/json"), ("cache-control", "no-store")]
     if stale:
         headers.append(("x-resolver-stale", _header(stale)))
-    return Response(status, tuple(headers), _encoded(value))
+    return Response(status, tuple(headers), encoded(value))
 
 
 def _component_response(request: Request, found: ComponentAnswer, stale: str | None) -> Response:

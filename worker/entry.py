@@ -16,13 +16,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-import msgspec
 from js import JSON
 from pyodide.ffi import create_proxy
 from workers import Response, WorkerEntrypoint
 
 from resolver.errors import ResolverError
-from worker.app import LARGEST_BODY, Call, Edge, EnsembleCall, Platform, ReferencesCall, decode_call
+from worker.app import LARGEST_BODY, Call, Edge, EnsembleCall, Platform, ReferencesCall, decode_call, encoded
 from worker.app import Request as PlainRequest
 from worker.app import Response as PlainResponse
 from worker.bundle import bundled_ensembles, bundled_snapshot
@@ -153,7 +152,7 @@ class Default(WorkerEntrypoint):  # type: ignore[misc]
         except ResolverError as error:
             answer = {"problem": problem_of(error)}
         # By way of JSON: a dict would arrive as a Map, and None as undefined.
-        return JSON.parse(msgspec.json.encode(answer).decode())
+        return JSON.parse(encoded(answer).decode())
 
 
 def _region(cf: Any, settings: Settings) -> str | None:
@@ -172,7 +171,7 @@ def _call(call: Any, type: type[C]) -> C:
 
 
 def _failed(error: ResolverError) -> PlainResponse:
-    return PlainResponse(error.status, (("content-type", CONTENT_TYPE),), msgspec.json.encode(problem_of(error)))
+    return PlainResponse(error.status, (("content-type", CONTENT_TYPE),), encoded(problem_of(error)))
 
 
 def _response(response: PlainResponse) -> Any:

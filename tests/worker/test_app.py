@@ -602,6 +602,14 @@ def test_an_ensemble_is_drawn_by_the_key_that_the_answer_returns(host: Host) -> 
     assert routes == {"pointer", "canary"}
 
 
+def test_an_ensemble_is_parsed_once_even_where_its_text_is_not_kept() -> None:
+    host = Host(CONTENT_BUDGET="0")
+    host.store.put("components/flow/v1.0.0", FLOW)
+    first = value(host.post("/ensembles/flow/resolve", {"key": "k"}))
+    assert value(host.post("/ensembles/flow/resolve", {"key": "k"})) == first
+    assert [keys for keys in host.store.reads if "components/flow/v1.0.0" in keys] == [["components/flow/v1.0.0"]]
+
+
 def test_a_drawn_key_repeats_the_request(host: Host) -> None:
     first = value(host.post("/ensembles/ab/resolve", {"input": {"user_id": 4}}))
     assert first["key"] == "drawn"

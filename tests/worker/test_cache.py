@@ -652,7 +652,7 @@ def test_no_budget_keeps_nothing_but_what_is_empty() -> None:
 def test_a_content_is_counted_in_bytes_and_once() -> None:
     cache = ContentCache(8)
     cache.put("a", "v1.0.0", Content("😀😀", None))
-    cache.put("a", "v1.0.0", Content("never rewritten", None))
+    cache.put("a", "v1.0.0", Content("another", None))
     assert (cache.size, cache.get("a", "v1.0.0")) == (8, Content("😀😀", None))
     cache.put("b", "v1.0.0", Content("😀😀ö", None))
     assert cache.get("b", "v1.0.0") is None
