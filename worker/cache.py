@@ -63,8 +63,8 @@ class Held:
     source: SnapshotSource
     read_at: float
     problems: tuple[Problem, ...] = ()
-    #: The texts it was decoded from, so that an unchanged one need not be decoded again.
-    written: tuple[str, str | None] | None = field(default=None, repr=False)
+    #: The text of the map, so that an unchanged one need not be decoded again.
+    written: str | None = field(default=None, repr=False)
 
 
 class View(NamedTuple):
@@ -176,8 +176,7 @@ class SnapshotCache:
             entry = Entry("{}")
         problems: list[Problem] = []
         pointers: Pointers
-        written = (entry.value, percentages.value if percentages else None)
-        if before is not None and before.written is not None and before.written[0] == entry.value:
+        if before is not None and before.written == entry.value:
             pointers = before.snapshot.pointers
             problems += [problem for problem in before.problems if problem.document == VERSION_MAP]
         else:
@@ -193,11 +192,11 @@ class SnapshotCache:
             revision=metadata.revision or revision_of(entry.value),
             generation=metadata.generation,
         )
-        return Held(snapshot, "kv", started, tuple(problems), written)
+        return Held(snapshot, "kv", started, tuple(problems), entry.value)
 
     def _rollout(self, entry: Entry | None, problems: list[Problem]) -> RolloutTable:
-        before = self._held or (Held(self._bundled, "bundled", 0.0) if self._bundled else None)
-        previous = before.snapshot.rollout if before else None
+        before = self._held.snapshot if self._held else self._bundled
+        previous = before.rollout if before else None
         if entry is None:
             return RolloutTable()
         try:
