@@ -258,15 +258,14 @@ class Edge:
         scope = _scope(call)
         reference = _reference(written, "ensemble")
         at = self._instant(call.at)
-        base = self._core_request(call, scope)
-        key = base.key
+        request = self._core_request(call, scope)
         world = await self._world([reference], at, platform)
-        # The ensemble is drawn by the caller's key, or by one drawn here: its own key expression is not known yet.
-        drawn = key or self._draw_key()
-        plan, definition = await self._plan(reference, world, replace(base, key=drawn), platform)
-        if key is None:
-            key = plan_key(plan, scope) or drawn
-        request = replace(base, key=key)
+        if request.key is None:
+            # The ensemble says what its users are drawn by. Its stable version is asked (without a key there is no
+            # canary), so that the key which is returned draws the ensemble's own canary as well.
+            stable, _ = await self._plan(reference, world, request, platform)
+            request = self._keyed(replace(request, key=plan_key(stable, scope)))
+        plan, definition = await self._plan(reference, world, request, platform)
         world = await self._widened(world, plan.references, platform)
         agents = resolve(plan, world.snapshot, request)
         if call.content:
@@ -275,7 +274,7 @@ class Edge:
             ensemble=reference.name,
             definition=definition,
             environment=request.environment,
-            key=key,
+            key=str(request.key),
             snapshot=world.info,
             agents=agents,
             region=request.region,
@@ -295,8 +294,7 @@ class Edge:
             except InvalidReference as error:
                 raise error.located(field=f"references[{position}]") from None
         at = self._instant(call.at)
-        base = self._core_request(call, Scope())
-        request = base if base.key is not None else replace(base, key=self._draw_key())
+        request = self._keyed(self._core_request(call, Scope()))
         world = await self._widened(
             await self._world([], at, platform), [reference for _, reference in references], platform
         )
@@ -304,10 +302,9 @@ class Edge:
         if call.content:
             by_path = dict(references)
             resolved = await self._fill(resolved, by_path, None, world, request, platform)
-        assert request.key is not None
         return ReferencesAnswer(
             environment=request.environment,
-            key=request.key,
+            key=str(request.key),
             snapshot=world.info,
             references=resolved,
             region=request.region,
@@ -318,8 +315,7 @@ class Edge:
         """The content of one component."""
         reference = _reference(written, None)
         at = self._instant(call.at)
-        base = self._core_request(call, Scope())
-        request = base if base.key is not None else replace(base, key=self._draw_key())
+        request = self._keyed(self._core_request(call, Scope()))
         world = await self._widened(await self._world([reference], at, platform), [reference], platform)
         path = str(reference)
         resolved = resolve_references([(path, reference)], world.snapshot, request)
@@ -327,8 +323,7 @@ class Edge:
         assert found.version is not None
         assert found.route is not None
         assert found.content is not None
-        assert request.key is not None
-        return ComponentAnswer(reference.name, found.version, found.route, request.key, found.content, found.note)
+        return ComponentAnswer(reference.name, found.version, found.route, str(request.key), found.content, found.note)
 
     async def version(self, call: Call, component: str | None, platform: Platform) -> VersionAnswer:
         """The pointers of one environment, now or at an instant."""
@@ -473,6 +468,10 @@ class Edge:
         if call.region is not None and not is_region(call.region):
             raise InvalidRequest(f"`{call.region[:80]}` cannot name a region", field="region")
         return CoreRequest(scope, self._environment(call.environment), call.region, key_text(call.key))
+
+    def _keyed(self, request: CoreRequest) -> CoreRequest:
+        """The request with a key: its own, or one drawn for it alone."""
+        return request if request.key is not None else replace(request, key=self._draw_key())
 
     # Ensembles
 

@@ -223,6 +223,23 @@ def test_the_key_comes_from_the_body_else_the_ensemble_else_is_drawn() -> None:
         assert value(host.post("/ensembles/keyed/resolve", body))["key"] == key, body
 
 
+def test_the_key_of_an_ensemble_draws_its_own_canary_too() -> None:
+    host = Host()
+    keyed = FLOW + "rollout: {key: '${input.id}'}\n"
+    host.store.publish({**MAP, "flow": {"prod": "v1.0.0", "prod-canary": "v2.0.0"}}, 7)
+    host.store.put("rollout-percentage", "50")
+    host.store.put("components/flow/v1.0.0", keyed)
+    host.store.put("components/flow/v2.0.0", keyed.replace("only", "newer"))
+    seen = set()
+    for user in range(40):
+        answer = value(host.post("/ensembles/flow/resolve", {"input": {"id": user}}))
+        again = value(host.post("/ensembles/flow/resolve", {"input": {}, "key": answer["key"]}))
+        assert answer["key"] == str(user)
+        assert again["definition"] == answer["definition"]
+        seen.add(answer["definition"]["version"])
+    assert seen == {"v1.0.0", "v2.0.0"}
+
+
 # References
 
 
