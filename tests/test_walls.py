@@ -29,6 +29,18 @@ def imports(path: Path) -> set[str]:
     return found
 
 
+def modules(path: Path) -> set[str]:
+    """The modules that a file imports, by their whole names; `from worker import sqlite` counts as worker.sqlite."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            of_package = node.module in ("worker", "resolver", "edgit")
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} if of_package else {str(node.module)}
+    return found
+
+
 def sources(folder: str) -> list[Path]:
     found = sorted((ROOT / folder).rglob("*.py"))
     assert found
@@ -72,11 +84,35 @@ def test_the_worker_knows_nothing_of_the_operators_side(path: Path) -> None:
     assert "edgit" not in imports(path)
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in sources("worker") if p.name not in ("local.py", "seed.py")], ids=lambda p: p.name
-)
+#: For development on CPython; the rest of worker/ is deployed and must not need them.
+LOCAL = ("local.py", "seed.py", "sqlite.py")
+
+
+@pytest.mark.parametrize("path", [p for p in sources("worker") if p.name not in LOCAL], ids=lambda p: p.name)
 def test_the_worker_imports_nothing_of_the_local_edge(path: Path) -> None:
-    assert not imports(path) & {"click", "uvicorn", "sqlite3", "rich", "socket"}
+    assert not imports(path) & {"click", "cloudflare", "uvicorn", "sqlite3", "rich", "socket"}
+    assert not modules(path) & {"worker.local", "worker.seed", "worker.sqlite"}
+
+
+@pytest.mark.parametrize("path", sources("edgit"), ids=lambda path: path.name)
+def test_the_operators_side_shares_with_the_worker_only_the_local_kv_file(path: Path) -> None:
+    assert {name for name in modules(path) if name.split(".")[0] == "worker"} <= {"worker.sqlite"}
+
+
+def test_the_local_kv_file_knows_nothing_of_either_side() -> None:
+    assert imports(ROOT / "worker" / "sqlite.py") <= {
+        "__future__",
+        "collections",
+        "contextlib",
+        "json",
+        "pathlib",
+        "sqlite3",
+    }
+
+
+@pytest.mark.parametrize("path", python_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_one_module_knows_cloudflares_sdk(path: Path) -> None:
+    assert path == ROOT / "edgit" / "kv.py" or "cloudflare" not in imports(path)
 
 
 def test_no_committed_file_names_a_registry() -> None:

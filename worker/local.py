@@ -9,15 +9,14 @@ A KV that is new or empty is seeded with the world of `worker/seed.py`. This is 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import secrets
 import socket
 import sqlite3
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,81 +30,33 @@ from worker.cache import Clock
 from worker.kv import Entry
 from worker.seed import seed
 from worker.settings import read_settings
+from worker.sqlite import SqliteStore
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-class SqliteStore:
-    """A KV namespace in one SQLite file. Each call opens the file anew, so that other processes may write it."""
+class LocalStore:
+    """A KV file as the edge reads it."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with self._database() as database:
-            # One transaction, at once for writing: of two processes that start together one seeds, the other waits.
-            database.execute("BEGIN IMMEDIATE")
-            database.execute("CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY, value TEXT NOT NULL, metadata TEXT)")
-            (count,) = database.execute("SELECT count(*) FROM kv").fetchone()
-            self.seeded = count == 0
-            if self.seeded:
-                rows = [(key, value, json.dumps(metadata)) for key, (value, metadata) in seed().items()]
-                database.executemany("INSERT INTO kv VALUES (?, ?, ?)", rows)
-
-    @contextmanager
-    def _database(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self.path, timeout=10, isolation_level=None)) as database:
-            try:
-                yield database
-            except BaseException:
-                if database.in_transaction:
-                    database.execute("ROLLBACK")
-                raise
-            if database.in_transaction:
-                database.execute("COMMIT")
+    def __init__(self, kv: SqliteStore) -> None:
+        self._kv = kv
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Entry | None]:
         """The values of the keys; None for a key that is not there."""
-        marks = ",".join("?" * len(keys))
-        with self._database() as database:
-            rows = database.execute(f"SELECT key, value, metadata FROM kv WHERE key IN ({marks})", tuple(keys))
-            found = {key: Entry(value, json.loads(metadata or "null")) for key, value, metadata in rows}
-        return {key: found.get(key) for key in keys}
+        found = self._kv.get_many(keys)
+        return {key: Entry(*found[key]) if key in found else None for key in keys}
 
     async def list_keys(self, prefix: str) -> list[str]:
         """All keys that begin with `prefix`, sorted."""
-        return self.keys(prefix)
-
-    def keys(self, prefix: str) -> list[str]:
-        """All keys that begin with `prefix`, sorted."""
-        with self._database() as database:
-            rows = database.execute(
-                "SELECT key FROM kv WHERE substr(key, 1, ?) = ? ORDER BY key", (len(prefix), prefix)
-            )
-            return [key for (key,) in rows]
-
-    def get(self, key: str) -> str | None:
-        """The value as it was put."""
-        with self._database() as database:
-            row = database.execute("SELECT value FROM kv WHERE key = ?", (key,)).fetchone()
-        return None if row is None else str(row[0])
-
-    def put(self, key: str, value: str) -> None:
-        """Set a value, without metadata, as it is."""
-        with self._database() as database:
-            database.execute("INSERT OR REPLACE INTO kv VALUES (?, ?, NULL)", (key, value))
-
-    def delete(self, key: str) -> bool:
-        """Remove a key; False if there was none."""
-        with self._database() as database:
-            return database.execute("DELETE FROM kv WHERE key = ?", (key,)).rowcount > 0
+        return list(self._kv.list_keys(prefix))
 
 
 class LocalEdge:
     """The edge as an ASGI application."""
 
-    def __init__(self, edge: Edge, store: SqliteStore) -> None:
+    def __init__(self, edge: Edge, store: LocalStore) -> None:
         self._edge = edge
         self._store = store
         # A task that nobody holds may be collected before it ends.
@@ -149,8 +100,8 @@ async def _body(receive: Receive) -> bytes:
     return bytes(body)
 
 
-def local_edge(store: SqliteStore, variables: dict[str, str] | None = None) -> LocalEdge:
-    """A local edge over a store; `variables` are settings as in wrangler.toml. Raises `ResolverError`."""
+def local_edge(kv: SqliteStore, variables: dict[str, str] | None = None) -> LocalEdge:
+    """A local edge over a KV file; `variables` are settings as in wrangler.toml. Raises `ResolverError`."""
     settings = read_settings({"ALLOW_ANONYMOUS": "true", **(variables or {})})
     edge = Edge(
         settings,
@@ -158,15 +109,16 @@ def local_edge(store: SqliteStore, variables: dict[str, str] | None = None) -> L
         draw_key=lambda: secrets.token_hex(8),
         ensembles=bundled_ensembles(),
     )
-    return LocalEdge(edge, store)
+    return LocalEdge(edge, LocalStore(kv))
 
 
 def _open(path: Path) -> SqliteStore:
     try:
         store = SqliteStore(path)
+        seeded = store.fill_if_empty((key, value, metadata) for key, (value, metadata) in seed().items())
     except (sqlite3.Error, OSError) as error:
         raise click.ClickException(f"{path} cannot be used as a KV file: {error}") from None
-    if store.seeded:
+    if seeded:
         click.echo(f"{path} was empty: seeded with the sample components and their history", err=True)
     return store
 
@@ -264,7 +216,7 @@ def put(path: Path, key: str, value: str) -> None:
             raise click.ClickException("KEY and VALUE are text, and this is not UTF-8") from None
     if not key or len(key.encode()) > 512:
         raise click.ClickException(f"a key has 1 to 512 bytes, and this one {len(key.encode())}")
-    _open(path).put(key, value)
+    _open(path).put_many([(key, value, None)])
     click.echo(f"put {key} ({len(value.encode())} bytes)", err=True)
 
 
@@ -274,10 +226,10 @@ def put(path: Path, key: str, value: str) -> None:
 def get(path: Path, key: str) -> None:
     """Print the value of KEY, exactly."""
     store = _open(path)
-    value = store.get(key)
-    if value is None:
-        raise click.ClickException(f"there is no key `{key}`; there are {listed(store.keys(''))}")
-    click.echo(value, nl=sys.stdout.isatty())
+    found = store.get_many([key])
+    if not found:
+        raise click.ClickException(f"there is no key `{key}`; there are {listed(store.list_keys())}")
+    click.echo(found[key][0], nl=sys.stdout.isatty())
 
 
 @kv.command("list")
@@ -285,7 +237,7 @@ def get(path: Path, key: str) -> None:
 @click.option("--prefix", default="", help="Only the keys that begin so.")
 def list_(path: Path, prefix: str) -> None:
     """Print the keys, one a line."""
-    for key in _open(path).keys(prefix):
+    for key in _open(path).list_keys(prefix):
         click.echo(key)
 
 
@@ -294,7 +246,7 @@ def list_(path: Path, prefix: str) -> None:
 @click.argument("key")
 def delete(path: Path, key: str) -> None:
     """Remove KEY."""
-    if not _open(path).delete(key):
+    if not _open(path).delete_many([key]):
         raise click.ClickException(f"there is no key `{key}`; nothing was deleted")
     click.echo(f"deleted {key}", err=True)
 

@@ -19,8 +19,9 @@ from click.testing import CliRunner, Result
 
 from resolver.documents import VERSION_MAP, decode_history, decode_version_map
 from resolver.history import parse_instant, state_at
-from worker.local import SqliteStore, main
+from worker.local import main
 from worker.seed import seed
+from worker.sqlite import SqliteStore
 
 ROOT = Path(__file__).parents[2]
 TUESDAY = "2024-11-12T14:47:00Z"
@@ -203,11 +204,18 @@ def test_bytes_that_are_no_text_are_refused(kv: Path) -> None:
 
 
 def test_only_an_empty_store_is_seeded(kv: Path) -> None:
-    assert SqliteStore(kv).seeded
+    first = command(kv, "list")
+    assert "was empty: seeded" in first.stderr
+    assert first.stdout.splitlines() == sorted(seed())
     command(kv, "put", "rollout-percentage", "77")
-    again = SqliteStore(kv)
-    assert not again.seeded
-    assert again.get("rollout-percentage") == "77"
+    again = command(kv, "get", "rollout-percentage")
+    assert "seeded" not in again.stderr
+    assert again.stdout == "77"
+
+
+def test_what_another_writer_put_is_not_seeded_over(kv: Path) -> None:
+    SqliteStore(kv).put_many([("component-versions", "{}", {"generation": 1, "revision": "first"})])
+    assert command(kv, "list").stdout == "component-versions\n"
 
 
 def test_a_file_that_is_no_kv_is_refused_and_left_alone(kv: Path) -> None:
