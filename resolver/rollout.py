@@ -34,10 +34,15 @@ _JSON_NUMBER = re.compile(r"-?[0-9]{1,32}(?:\.[0-9]{1,32})?(?:[eE][+-]?[0-9]{1,2
 
 @dataclass(frozen=True, slots=True)
 class Percentage:
-    """0 to 100. `threshold` is how many of the 2^64 buckets lie below it."""
+    """0 to 100. `threshold` is how many of the 2^64 buckets lie below it.
+
+    `bound` says the same in bytes: a digest is in the canary when it sorts before it. Bytes sort as the big-endian
+    numbers that they begin with, and of equal beginnings the longer, the digest, comes last.
+    """
 
     value: Decimal
     threshold: int
+    bound: bytes = field(repr=False)
 
     def __str__(self) -> str:
         return format(self.value, "f")
@@ -48,7 +53,13 @@ def _percentage(value: Decimal, written: str) -> Percentage:
         raise InvalidPercentage(f"`{written[:40]}` lies outside 0 to 100")
     exact = Fraction(value) * BUCKETS / 100
     # A bucket is an integer, so "below the exact bound" and "below the bound rounded up" are the same buckets.
-    return Percentage(abs(value), -((-exact.numerator) // exact.denominator))
+    return _below(abs(value), -((-exact.numerator) // exact.denominator))
+
+
+def _below(value: Decimal, threshold: int) -> Percentage:
+    # 2^64 needs a ninth byte; every digest, which has 32, sorts before 33 of the highest.
+    bound = threshold.to_bytes(8, "big") if threshold < BUCKETS else b"\xff" * 33
+    return Percentage(value, threshold, bound)
 
 
 def parse_percentage(text: str) -> Percentage:
@@ -66,7 +77,7 @@ def parse_json_percentage(number: str) -> Percentage:
     return _percentage(Decimal(number), number)
 
 
-NOBODY = Percentage(Decimal(0), 0)
+NOBODY = _below(Decimal(0), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +89,7 @@ class RolloutTable:
     def percentage(self, component: str, environment: str) -> Percentage:
         """The most specific entry for this pointer; nobody where there is none."""
         entries = self.entries
-        if not entries:
-            return NOBODY
-        specific = entries.get(f"{component}@{environment}") or entries.get(component)
-        return specific or entries.get("*", NOBODY)
+        return entries.get(f"{component}@{environment}") or entries.get(component) or entries.get("*", NOBODY)
 
 
 def salt(component: str, environment: str, canary: str, group: str | None = None) -> str:
@@ -93,18 +101,18 @@ def salt(component: str, environment: str, canary: str, group: str | None = None
 
 def bucket(salt: str, key: str) -> int:
     """The bucket of a key, 0 to 2^64 - 1."""
-    # A lone surrogate has no UTF-8; JavaScript's TextEncoder writes U+FFFD for it, and so do we.
-    data = f"{salt}\n{key}"
-    try:
-        encoded = data.encode()
-    except UnicodeEncodeError:
-        encoded = data.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
-    return int.from_bytes(sha256(encoded).digest()[:8], "big")
+    return int.from_bytes(_digest(salt, key)[:8], "big")
 
 
 def in_canary(percentage: Percentage, salt: str, key: str) -> bool:
-    """Whether the request with this key runs the canary."""
-    threshold = percentage.threshold
-    if threshold in (0, BUCKETS):
-        return threshold == BUCKETS
-    return bucket(salt, key) < threshold
+    """Whether the request with this key runs the canary: `bucket(salt, key) < percentage.threshold`."""
+    return _digest(salt, key) < percentage.bound
+
+
+def _digest(salt: str, key: str) -> bytes:
+    text = f"{salt}\n{key}"
+    try:
+        return sha256(text.encode()).digest()
+    except UnicodeEncodeError:
+        # A lone surrogate has no UTF-8; JavaScript's TextEncoder writes U+FFFD for it, and so do we.
+        return sha256(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()).digest()

@@ -264,7 +264,7 @@ class Edge:
             # The ensemble says what its users are drawn by. Its stable version is asked (without a key there is no
             # canary), so that the key which is returned draws the ensemble's own canary as well.
             stable, _ = await self._plan(reference, world, request, platform)
-            request = self._keyed(replace(request, key=plan_key(stable, scope)))
+            request = self._keyed(with_fields(request, key=plan_key(stable, scope)))
         plan, definition = await self._plan(reference, world, request, platform)
         world = await self._widened(world, plan.references, platform)
         agents = resolve(plan, world.snapshot, request)
@@ -471,7 +471,7 @@ class Edge:
 
     def _keyed(self, request: CoreRequest) -> CoreRequest:
         """The request with a key: its own, or one drawn for it alone."""
-        return request if request.key is not None else replace(request, key=self._draw_key())
+        return request if request.key is not None else with_fields(request, key=self._draw_key())
 
     # Ensembles
 

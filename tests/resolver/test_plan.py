@@ -114,7 +114,8 @@ def only(text: str, scope: Scope, found: Snapshot | None = None) -> AgentDecisio
     ],
 )
 def test_selectors(reference: str, fields: dict[str, str], percentage: str, expected: tuple[str, str]) -> None:
-    assert chosen(reference, snapshot(percentage, bare=VERSIONS), request(**fields)) == (*expected, None)
+    found = chosen(reference, snapshot(percentage, bare=VERSIONS), request(**fields))
+    assert (found.version, found.route, found.note) == (*expected, None)
 
 
 @pytest.mark.parametrize(
@@ -168,18 +169,18 @@ def test_the_indexes_that_are_needed() -> None:
 
 
 def test_without_a_key_no_canary_takes_a_request() -> None:
-    assert chosen("my-prompt", snapshot("100"), request(key=None)) == ("v1.0.0", "pointer", None)
+    assert chosen("my-prompt", snapshot("100"), request(key=None)) == Choice("v1.0.0", "pointer")
 
 
 def test_a_canary_can_be_left_out() -> None:
     reference = parse_reference("my-prompt")
-    assert choose(reference, snapshot("100"), request(), canary=False) == ("v1.0.0", "pointer", None)
+    assert choose(reference, snapshot("100"), request(), canary=False) == Choice("v1.0.0", "pointer")
 
 
 def test_a_percentage_that_is_not_known_keeps_everybody_on_the_stable_version() -> None:
-    version, route, note = chosen("my-prompt", snapshot(None), request())
-    assert (version, route) == ("v1.0.0", "pointer")
-    assert note == "the percentage of the canary v1.1.0 at that instant is not known"
+    found = chosen("my-prompt", snapshot(None), request())
+    assert (found.version, found.route) == ("v1.0.0", "pointer")
+    assert found.note == "the percentage of the canary v1.1.0 at that instant is not known"
     assert chosen("bare", snapshot(None), request()).note is None
     assert chosen("my-prompt@v1.0.0", snapshot(None), request()).note is None
 

@@ -74,6 +74,13 @@ def test_the_bound_is_exact(text: str, near: int) -> None:
     assert (place < parse_percentage(text).threshold) == (place < exact)
 
 
+@given(percentages, st.integers(-2, 2), st.binary(min_size=24, max_size=24))
+def test_the_bound_in_bytes_says_the_same(text: str, near: int, rest: bytes) -> None:
+    percentage = parse_percentage(text)
+    place = min(max(percentage.threshold + near, 0), BUCKETS - 1)
+    assert (place.to_bytes(8, "big") + rest < percentage.bound) == (place < percentage.threshold)
+
+
 def test_the_smallest_and_the_largest_are_neither_nobody_nor_everybody() -> None:
     assert parse_percentage("0.0000001").threshold == 18446744074
     assert parse_percentage("99.9999999").threshold == BUCKETS - 18446744073
