@@ -1,0 +1,269 @@
+"""The ledger: every move of every pointer and every new version, as commits on one ref.
+
+    refs/edgit/ledger            a chain of commits, one an entry
+      components/<name>/<env>    holds the version that is live there: `v1.0.0`
+      versions/<name>/<version>  the version's file
+
+Rules:
+
+- the ledger is the truth. A tag that says something else is behind it, or was moved by another tool;
+- an entry's message says everything: the last paragraph is one line for each change, then the generation. So the past is
+  read from messages alone, and the state at an instant from one tree alone;
+- a generation is its parent's plus one; an entry is never dated before its parent;
+- values only: this module asks nobody and writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from edgit.tags import tag_name
+from resolver.history import format_instant, parse_instant
+
+LEDGER = "refs/edgit/ledger"
+NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A pointer moved. Versions are None where there was, or is, none; `tag` and `version_tag` are object ids.
+
+    `at` and `actor` are stated for what was found when the ledger began, and are the entry's own otherwise.
+    """
+
+    component: str
+    environment: str
+    before: str | None
+    after: str | None
+    tag_before: str | None = None
+    tag: str | None = None
+    version_tag: str | None = None
+    at: datetime | None = None
+    actor: str | None = None
+
+    @property
+    def name(self) -> str:
+        return tag_name(self.component, self.environment)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.before or NONE} -> {self.after or NONE}"
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A version came to be. `tag` is its tag's object, `commit` where it points, `path` the file there."""
+
+    component: str
+    version: str
+    tag: str
+    commit: str
+    type: str | None = None
+    path: str | None = None
+    at: datetime | None = None
+    actor: str | None = None
+
+    @property
+    def name(self) -> str:
+        return tag_name(self.component, self.version)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Change = Moved | Created
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One commit of the ledger. `authored` is when the move was first made, where it was replayed later."""
+
+    id: str
+    parent: str | None
+    generation: int
+    at: datetime
+    actor: str
+    summary: str
+    changes: tuple[Change, ...]
+    reason: str | None = None
+    authored: datetime | None = None
+
+    @property
+    def moves(self) -> Iterable[tuple[Moved, datetime, str]]:
+        """Its moves with when and who."""
+        return ((c, c.at or self.at, c.actor or self.actor) for c in self.changes if isinstance(c, Moved))
+
+    @property
+    def creations(self) -> Iterable[tuple[Created, datetime, str]]:
+        """Its new versions with when and who."""
+        return ((c, c.at or self.at, c.actor or self.actor) for c in self.changes if isinstance(c, Created))
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is live and what exists: component → environment → version, component → version → the file's object id."""
+
+    pointers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    versions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def version(self, component: str, environment: str) -> str | None:
+        """What is live there."""
+        return self.pointers.get(component, {}).get(environment)
+
+
+def write_message(summary: str, changes: Sequence[Change], generation: int, reason: str | None) -> str:
+    """An entry's message; `read_message` reads it again."""
+    lines = [_line(change) for change in changes]
+    paragraphs = [summary, *([reason.strip()] if reason and reason.strip() else [])]
+    return "\n\n".join([*paragraphs, "\n".join([*lines, f"Generation: {generation}"])]) + "\n"
+
+
+def read_message(message: str) -> tuple[str, str | None, tuple[Change, ...], int]:
+    """Summary, reason, changes and generation. Raises `ValueError` for a message that is no entry's."""
+    head, _, trailer = message.strip("\n").rpartition("\n\n")
+    summary, _, reason = head.partition("\n\n")
+    *lines, last = trailer.split("\n")
+    if not last.startswith("Generation: "):
+        raise ValueError("it has no generation")
+    return summary, reason.strip() or None, tuple(map(_change, lines)), int(last.removeprefix("Generation: "))
+
+
+def _line(change: Change) -> str:
+    stated = "".join(
+        f"; {name} {value}"
+        for name, value in (
+            ("at", format_instant(change.at) if change.at else None),
+            ("by", change.actor),
+        )
+        if value
+    )
+    if isinstance(change, Moved):
+        tags = f"tag {change.tag_before or NONE} -> {change.tag or NONE}; version {change.version_tag or NONE}"
+        return f"Move: {change}; {tags}{stated}"
+    file = f"; file {change.type or NONE} {change.path}" if change.path else ""
+    return f"Version: {change.name}; tag {change.tag}; commit {change.commit}{stated}{file}"
+
+
+def _change(line: str) -> Change:
+    kind, _, rest = line.partition(": ")
+    # The file stands last, since a path may hold anything but an end of line.
+    rest, _, file = rest.partition("; file ")
+    head, *parts = rest.split("; ")
+    told = dict(part.split(" ", 1) for part in parts)
+    at = parse_instant(told["at"]) if "at" in told else None
+    name = head.split(" ", 1)[0]
+    component, _, slot = name.removeprefix("components/").rpartition("/")
+    if kind == "Move":
+        before, after = head.split(" ", 1)[1].split(" -> ")
+        tag_before, tag = told["tag"].split(" -> ")
+        return Moved(
+            component,
+            slot,
+            _value(before),
+            _value(after),
+            _value(tag_before),
+            _value(tag),
+            _value(told["version"]),
+            at,
+            told.get("by"),
+        )
+    if kind == "Version":
+        type, _, path = file.partition(" ")
+        return Created(component, slot, told["tag"], told["commit"], _value(type), path or None, at, told.get("by"))
+    raise ValueError(f"`{kind}` is no change")
+
+
+def _value(text: str) -> str | None:
+    return None if text in (NONE, "") else text
+
+
+def fold(entries: Iterable[Entry], until: datetime | None = None) -> dict[str, dict[str, str]]:
+    """Component → environment → version after these entries, oldest first; those after `until` left out."""
+    moves = sorted(
+        ((at, entry.generation, moved) for entry in entries for moved, at, _ in entry.moves),
+        key=lambda move: move[:2],
+    )
+    pointers: dict[str, dict[str, str]] = {}
+    for at, _, moved in moves:
+        if until is not None and at > until:
+            continue
+        if moved.after is None:
+            pointers.get(moved.component, {}).pop(moved.environment, None)
+        else:
+            pointers.setdefault(moved.component, {})[moved.environment] = moved.after
+    return {component: environments for component, environments in pointers.items() if environments}
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerMove:
+    """One move of one pointer, as history tells it."""
+
+    component: str
+    environment: str
+    before: str | None
+    version: str | None
+    at: datetime
+    actor: str
+    generation: int
+    reason: str | None
+    summary: str
+
+
+def moves_of(
+    entries: Iterable[Entry], component: str | None = None, environment: str | None = None
+) -> list[LedgerMove]:
+    """The moves, oldest first, of one component or all."""
+    found = [
+        LedgerMove(
+            moved.component, moved.environment, moved.before, moved.after, at, actor, entry.generation, entry.reason,
+            entry.summary,
+        )
+        for entry in entries
+        for moved, at, actor in entry.moves
+        if component in (None, moved.component) and environment in (None, moved.environment)
+    ]  # fmt: skip
+    return sorted(found, key=lambda move: (move.at, move.generation))
+
+
+def last_good(moves: Iterable[LedgerMove]) -> str | None:
+    """The version that a rollback of one pointer goes to: the last that was live there and was not itself rolled back
+    from. Going back to a version takes all that came after it off the list, however it was done; None if none is left.
+    """
+    good: list[str] = []
+    current: str | None = None
+    for move in moves:
+        current = move.version
+        if current is None:
+            continue
+        if current in good:
+            del good[good.index(current) + 1 :]
+        else:
+            good.append(current)
+    # A pointer that was removed goes back to what was live last.
+    return (good[-1] if good else None) if current is None else (good[-2] if len(good) > 1 else None)
+
+
+def replayed(entry: Entry, state: Mapping[str, Mapping[str, str]], versions: Mapping[str, Mapping[str, str]]) -> Entry:
+    """A local entry as it is on top of another state: moves that say what is live already fall away, and so do versions
+    that exist already."""
+    changes: list[Change] = []
+    for change in entry.changes:
+        if isinstance(change, Created):
+            if change.version not in versions.get(change.component, {}):
+                changes.append(change)
+            continue
+        before = state.get(change.component, {}).get(change.environment)
+        if before != change.after:
+            changes.append(replace(change, before=before))
+    return replace(entry, changes=tuple(changes))
+
+
+def seconds(at: datetime) -> int:
+    """An instant as git dates a commit."""
+    return int(at.timestamp())
+
+
+def instant(at: int) -> datetime:
+    """The instant of a commit's date."""
+    return datetime.fromtimestamp(at, UTC)
