@@ -168,6 +168,16 @@ class Git:
             place += size + 1
         return found
 
+    def check(self, names: Iterable[str]) -> dict[str, str]:
+        """The ids of objects by a name such as `commit:path`; those that are missing are left out."""
+        wanted = [name for name in dict.fromkeys(names) if "\n" not in name]
+        if not wanted:
+            return {}
+        asked = "".join(f"{name}\n" for name in wanted).encode()
+        out = self.run("cat-file", "--batch-check=%(objectname) %(objecttype)", input=asked).decode(errors="replace")
+        answers = zip(wanted, out.splitlines(), strict=True)
+        return {name: line.split(" ")[0] for name, line in answers if line.rpartition(" ")[2] in _PACK_KINDS}
+
     def id(self, object: Object) -> str:
         """The id that git gives an object."""
         return self._hash(f"{object.kind} {len(object.body)}\0".encode() + object.body).hexdigest()

@@ -7,8 +7,8 @@
 Rules:
 
 - the ledger is the truth. A tag that says something else is behind it, or was moved by another tool;
-- an entry's message says everything: the last paragraph is one line for each change, then the generation. So the past is
-  read from messages alone, and the state at an instant from one tree alone;
+- an entry's message says everything: its last paragraph is one line for each change, then the generation. The past is
+  read from messages alone, the state at an instant from one tree alone;
 - a generation is its parent's plus one; an entry is never dated before its parent;
 - values only: this module asks nobody and writes nothing.
 """
