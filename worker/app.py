@@ -800,8 +800,10 @@ _QUERY = ("environment", "key", "at", "region")
 
 def _query(request: Request, more: tuple[str, ...] = ()) -> dict[str, str]:
     """The query parameters. Raises `InvalidRequest` for one that is not known, or stands twice."""
-    known = (*_QUERY, *more)
     values: dict[str, str] = {}
+    if not request.query:
+        return values
+    known = (*_QUERY, *more)
     for name, value in parse_qsl(request.query, keep_blank_values=True):
         if name not in known:
             raise InvalidRequest(
@@ -854,6 +856,8 @@ def decode_call(data: bytes | str, type: type[C]) -> C:
 def _body(request: Request, type: type[C]) -> C:
     """The body, with what the query says besides; what stands in both is the body's."""
     call = decode_call(request.body or b"{}", type)
+    if not request.query:
+        return _regional(call, request)
     query = {name: value for name, value in _query(request).items() if getattr(call, name) is None}
     return _regional(with_fields(call, **query), request)
 
