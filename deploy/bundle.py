@@ -1,7 +1,8 @@
 """Build what would be deployed, without deploying it, and hold its size against the budget.
 
 wrangler stages the Worker (its build command is deploy/stage.py) and packs it. A dry run does not import anything: that
-the bundle works is shown by `tests/edge/`, which runs the same staged folder.
+the bundle works is shown by `tests/edge/`, which runs the same staged folder. What the stage says is printed, above all
+which snapshot the build carries.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ def main() -> int:
         "PATH": f"{TOOLS}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "WRANGLER_SEND_METRICS": "false",
     }
-    command = [TOOLS / "wrangler", "deploy", "--dry-run", "--outdir", "build/bundle"]
+    command = [TOOLS / "wrangler", "deploy", "--dry-run", "--env", "", "--outdir", "build/bundle"]
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     size = re.search(r"gzip: ([0-9.]+) KiB", run.stdout)
     if run.returncode or size is None:
         print(run.stdout, run.stderr, sep="\n", file=sys.stderr)
         return 1
+    print(*re.findall(r"^\[custom build\] (?!Running)(.+)$", run.stdout, re.MULTILINE), sep="\n")
     packed = float(size[1])
     verdict = "within" if packed <= BUDGET else "OVER"
     print(f"build/bundle: {packed:,.0f} KiB packed, {verdict} the budget of {BUDGET:,} KiB (deploy/bundle.py)")

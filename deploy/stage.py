@@ -1,29 +1,41 @@
 """Stage the Worker: one folder that is what is deployed, and what is tested.
 
-    build/worker_src/   main.py, worker/, resolver/, ensembles/, and snapshot.json where one was given
+    build/worker_src/   main.py, worker/, resolver/, ensembles/, and snapshot.json where there is one
     python_modules/     the packages of deploy/requirements.txt, for CPython in WebAssembly
 
 wrangler runs this as its build command. It bundles what lies below the folder of `main`, and `python_modules/` beside
-wrangler.toml. Packages are fetched again only when requirements.txt has changed.
+wrangler.toml. Packages are fetched again only when requirements.txt has changed, or when they are another tool's.
+
+The snapshot is the version map and the rollout table as last published, for isolates that start while KV is down. It
+is `--snapshot FILE`, else the variable SNAPSHOT (wrangler's build command has no arguments), else `snapshot.json` in
+the repository's root, where `edgit snapshot` writes it. One that is none stops the build, and nothing is replaced.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGED = ROOT / "build" / "worker_src"
 MODULES = ROOT / "python_modules"
 REQUIREMENTS = ROOT / "deploy" / "requirements.txt"
+SNAPSHOT = ROOT / "snapshot.json"
+NO_SNAPSHOT = (
+    "NO SNAPSHOT in this build: an isolate that starts while KV is down answers 503.\n"
+    "`edgit snapshot --from cloudflare` writes snapshot.json; the next build takes it."
+)
 
-#: For development on CPython; a Worker can use neither.
-LEFT_OUT = ("local.py", "seed.py")
+#: For development on CPython; a Worker can use none of them.
+LEFT_OUT = ("local.py", "seed.py", "sqlite.py")
 WHEELS = ["--only-binary=:all:", "--python-version", "3.14", "--implementation", "cp", "--no-deps"]
 
 
@@ -52,27 +64,91 @@ def vendor() -> bool:
     return True
 
 
-def stage(snapshot: Path | None) -> None:
-    """Fill `build/worker_src/` anew."""
-    shutil.rmtree(STAGED, ignore_errors=True)
-    for package in ("resolver", "worker"):
-        ignored = shutil.ignore_patterns("__pycache__", *LEFT_OUT)
-        shutil.copytree(ROOT / package, STAGED / package, ignore=ignored)
-    shutil.copytree(ROOT / "ensembles", STAGED / "ensembles")
-    (STAGED / "main.py").write_text('from worker.entry import Default\n\n__all__ = ["Default"]\n', "utf-8")
-    if snapshot is not None:
-        shutil.copyfile(snapshot, STAGED / "snapshot.json")
+def stage(snapshot: str, target: Path) -> None:
+    """Fill the target anew, with the text of a snapshot unless that is empty."""
+    if target.exists() and any(target.iterdir()) and not (target / "main.py").is_file():
+        raise SystemExit(f"deploy/stage.py: {target} holds something else than a staged Worker. Nothing was replaced.")
+    # Beside it first, so that whoever reads the target sees a whole one but for an instant.
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
+        new = Path(folder) / target.name
+        for package in ("resolver", "worker"):
+            ignored = shutil.ignore_patterns("__pycache__", *LEFT_OUT)
+            shutil.copytree(ROOT / package, new / package, ignore=ignored)
+        shutil.copytree(ROOT / "ensembles", new / "ensembles")
+        (new / "main.py").write_text('from worker.entry import Default\n\n__all__ = ["Default"]\n', "utf-8")
+        if snapshot:
+            (new / SNAPSHOT.name).write_text(snapshot, "utf-8")
+        shutil.rmtree(target, ignore_errors=True)
+        new.rename(target)
+
+
+def chosen(given: Path | None) -> Path | None:
+    """The snapshot's file by the order above; None where there is none."""
+    if given is None and (variable := os.environ.get("SNAPSHOT")):
+        given = Path(variable)
+    return given or (SNAPSHOT if SNAPSHOT.is_file() else None)
+
+
+def load(file: Path) -> tuple[str, list[str]]:
+    """A snapshot's text, empty where it holds no component, and what there is to say of it.
+
+    Raises `SystemExit` where it is not a snapshot, and where the packages that read it are missing.
+    """
+    sys.path.insert(0, str(ROOT))
+    try:
+        from resolver.errors import ResolverError  # noqa: PLC0415 - a build without a snapshot needs no packages
+        from worker.bundle import read_snapshot  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise SystemExit(
+            f"deploy/stage.py: {file} cannot be checked: {sys.executable} has no `{error.name}`. Nothing was staged.\n"
+            "Run `make setup`, then this with .venv/bin first on the PATH."
+        ) from None
+    try:
+        text = file.read_text("utf-8")
+        found = read_snapshot(text)
+    except (OSError, UnicodeError) as error:
+        raise SystemExit(f"deploy/stage.py: the snapshot cannot be read: {error}. Nothing was staged.") from None
+    except ResolverError as error:
+        raise SystemExit(
+            f"deploy/stage.py: {file} is not a snapshot: {error.field}: {error.detail}. Nothing was staged.\n"
+            "Write it anew with `edgit snapshot --from cloudflare`, or name another: --snapshot FILE, SNAPSHOT=FILE."
+        ) from None
+    snapshot, problems = found.value, found.problems
+    dropped = [f"DROPPED from the snapshot: {problem}" for problem in problems]
+    count = sum(1 for _, pointers in snapshot.pointers.items() if pointers)
+    if count == 0:
+        return "", [*dropped, f"{file} holds no component."]
+    generation = "none" if snapshot.generation is None else snapshot.generation
+    said = f"snapshot {file}: generation {generation}, revision {snapshot.revision}, components {count}{age_of(text)}"
+    return text, [*dropped, said]
+
+
+def age_of(text: str) -> str:
+    """How old a snapshot is, where it says so in the field `at`, an instant."""
+    at = json.loads(text).get("at")
+    try:
+        age = datetime.now(UTC) - datetime.fromisoformat(at)
+    except (TypeError, ValueError):
+        return ""
+    return f", {age.days} d {age.seconds // 3600} h {age.seconds // 60 % 60} min old"
 
 
 def main() -> None:
     """Vendor, stage, and say what was done."""
     parser = argparse.ArgumentParser(description="Stage the Worker for deployment.")
-    parser.add_argument("--snapshot", type=Path, help="the version map as last published, for isolates without KV")
-    snapshot: Path | None = parser.parse_args().snapshot
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--snapshot", type=Path, metavar="FILE", help="what isolates without KV answer from")
+    which.add_argument("--no-snapshot", action="store_true", help="none, whatever lies in the repository's root")
+    parser.add_argument("--into", type=Path, metavar="FOLDER", default=STAGED, help="default: build/worker_src")
+    given = parser.parse_args()
+    file = None if given.no_snapshot else chosen(given.snapshot)
+    text, said = load(file) if file else ("", [])
     fetched = vendor()
-    stage(snapshot)
-    with_snapshot = f"with the snapshot {snapshot}" if snapshot else "without a snapshot for isolates without KV"
-    print(f"staged {STAGED.relative_to(ROOT)} {with_snapshot}; packages {'fetched' if fetched else 'up to date'}")
+    stage(text, given.into)
+    print(f"staged {os.path.relpath(given.into)}; packages {'fetched' if fetched else 'up to date'}", *said, sep="\n")
+    if not text:
+        print(NO_SNAPSHOT)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,11 @@
 """What is bundled at deploy time, read once, before the first request: the ensembles, and a snapshot if there is one.
 
 The snapshot is `snapshot.json` beside the ensembles' folder, for the isolate that starts while KV is down:
-`{"component-versions": {…}, "rollout-percentage": 10, "generation": 7, "revision": "…"}`.
+
+    {"component-versions": {…}, "rollout-percentage": 10, "generation": 7, "revision": "…"}
+
+The first is the map and must be there; the second is the rollout table, without which no canary has any request; the
+others are the map's metadata. As in KV, a bad entry spoils itself alone. Other fields are let be.
 """
 
 from __future__ import annotations
@@ -11,11 +15,25 @@ from pathlib import Path
 
 import msgspec
 
-from resolver.documents import ROLLOUT, VERSION_MAP, Snapshot, decode_map_metadata, decode_rollout, decode_version_map
+from resolver.documents import (
+    ROLLOUT,
+    VERSION_MAP,
+    Decoded,
+    Problem,
+    Snapshot,
+    decode_map_metadata,
+    decode_rollout,
+    decode_version_map,
+    revision_of,
+)
 from resolver.ensemble import load_ensemble
-from resolver.errors import InvalidEnsemble
+from resolver.errors import InvalidDocument, InvalidEnsemble, listed
+from resolver.nesting import too_deep
 from resolver.plan import Plan, compile_plan
+from resolver.rollout import RolloutTable
 
+#: The snapshot's name, in the repository and in a deployment alike.
+SNAPSHOT = "snapshot.json"
 #: Where the bundled ensembles lie, in the repository and in a deployment alike.
 FOLDER = Path(__file__).parent.parent / "ensembles"
 
@@ -39,19 +57,41 @@ def bundled_ensembles(folder: Path = FOLDER) -> dict[str, Plan]:
     return compile_ensembles(texts)
 
 
-def read_snapshot(text: str) -> Snapshot:
-    """A snapshot from the text of `snapshot.json`. Raises `InvalidDocument`, `msgspec.DecodeError` or `KeyError`."""
-    parts = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-    metadata = decode_map_metadata(msgspec.json.decode(text))
-    return Snapshot(
-        pointers=decode_version_map(bytes(parts[VERSION_MAP])).value,
-        rollout=decode_rollout(bytes(parts[ROLLOUT])).value,
-        revision=metadata.revision,
+def read_snapshot(text: str) -> Decoded[Snapshot]:
+    """The snapshot that a file says, and what of it was dropped. Raises `InvalidDocument`, with the part at fault."""
+    if too_deep(text):
+        raise InvalidDocument("nested too deeply to be read", field=SNAPSHOT)
+    try:
+        parts = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise InvalidDocument(f"not a JSON object: {error}", field=SNAPSHOT) from None
+    if VERSION_MAP not in parts:
+        raise InvalidDocument(f"there is no `{VERSION_MAP}` in it; there are {listed(parts)}", field=SNAPSHOT)
+    versions = bytes(parts[VERSION_MAP]).decode()
+    pointers = decode_version_map(versions)
+    percentages = bytes(parts.get(ROLLOUT, b"null"))
+    rollout = Decoded(RolloutTable()) if percentages == b"null" else decode_rollout(percentages)
+    written = {name: msgspec.json.decode(parts[name]) for name in ("generation", "revision") if name in parts}
+    metadata = decode_map_metadata(written)
+    odd = tuple(
+        Problem(SNAPSHOT, name, f"{value!r:.60} is no {name}")
+        for name, value in written.items()
+        if value is not None and getattr(metadata, name) is None
+    )
+    snapshot = Snapshot(
+        pointers=pointers.value,
+        rollout=rollout.value,
+        revision=metadata.revision or revision_of(versions),
         generation=metadata.generation,
     )
+    return Decoded(snapshot, (*pointers.problems, *rollout.problems, *odd))
 
 
 def bundled_snapshot(folder: Path = FOLDER) -> Snapshot | None:
-    """The snapshot of this deployment; None where it was built without one."""
-    file = folder.parent / "snapshot.json"
-    return read_snapshot(file.read_text("utf-8")) if file.is_file() else None
+    """The snapshot of this deployment; None where it was built without one. Raises `InvalidDocument`.
+
+    One that holds no component is none: an isolate without KV would answer "not found" where it does not know.
+    """
+    file = folder.parent / SNAPSHOT
+    snapshot = read_snapshot(file.read_text("utf-8")).value if file.is_file() else None
+    return snapshot if snapshot and any(snapshot.pointers.values()) else None

@@ -1,27 +1,30 @@
 // The staged Worker on this machine: CPython in WebAssembly (Pyodide), the real `workers` SDK, and the KV of Cloudflare's
-// own Miniflare. Development equipment; nothing of it is deployed.
+// own Miniflare. Development equipment; nothing of it is deployed. One process is one isolate.
 //
 //   node host.mjs            PORT (8788; 0: a free one), KV (a folder; none: in memory), SEED (a JSON file: key → [value,
-//                            metadata], put where KV is empty), VARS (a JSON object of variables and secrets)
+//                            metadata], put where KV is empty), VARS (a JSON object of variables and secrets),
+//                            BUNDLE (the staged folder; build/worker_src), UNBOUND (anything: no KV binding)
 //
 // Every request gets a `ctx` of its own, and what it hands to `waitUntil` is really awaited. Below /__host/ stand the
 // levers of the tests:
 //
-//   POST /__host/kv          {"put": {key: [value, metadata]}, "delete": [key], "mode": "ok" | "fail" | "stall"}
+//   POST /__host/kv          {"put": {key: [value, metadata]}, "delete": [key], "mode": …, "delay_ms": 30}; the answer
+//                            counts the calls of KV so far: {"mode": "ok", "reads": 7}
+//                            modes: ok; fail; stall (never answers); slow (answers after delay_ms); hold (answers
+//                            when the mode is set anew)
 //   POST /__host/rpc/{name}  [arguments]: calls the method as a service binding would, with plain objects
 //   GET  /__host/behind      waits until all work behind responses has ended: {"done": 3, "failed": [], "reads": 7}
 //   header x-host-cf         JSON that becomes `request.cf`
 //
-// What it does not show: the limits of CPU and memory, and the bans on randomness and I/O at import.
+// What it does not show: the limits of CPU and memory. What the Worker does at import, import.mjs watches.
 import { createServer } from "node:http";
 import { readFileSync } from "node:fs";
-import { dirname, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { resolve } from "node:path";
+import { setTimeout as after } from "node:timers/promises";
 import { Miniflare } from "miniflare";
-import { loadPyodide } from "pyodide";
+import { runtime } from "./runtime.mjs";
 
-const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
-const { PORT = "8788", KV, SEED, VARS = "{}" } = process.env;
+const { PORT = "8788", KV, SEED, VARS = "{}", BUNDLE = "build/worker_src", UNBOUND } = process.env;
 
 const miniflare = new Miniflare({
   modules: true,
@@ -38,47 +41,31 @@ if (SEED && (await store.list({ limit: 1 })).keys.length === 0) {
 }
 
 let mode = "ok";
+let delay = 0;
 let reads = 0;
+let release = () => {};
+let released = Promise.resolve();
+/** Lets a call of KV through, sooner or later, or never. */
+function turn() {
+  reads += 1;
+  if (mode === "fail") return Promise.reject(new Error("KV is on fire"));
+  if (mode === "stall") return new Promise(() => {});
+  return mode === "slow" ? after(delay) : mode === "hold" ? released : undefined;
+}
 // The SDK wraps a binding only if its constructor has this name.
 class KvNamespace {
   constructor() {
     for (const method of ["get", "getWithMetadata", "put", "list", "delete"]) {
       this[method] = (...given) => {
-        reads += 1;
-        if (mode === "fail") return Promise.reject(new Error("KV is on fire"));
-        if (mode === "stall") return new Promise(() => {});
-        return store[method](...given);
+        const wait = turn();
+        return wait ? wait.then(() => store[method](...given)) : store[method](...given);
       };
     }
   }
 }
 
-const env = { KV: new KvNamespace(), ALLOW_ANONYMOUS: "true", ...JSON.parse(VARS) };
-class WorkerEntrypoint {
-  constructor(ctx, env) {
-    this.ctx = ctx;
-    this.env = env;
-  }
-}
-const python = await loadPyodide({ env: { PYTHONHASHSEED: "111", HOME: "/session" } });
-python.registerJsModule("_pyodide_entrypoint_helper", {
-  doAnImport: async (name) => {
-    throw new Error(`no module ${name} here`);
-  },
-  patchWaitUntil() {},
-  cloudflareWorkersModule: { env, WorkerEntrypoint, waitUntil() {} },
-  cloudflareSocketsModule: {},
-  workerEntrypoint: WorkerEntrypoint,
-});
-python.registerJsModule("_cloudflare_compat_flags", {
-  python_workflows_implicit_dependencies: true,
-  python_request_headers_preserve_commas: true,
-});
-for (const [at, folder] of [["/session/metadata", "build/worker_src"], ["/session/python_modules", "python_modules"]]) {
-  python.FS.mkdirTree(at);
-  python.FS.mount(python.FS.filesystems.NODEFS, { root: resolve(root, folder) }, at);
-}
-python.runPython("import sys; sys.path[:0] = ['/session/metadata', '/session/python_modules']; sys.dont_write_bytecode = True");
+const env = { ...(UNBOUND ? {} : { KV: new KvNamespace() }), ALLOW_ANONYMOUS: "true", ...JSON.parse(VARS) };
+const python = await runtime(BUNDLE, env);
 const before = performance.now();
 const main = python.pyimport("main");
 const imported = performance.now() - before;
@@ -97,11 +84,16 @@ const instance = () => {
 async function answer(request) {
   const url = new URL(request.url);
   if (url.pathname === "/__host/kv") {
-    const { put = {}, delete: gone = [], mode: next = mode } = await request.json();
+    const { put = {}, delete: gone = [], mode: next, delay_ms = delay } = await request.json();
     for (const [key, [value, metadata]] of Object.entries(put)) await store.put(key, value, metadata ? { metadata } : {});
     for (const key of gone) await store.delete(key);
-    mode = next;
-    return Response.json({ mode });
+    delay = delay_ms;
+    if (next) {
+      mode = next;
+      release();
+      released = new Promise((done) => (release = done));
+    }
+    return Response.json({ mode, reads });
   }
   if (url.pathname === "/__host/behind") {
     const waited = behind;
