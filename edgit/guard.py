@@ -23,9 +23,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from types import MappingProxyType
 from typing import ClassVar, Final, NamedTuple, TypeAlias
 
 from edgit.errors import EdgitError
@@ -60,7 +59,7 @@ class Verdict(IntEnum):
     @property
     def word(self) -> str:
         """For people and for JSON."""
-        return {Verdict.GOOD: "good", Verdict.BREACH: "breach", Verdict.UNKNOWN: "could not tell"}[self]
+        return {Verdict.GOOD: "good", Verdict.BREACH: "breach", Verdict.UNKNOWN: "unknown"}[self]
 
 
 class RollBackFailed(EdgitError):
@@ -117,7 +116,7 @@ class Increase:
     """What one kind of counters added since the first reading, in all, and its series."""
 
     added: float = 0.0
-    series: Mapping[str, Last] = MappingProxyType({})
+    series: Mapping[str, Last] = field(default_factory=dict)
 
     def lacks(self, totals: Mapping[str, float]) -> bool:
         """Whether a series that the last reading had is not in this one."""
@@ -201,7 +200,7 @@ def observed(seen: Seen, at: float, reading: Reading, rules: Rules) -> Seen:
     match reading:
         case NoData(why):
             return replace(seen, missed=seen.missed + 1, why_missed=why)
-        case Rate(_, float(requests)) if requests < (wanted := max(1, rules.min_requests)):
+        case Rate(_, requests) if requests is not None and requests < (wanted := max(1, rules.min_requests)):
             why = f"the reading is of {_count(requests, 'request')}, and {wanted} are wanted"
             return replace(seen, missed=seen.missed + 1, why_missed=why)
         case Rate():
@@ -264,7 +263,8 @@ def _of_rates(latest: tuple[Rate, ...], rules: Rules) -> Judgement:
     if len(latest) < IN_A_ROW:
         return Judgement(Verdict.UNKNOWN, f"only {_count(len(latest), 'reading')} had data; it takes {IN_A_ROW}")
     rates = ", ".join(percent(reading.rate) for reading in latest)
-    why = f"the last readings were {rates}; at most {percent(rules.threshold)} may fail"
+    untold = " (the metrics do not say of how many requests)" if latest[-1].requests is None else ""
+    why = f"the last readings were {rates}{untold}; at most {percent(rules.threshold)} may fail"
     above = sum(reading.rate > rules.threshold for reading in latest)
     if above == IN_A_ROW:
         return Judgement(Verdict.BREACH, why)
@@ -477,13 +477,13 @@ def as_json(subject: Subject, rules: Rules, outcome: Outcome) -> dict[str, objec
     }
 
 
-def settling(subject: Subject, rules: Rules, moved: float) -> str | None:
+def settling(subject: Subject, rules: Rules, moved: float, *, own: bool) -> str | None:
     """A caution for a watch that starts `moved` seconds after the pointer moved, if it would see the version before.
 
-    A canary has none: its figures are its own.
+    There is none where the figures are the version's `own`.
     """
     left = SPREAD - moved
-    if subject.canary or rules.settle >= left:
+    if own or rules.settle >= left:
         return None
     return (
         f"{subject.pointer} moved {moved:.0f} s ago, and for up to {SPREAD:.0f} s requests may still run the version "

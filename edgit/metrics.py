@@ -21,6 +21,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import ClassVar, Final, TypeAlias
 from urllib.parse import quote
 
@@ -38,6 +39,8 @@ TIMEOUT: Final = 10.0
 #: The largest answer that is read, in bytes: several times what a busy Prometheus exporter shows.
 LARGEST: Final = 16 * 1024 * 1024
 
+#: Among how many names at most the nearest one is sought, for an answer that has a million.
+_MOST_NAMES: Final = 2_000
 _SCHEMES: Final = ("http", "https")
 _ACCEPT: Final = "text/plain;version=0.0.4, application/json;q=0.9, */*;q=0.1"
 _PLACEHOLDER: Final = re.compile(r"\{(component|environment|version)\}")
@@ -82,6 +85,10 @@ Reading: TypeAlias = Rate | Totals | NoData
 
 class _Nothing(Exception):
     """Inside this module: no data, and why. The formats' `read` raises it, and `read_text` turns it into `NoData`."""
+
+    def told(self) -> NoData:
+        """What callers get."""
+        return NoData(_printable(str(self)))
 
 
 # The subject
@@ -237,8 +244,8 @@ def _value(path: Expression, document: object) -> float:
     try:
         value = path.evaluate(Scope(input=document, variables=members))
     except Needed as missing:
-        known = listed(_excerpt(str(name)) for name in members)
-        hint = nearest(missing.name, members)
+        known = listed(_excerpt(name) for name in members)
+        hint = nearest(missing.name, islice(members, _MOST_NAMES))
         raise _Nothing(f"the answer has no `{missing.name}`; it has: {known}.{hint}".removesuffix(".")) from None
     if value is UNDEFINED:
         raise _Nothing(f"the answer has nothing at `{path.text}`")
@@ -259,7 +266,8 @@ def _selected(selector: Selector, text: str) -> dict[str, float]:
         }
         if not names:
             raise _Nothing(f"the answer is {_kind(text)}")
-        raise _Nothing(f"the answer has no metric `{selector.name}`.{nearest(selector.name, names)}".removesuffix("."))
+        hint = nearest(selector.name, islice(names, _MOST_NAMES))
+        raise _Nothing(f"the answer has no metric `{selector.name}`.{hint}".removesuffix("."))
     labels = {label for labels, _ in samples for label in labels}
     for matcher in selector.matchers if samples else ():
         if matcher.label not in labels and not matcher.matches(""):
@@ -318,8 +326,11 @@ def _kind(text: str) -> str:
 
 
 def _excerpt(text: str, most: int = 60) -> str:
-    clean = "".join(character if character.isprintable() else " " for character in text[: most + 1])
-    return clean if len(text) <= most else f"{clean[:most]}…"
+    return _printable(text if len(text) <= most else f"{text[:most]}…")
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 # The source
@@ -327,10 +338,14 @@ def _excerpt(text: str, most: int = 60) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the figures are and how to read them. The address may hold a password; `shown` is what to show of it."""
+    """Where the figures are and how to read them; `own` says that they are the watched version's alone.
+
+    The address may hold a password; `shown` is what to show of it.
+    """
 
     url: str = field(repr=False)
     format: Format
+    own: bool = False
     token: str | None = field(default=None, repr=False)
 
     @property
@@ -358,7 +373,8 @@ def source(
     from what counts the stable version too: every part of the figures, or the address, must name `{version}`.
     """
     parts = [part for part in (json_path, requests_path, errors_path, errors, requests) if part is not None]
-    if subject.canary and "{version}" not in url and not (parts and all("{version}" in part for part in parts)):
+    own = "{version}" in url or (bool(parts) and all("{version}" in part for part in parts))
+    if subject.canary and not own:
         raise InvalidWatch(
             "A canary is judged by its own figures, and these would count the stable version's requests too.",
             hint="Put {version} in the address, or in every path or selector: "
@@ -366,7 +382,7 @@ def source(
         )
     address = _address(subject.filled(url, quoted=lambda value: quote(value, safe="")))
     read_as = _format(subject, json_path, requests_path, errors_path, errors, requests)
-    return Source(address, read_as, _header_token(token))
+    return Source(address, read_as, own, _header_token(token))
 
 
 def _address(url: str) -> str:
@@ -488,7 +504,7 @@ def read(source: Source, *, timeout: float = TIMEOUT) -> Reading:
     try:
         text = asyncio.run(_body(source, timeout))
     except _Nothing as nothing:
-        return NoData(str(nothing))
+        return nothing.told()
     return read_text(source.format, text)
 
 
@@ -497,7 +513,7 @@ def read_text(read_as: Format, text: str) -> Reading:
     try:
         return read_as.read(text)
     except _Nothing as nothing:
-        return NoData(str(nothing))
+        return nothing.told()
 
 
 async def _body(source: Source, timeout: float) -> str:

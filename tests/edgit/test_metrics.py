@@ -196,6 +196,7 @@ class TestJson:
             ('{"errors": {"rate": 0.1}', "no whole JSON"),
             ("<html>log in</html>", "page of HTML"),
             ("", "empty"),
+            ('{"errors": {"rate": ' + "9" * 400 + "}}", "at most 1"),
             ("[" * 5000, "nested too deep"),
             ('{"errors": {"rate": ' + "9" * 5000 + "}}", "no whole JSON"),
         ],
@@ -350,7 +351,8 @@ class TestOptions:
     def test_a_canary_is_never_judged_by_everybodys_figures(self, options: dict[str, str]) -> None:
         with pytest.raises(InvalidWatch, match="own figures"):
             source(ADDRESS, CANARY, **options)
-        source(ADDRESS + "?v={version}", CANARY, **options)
+        assert source(ADDRESS + "?v={version}", CANARY, **options).own
+        assert not source(ADDRESS, PROD, **options).own
 
     def test_a_placeholder_is_part_of_a_path(self) -> None:
         found = source(ADDRESS, CANARY, json_path='versions["{version}"].rate')
