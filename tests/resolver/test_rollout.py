@@ -81,6 +81,12 @@ def test_the_bound_in_bytes_says_the_same(text: str, near: int, rest: bytes) -> 
     assert (place.to_bytes(8, "big") + rest < percentage.bound) == (place < percentage.threshold)
 
 
+@given(percentages, st.text(st.characters()), st.text(st.characters()))
+def test_in_the_canary_is_below_the_threshold(text: str, salted: str, key: str) -> None:
+    percentage = parse_percentage(text)
+    assert in_canary(percentage, salted, key) is (bucket(salted, key) < percentage.threshold)
+
+
 def test_the_smallest_and_the_largest_are_neither_nobody_nor_everybody() -> None:
     assert parse_percentage("0.0000001").threshold == 18446744074
     assert parse_percentage("99.9999999").threshold == BUCKETS - 18446744073
