@@ -53,6 +53,20 @@ def tracking_ref(remote: str) -> str:
     return f"refs/remotes/{remote}/edgit/ledger"
 
 
+def has_ledger(git: Git, remote: str) -> bool:
+    """Whether the remote keeps a ledger."""
+    return LEDGER in git.remote_refs(remote, LEDGER)
+
+
+def unpushed(world: World, remote: str) -> int:
+    """How many entries the remote has not, as far as it was last seen."""
+    if world.ledger is None:
+        return 0
+    tracked = world.git.ref(tracking_ref(remote))
+    known = tracked and world.git.attempt("merge-base", "--is-ancestor", tracked, world.ledger.tip).returncode == 0
+    return len(world.ledger.since(tracked if known else None))
+
+
 def push(world: World) -> Pushed:
     """Bring the ledger and the tags to the remote. Raises `Refused` where the remote has moves that are not here."""
     git = world.git

@@ -1,0 +1,309 @@
+"""Commands that only ask: components, history, diff, log, check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from edgit import render
+from edgit.check import Known, check
+from edgit.commands.common import (
+    Environment,
+    Group,
+    Instant,
+    argument_component,
+    complete_environment,
+    now,
+    open_world,
+    option_format,
+)
+from edgit.errors import EdgitError
+from edgit.ledger import LedgerMove, moves_of
+from edgit.repository import World, published_pointers
+from resolver.documents import Snapshot
+from resolver.history import format_instant
+
+
+@click.group(cls=Group)
+def components() -> None:
+    """What there is, and what is live."""
+
+
+@components.command("list")
+@option_format("tree", "table", "json", default="tree")
+def components_list(format: str) -> None:
+    """List every component with its versions and what is live where.
+
+    The JSON has the shape of `edgit history --date … --format json`, so that `diff` of the two shows what changed.
+    """
+    world = open_world()
+    if format == "json":
+        versioned = {name for name in world.names if world.versions(name)}
+        render.document(_listed(world, versioned, world.state.pointers))
+        return
+    empty = "there are no components yet; one is a file such as components/prompts/my-prompt.md"
+    if format == "tree":
+        render.component_tree(
+            ((name, world.type(name), world.versions(name), world.environments(name)) for name in sorted(world.names)),
+            empty,
+        )
+        return
+    rows = []
+    for name in sorted(world.names):
+        versions = world.versions(name)
+        live = ", ".join(f"{environment} {version}" for environment, version in world.environments(name).items())
+        rows.append((name, world.type(name) or "", versions[0] if versions else "none", str(len(versions)), live))
+    render.table(("component", "type", "latest", "versions", "live"), rows, empty)
+
+
+def _listed(
+    world: World, names: Iterable[str], pointers: Mapping[str, Mapping[str, str]], environment: str | None = None
+) -> list[dict[str, object]]:
+    """The one JSON shape of components and what is live of them, sorted."""
+    return [
+        {
+            "name": name,
+            "type": world.type(name),
+            "environments": {
+                where: version
+                for where, version in sorted(pointers.get(name, {}).items())
+                if environment in (None, where)
+            },
+        }
+        for name in sorted(names)
+    ]
+
+
+@click.command()
+@argument_component("component", required=False)
+@click.option("--date", "date", type=Instant(), help="What was live at this instant: 2024-11-12T14:47:00Z.")
+@click.option(
+    "--from", "environment", type=Environment(), shell_complete=complete_environment, help="Only this environment."
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Only so many moves, the newest.")
+@option_format("text", "json")
+def history(
+    component: str | None, date: datetime | None, environment: str | None, limit: int | None, format: str
+) -> None:
+    """Every move of COMPONENT, or of all, the newest first; with --date what was live at that instant.
+
+    \b
+    edgit history my-prompt
+    edgit history --date 2024-11-12T14:47:00Z
+    edgit history my-prompt --date 2024-11-12T14:47:00Z --from prod
+    """
+    world = open_world()
+    if component:
+        world.known(component)
+    if date is not None:
+        _history_at(world, component, date, environment, format)
+        return
+    moves = moves_of(world.entries, component, environment)[::-1]
+    if format == "json":
+        render.document(render.moves_as_json(moves[:limit]))
+        return
+    if not moves:
+        render.note("nothing has been deployed" + (f" to {environment}" if environment else "") + " yet")
+        return
+    seen: set[tuple[str, str]] = set()
+    text = []
+    for move in moves:
+        pointer = (move.component, move.environment)
+        current = "  current" if pointer not in seen and move.version else ""
+        seen.add(pointer)
+        name = "" if component else f"{move.component} "
+        did = "deployed" if move.version else "removed"
+        why = f"  {move.reason.splitlines()[0]}" if move.reason else ""
+        version = move.version or f"none, was {move.before}"
+        text.append(
+            f"{name}{move.environment}: {version} ({did} {render.when(move.at)} by {render.who(move.actor)}){current}{why}"
+        )
+    render.lines(text[:limit])
+
+
+def _history_at(world: World, component: str | None, date: datetime, environment: str | None, format: str) -> None:
+    then = world.at(date)
+    if format == "json":
+        existed = _versioned_at(world, date) | set(then)
+        names = {component} & existed if component else existed
+        render.document(_listed(world, names, then, environment))
+        return
+    where = environment or "prod"
+    live = {name: found[where] for name, found in sorted(then.items()) if where in found}
+    if component:
+        render.lines([live[component]] if component in live else [])
+        return
+    render.lines(f"{name}: {version}" for name, version in live.items())
+    if not live:
+        first = next(iter(moves_of(world.entries, environment=where)), None)
+        began = f"; the first move there was at {format_instant(first.at)}" if first else ""
+        render.note(f"nothing was live in {where} at {format_instant(date)}{began}")
+
+
+def _versioned_at(world: World, date: datetime) -> set[str]:
+    """The components that had a version at an instant."""
+    return {created.component for entry in world.entries for created, at, _ in entry.creations if at <= date}
+
+
+@click.command()
+@click.option(
+    "--date",
+    "dates",
+    type=Instant(),
+    multiple=True,
+    required=True,
+    help="Given twice: from then to then; once: from then to now.",
+)
+@click.option(
+    "--from", "environment", type=Environment(), default="prod", show_default=True, shell_complete=complete_environment
+)
+@option_format("text", "json")
+def diff(dates: tuple[datetime, ...], environment: str, format: str) -> None:
+    """What changed in an environment between two instants.
+
+    \b
+    edgit diff --date 2024-11-05T12:00:00Z --date 2024-11-12T14:47:00Z
+    """
+    if len(dates) > 2:
+        raise click.UsageError("--date stands there once or twice")
+    world = open_world()
+    first, second = sorted(dates) if len(dates) == 2 else (dates[0], now())
+    before, after = (
+        {name: found[environment] for name, found in world.at(date).items() if environment in found}
+        for date in (first, second)
+    )
+    changed = {
+        name: (before.get(name), after.get(name))
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    }
+    if format == "json":
+        render.document([{"component": n, "before": b, "after": a} for n, (b, a) in changed.items()])
+        return
+    moves = {
+        move.component: move for move in moves_of(world.entries, environment=environment) if first < move.at <= second
+    }
+    rows = [
+        (name, b or "none", a or "none", render.when(moves[name].at), render.who(moves[name].actor))
+        if name in moves
+        else (name, b or "none", a or "none", "", "")
+        for name, (b, a) in changed.items()
+    ]
+    render.table(
+        ("component", "before", "after", "last moved", "by"),
+        rows,
+        f"nothing changed in {environment} between {format_instant(first)} and {format_instant(second)}",
+    )
+
+
+@click.command()
+@argument_component("component", required=False)
+@click.option(
+    "--from", "environment", type=Environment(), shell_complete=complete_environment, help="Only this environment."
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Only so many, the newest.")
+@option_format("text", "json")
+def log(component: str | None, environment: str | None, limit: int | None, format: str) -> None:
+    """The audit trail: who moved what, when and why, the newest first."""
+    world = open_world()
+    if component:
+        world.known(component)
+    moves = moves_of(world.entries, component, environment)[::-1][:limit]
+    if format == "json":
+        render.document(render.moves_as_json(moves))
+        return
+    rows = [
+        (
+            str(move.generation),
+            render.when(move.at),
+            render.who(move.actor),
+            f"{move.component} {move.environment}: {move.before or 'none'} -> {move.version or 'none'}",
+            _why(move),
+        )
+        for move in moves
+    ]
+    render.table(("gen", "when", "who", "what", "why"), rows, "nothing has been moved yet")
+
+
+def _why(move: LedgerMove) -> str:
+    verb = move.summary.partition(":")[0]
+    reason = (move.reason or "").splitlines()
+    told = "" if verb in ("deploy", "unset") or " " in verb else f"{verb}: " if reason else verb
+    return told + (reason[0] if reason else "")
+
+
+@click.command("check")
+@click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[FILE]...")
+@click.option(
+    "--from",
+    "environment",
+    type=Environment(),
+    default="prod",
+    show_default=True,
+    shell_complete=complete_environment,
+    help="The environment of references that name none.",
+)
+@option_format("text", "json")
+def check_command(files: tuple[Path, ...], environment: str, format: str) -> None:
+    """Hold every reference of every ensemble against what git has: dangling, out of range, unreachable.
+
+    Without FILE: all of ensembles/ and components/ensembles/. Exits 1 where something was found.
+    """
+    world = open_world()
+    root = world.git.root
+    chosen = [found for path in files for found in (sorted(_yaml(path)) if path.is_dir() else [path])] or [
+        found for folder in ("ensembles", "components/ensembles") for found in sorted(_yaml(root / folder))
+    ]
+    if not chosen:
+        raise EdgitError("there are no ensembles here", hint="name them: edgit check FILE…")
+    texts = [(_relative(path, root), path.read_text("utf-8", errors="replace")) for path in chosen]
+    findings, count = check(texts, _known(world), environment)
+    if format == "json":
+        render.document(
+            [
+                {
+                    "file": found.file,
+                    "line": found.line,
+                    "column": found.column,
+                    "kind": found.kind,
+                    "reference": found.reference,
+                    "detail": found.detail,
+                }
+                for found in findings
+            ]
+        )
+    else:
+        render.lines(map(str, findings))
+        said = f"{len(findings)} of them lead nowhere" if findings else "all of them lead to a version"
+        render.note(f"{count} references in {len(texts)} ensembles: {said}")
+    if findings:
+        raise click.exceptions.Exit(1)
+
+
+def _yaml(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml") and path.is_file()]
+
+
+def _relative(path: Path, root: Path) -> str:
+    resolved = path.resolve()
+    return str(resolved.relative_to(root.resolve())) if resolved.is_relative_to(root.resolve()) else str(path)
+
+
+def _known(world: World) -> Known:
+    versions = {name: tuple(world.versions(name)) for name in world.names}
+    state = world.state
+    commits = world.commits_of(tag.id for tags in world.tags.versions.values() for tag in tags.values())
+
+    def reachable(component: str, version: str) -> bool:
+        if version in state.versions.get(component, {}):
+            return True
+        tag = world.tags.versions.get(component, {}).get(version)
+        commit = commits.get(tag.id) if tag else None
+        return commit is not None and world.file_at(component, commit) is not None
+
+    pointers = published_pointers(state)
+    snapshot = Snapshot(pointers=pointers, indexes=versions)
+    return Known(snapshot, versions, {name: world.type(name) for name in world.names}, reachable)

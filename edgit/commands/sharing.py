@@ -1,0 +1,327 @@
+"""Commands that share what was moved: init, push, pull, publish, status, snapshot, canary."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from edgit import github, moves, render, sync
+from edgit import publish as publishing
+from edgit.commands.common import (
+    Environment,
+    Group,
+    argument_component,
+    at_terminal,
+    complete_environment,
+    desk,
+    kv_target,
+    needed_kv,
+    now,
+    open_git,
+    open_world,
+    option_dry_run,
+    option_format,
+    option_kv,
+    publish_world,
+    push_after,
+)
+from edgit.errors import EdgitError
+from edgit.git import Git
+from edgit.kv import open_kv
+from edgit.publication import shown
+from edgit.repository import World
+from edgit.source import LedgerSource
+from resolver.documents import decode_map_metadata
+from resolver.errors import listed
+
+
+@click.command()
+@click.option(
+    "--auto-push/--no-auto-push", "auto_push", default=None, help="Whether moving commands push by themselves."
+)
+@option_kv
+def init(auto_push: bool | None, kv: str | None) -> None:
+    """Prepare a repository: begin the ledger, and choose whether moves are pushed at once.
+
+    Without a repository one is made. Nothing is asked off a terminal, where pushing at once is off.
+    """
+    here = Path.cwd()
+    try:
+        git = Git.open(here)
+    except EdgitError as error:
+        if "is not in a git repository" not in error.detail:
+            raise
+        Git(here, here / ".git", "sha1").run("init", "--quiet")
+        git = Git.open(here)
+        render.lines([f"made a git repository in {git.root}"])
+    if auto_push is None and at_terminal() and git.config("edgit.autoPush") is None:
+        auto_push = click.confirm(
+            "Push each move at once, so that `git push --tags` has nothing left to do?", default=True
+        )
+    if auto_push is not None:
+        git.run("config", "--type=bool", "edgit.autoPush", str(auto_push).lower())
+    if kv is not None:
+        open_kv(kv)
+        git.run("config", "edgit.kv", kv)
+    at = moves.Desk(git)
+    remote = git.remote()
+    with at.locked() as world:
+        if world.ledger is None and world.tags.components() and remote and sync.has_ledger(git, remote):
+            render.note(f"{remote} has a ledger already")
+            render.next_step("edgit pull")
+            return
+        outcome = moves.adopt(at, world) if world.ledger is None else moves.Outcome()
+        world = World(git)
+    for text in outcome.notes:
+        render.note(text)
+    pushes = "on" if git.flag("edgit.autoPush") else "off"
+    render.lines(
+        [
+            f"ledger: generation {world.ledger.last.generation}"
+            if world.ledger
+            else "ledger: empty, the first version begins it",
+            f"components: {listed(world.names)}",
+            f"pushing at once: {pushes} (git config edgit.autoPush)",
+            f"remote: {remote or 'none'}",
+            f"KV: {git.config('edgit.kv') or 'none yet (git config edgit.kv local or cloudflare)'}",
+        ]
+    )
+    if not world.names:
+        render.next_step(
+            "write a component, such as components/prompts/my-prompt.md, then: edgit tag create my-prompt v1.0.0"
+        )
+    elif not any(world.versions(name) for name in world.names):
+        render.next_step(f"edgit tag create {min(world.names)} v1.0.0")
+
+
+@click.command()
+@option_format("text", "json")
+def push(format: str) -> None:
+    """Bring the ledger and the tags to the remote: all of it, or nothing where the remote has moved on."""
+    at = desk()
+    with at.locked() as world:
+        pushed = sync.push(world)
+    told = github.dispatch(at.git) if not pushed.nothing else None
+    if format == "json":
+        render.document({"remote": pushed.remote, "moves": pushed.entries, "tags": pushed.tags, "workflow": told})
+        return
+    for text in at.notes:
+        render.note(text)
+    if pushed.nothing:
+        render.lines([f"{pushed.remote} has everything"])
+        return
+    render.lines([f"pushed {_count(pushed.entries, 'move')} and {_count(pushed.tags, 'tag')} to {pushed.remote}"])
+    if told:
+        render.note(told)
+    else:
+        target = at.git.config("edgit.kv")
+        render.next_step(f"edgit publish --to {target or 'local|cloudflare'}, or let the workflow do it")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+@click.command()
+@option_format("text", "json")
+def pull(format: str) -> None:
+    """Bring the remote's moves here; moves made here meanwhile come after them, and nothing is lost."""
+    at = desk()
+    with at.locked() as world:
+        pulled = sync.pull(at, world)
+    counts = (len(pulled.received), len(pulled.replayed), len(pulled.dropped))
+    if format == "json":
+        received, replayed, dropped = counts
+        render.document(
+            {
+                "remote": pulled.remote,
+                "received": received,
+                "replayed": replayed,
+                "dropped": dropped,
+                "versions": pulled.versions,
+                "notes": list(pulled.notes),
+            }
+        )
+        return
+    for text in pulled.notes:
+        render.note(text)
+    received, replayed, dropped = counts
+    if not received and not pulled.versions:
+        render.lines([f"nothing new at {pulled.remote}"])
+    else:
+        render.lines([f"received {_count(received, 'move')} and {_count(pulled.versions, 'tag')} from {pulled.remote}"])
+    if replayed:
+        render.lines([f"{_count(replayed, 'move')} of yours {'comes' if replayed == 1 else 'come'} after them"])
+        render.next_step("edgit push")
+    if dropped:
+        render.note(f"{_count(dropped, 'move')} of yours said what is live already")
+
+
+@click.command()
+@click.option(
+    "--to", "target", metavar="TARGET", help="local, local=PATH or cloudflare; the setting edgit.kv if not given."
+)
+@click.option("--replace", is_flag=True, help="Publish over what KV has and git has not.")
+@click.option("--full", is_flag=True, help="Compare everything with KV, not only what changed since.")
+@option_dry_run
+@option_format("text", "json")
+def publish(target: str | None, replace: bool, full: bool, dry_run: bool, format: str) -> None:
+    """Bring KV to what git says: contents, lists and history first, the version map last.
+
+    \b
+    edgit publish --to local
+    edgit publish --to cloudflare
+    CLOUDFLARE_ACCOUNT_ID, CLOUDFLARE_KV_NAMESPACE_ID and CLOUDFLARE_API_TOKEN say where.
+    """
+    git = open_git()
+    kv = open_kv(needed_kv(git, target))
+    if replace and not dry_run:
+        held = kv.get_many(["component-versions"])["component-versions"]
+        generation = decode_map_metadata(held.metadata).generation if held else None
+        at = moves.Desk(git)
+        with at.locked() as world:
+            if world.ledger and generation is not None and world.ledger.last.generation <= generation:
+                moves.take_over(at, world, generation, f"replaces what {kv.name} held")
+                push_after(git)
+    world = open_world()
+    report = publish_world(world, kv, replace=replace, full=full, dry_run=dry_run, show=format == "text")
+    if format == "json":
+        render.document(report.as_json())
+        return
+    for text in report.warnings:
+        render.warn(text)
+    if report.nothing:
+        render.lines([f"{report.target} has generation {report.generation} already; nothing to publish"])
+    else:
+        written = ", ".join(f"{number} {kind}" for kind, number in report.written.items() if number)
+        verb = "would write" if dry_run else "published"
+        render.lines(
+            [f"{d.component} {d.environment}: {d.kv or 'none'} -> {d.git or 'none'}" for d in report.changed]
+            + [f"{verb} generation {report.generation} to {report.target}: {written} ({report.seconds:.1f} s)"]
+        )
+        if not dry_run:
+            render.note("busy isolates show it within the edge's cache times, quiet ones at their next request")
+    _tell_untold(world)
+
+
+def _tell_untold(world: World) -> None:
+    untold = world.untold_versions
+    if untold:
+        names = [f"{name} {version}" for name, versions in untold.items() for version in versions]
+        render.warn(f"not on record and so not published: {listed(names)}; next: edgit adopt")
+
+
+@click.command()
+@option_kv
+@option_format("text", "json")
+def status(kv: str | None, format: str) -> None:
+    """Where git, the remote and KV stand: what is published, what not yet, what only KV has."""
+    world = open_world()
+    git = world.git
+    remote = git.remote()
+    unpushed = sync.unpushed(world, remote) if remote else 0
+    target = kv_target(git, kv)
+    found = publishing.status(LedgerSource(world), open_kv(target)) if target and world.ledger else None
+    if format == "json":
+        foreign, _ = world.differences
+        render.document(
+            {
+                "generation": world.ledger.last.generation if world.ledger else None,
+                "revision": world.ledger.tip if world.ledger else None,
+                "remote": remote,
+                "unpushed_moves": unpushed,
+                "moved_by_other_tools": [
+                    {
+                        "component": f.component,
+                        "environment": f.environment,
+                        "ledger": f.recorded,
+                        "tag": f.meaning.version,
+                    }
+                    for f in foreign
+                ],
+                "versions_not_on_record": [
+                    {"component": name, "version": version}
+                    for name, versions in world.untold_versions.items()
+                    for version in versions
+                ],
+                "kv": found.as_json() if found else None,
+            }
+        )
+        return
+    text = [
+        f"git     generation {world.ledger.last.generation} ({world.ledger.tip[:7]})"
+        if world.ledger
+        else "git     no ledger yet"
+    ]
+    if remote:
+        text.append(
+            f"remote  {remote}: {_count(unpushed, 'move')} not pushed"
+            if unpushed
+            else f"remote  {remote}: as last seen, has everything"
+        )
+    else:
+        text.append("remote  none")
+    if found is None:
+        text.append("KV      not asked: name it with --kv, or git config edgit.kv")
+    else:
+        held = shown(found.kv_generation, found.kv_revision) if found.kind != "empty" else "empty"
+        text.append(f"KV      {found.target}: {held}, {_STANDING[found.kind]}")
+        text += [
+            f"        not yet: {name} {move.environment} -> {move.version or 'none'} (generation {move.generation})"
+            for name, move in found.moves
+        ]
+        text += [f"        not yet: version {name} {version}" for name, version in found.versions[:20]]
+        if len(found.versions) > 20:
+            text.append(f"        and {len(found.versions) - 20} more versions")
+        if found.kind not in ("behind", "empty", "current"):
+            text += [f"        {difference}" for difference in found.differences]
+    render.lines(text)
+    for component, environment, problem in world.unclear:
+        render.warn(f"the tag components/{component}/{environment} means no version: {problem}")
+    _tell_untold(world)
+    if unpushed:
+        render.next_step("edgit push")
+    elif found is not None and found.kind in ("behind", "empty"):
+        render.next_step(f"edgit publish --to {target}")
+
+
+_STANDING = {
+    "empty": "nothing is published yet",
+    "current": "as git has it",
+    "behind": "behind git",
+    "edited": "changed by hand since it was published",
+    "by hand": "written by hand",
+    "diverged": "of a ledger that is not this one",
+    "ahead": "ahead of this clone: edgit pull",
+    "unreadable": "and the map cannot be read",
+}
+
+
+@click.command()
+@click.option(
+    "--from", "target", metavar="TARGET", help="local, local=PATH or cloudflare; the setting edgit.kv if not given."
+)
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), default=Path("snapshot.json"), show_default=True
+)
+def snapshot(target: str | None, output: Path) -> None:
+    """Write what is published to a file that a deployment of the Worker carries, for isolates that start without KV."""
+    git = open_git_or_none()
+    named = target or (git.config("edgit.kv") if git else None)
+    if named is None:
+        raise EdgitError("no KV is named", hint="next: edgit snapshot --from local or --from cloudflare")
+    found = publishing.snapshot(open_kv(named))
+    temporary = output.with_name(output.name + ".new")
+    temporary.write_text(json.dumps(found, ensure_ascii=False, separators=(",", ":")) + "\n", "utf-8")
+    temporary.replace(output)
+    render.lines([f"wrote {output}: generation {found['generation']}, revision {found['revision']}"])
+
+
+def open_git_or_none() -> Git | None:
+    """The repository of the current folder, if there is one."""
+    try:
+        return open_git()
+    except EdgitError:
+        return None

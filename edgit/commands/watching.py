@@ -1,0 +1,285 @@
+"""Commands that watch: guard a version after a move, and drill the rollback."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import click
+import httpx
+
+from edgit import guard as watch
+from edgit import metrics, moves, render
+from edgit.commands.common import (
+    Environment,
+    argument_component,
+    complete_environment,
+    kv_target,
+    needed_kv,
+    open_git,
+    open_world,
+    option_format,
+    option_kv,
+    publish_world,
+    push_after,
+)
+from edgit.commands.moving import good_version
+from edgit.errors import EdgitError, NotReached, Refused
+from edgit.kv import Kv, open_kv
+from edgit.ledger import moves_of
+from edgit.moves import Desk, Wish
+from edgit.repository import World
+from resolver.errors import listed
+
+
+@click.command()
+@argument_component("component")
+@click.option(
+    "--from",
+    "environment",
+    type=Environment(),
+    required=True,
+    shell_complete=complete_environment,
+    help="Where it is live.",
+)
+@click.option(
+    "--metrics",
+    "url",
+    metavar="URL",
+    required=True,
+    help="Where the figures are; {component}, {environment} and {version} are filled in.",
+)
+@click.option("--threshold", type=float, required=True, help="The highest error rate that is good: 0.01 is 1 %.")
+@click.option("--window", type=float, default=60.0, show_default=True, help="How long to watch, in seconds.")
+@click.option("--min-requests", type=int, default=20, show_default=True, help="Of fewer requests nothing can be told.")
+@click.option("--every", type=float, help="Seconds between readings; 5, or less in a short window.")
+@click.option("--settle", type=float, default=0.0, show_default=True, help="Seconds to wait before the first reading.")
+@click.option(
+    "--canary", is_flag=True, help="Watch the canary's version by its own figures, and end the canary on a breach."
+)
+@click.option("--json-path", metavar="EXPR", help="JSON: where the error rate is.")
+@click.option("--errors-path", metavar="EXPR", help="JSON: where the count of errors is.")
+@click.option("--requests-path", metavar="EXPR", help="JSON: where the count of requests is.")
+@click.option("--errors", metavar="SELECTOR", help="Prometheus: the counters of errors.")
+@click.option("--requests", metavar="SELECTOR", help="Prometheus: the counters of requests.")
+@click.option("--watch-only", is_flag=True, help="Tell a breach, and move nothing.")
+@click.option("--reason", "-m", metavar="TEXT", help="Kept in the ledger if it comes to a rollback.")
+@option_kv
+@option_format("text", "json")
+def guard(
+    component: str,
+    environment: str,
+    url: str,
+    threshold: float,
+    window: float,
+    min_requests: int,
+    every: float | None,
+    settle: float,
+    canary: bool,
+    json_path: str | None,
+    errors_path: str | None,
+    requests_path: str | None,
+    errors: str | None,
+    requests: str | None,
+    watch_only: bool,
+    reason: str | None,
+    kv: str | None,
+    format: str,
+) -> None:
+    """Watch a version that was just deployed; on a breach roll back and publish.
+
+    Exits 0 good, 1 breach (rolled back), 2 could not tell. No data is neither good nor bad. docs/guard.md has the formats.
+
+    \b
+    edgit guard my-prompt --from prod --metrics https://metrics.example.com/error-rate --threshold 0.01
+    edgit guard my-prompt --from prod --canary --threshold 0.01 --metrics https://prom.example.com/metrics \\
+      --errors 'errors_total{version="{version}"}' --requests 'requests_total{version="{version}"}'
+    """
+    world = open_world()
+    world.known(component)
+    pointer = f"{environment}-canary" if canary else environment
+    version = world.state.version(component, pointer)
+    if version is None:
+        raise EdgitError(f"{component} has nothing live in {pointer}; it has {listed(world.environments(component))}")
+    subject = metrics.Subject(component, environment, version, canary)
+    rules = watch.Rules(threshold, window, min_requests, every or watch.every_of(window), settle)
+    where = metrics.source(
+        url,
+        subject,
+        json_path=json_path,
+        requests_path=requests_path,
+        errors_path=errors_path,
+        errors=errors,
+        requests=requests,
+        token=os.environ.get("EDGIT_METRICS_TOKEN"),
+    )
+    git = world.git
+    # Asked before the watch: a guard that finds out only then that it cannot publish guards nothing.
+    store = None if watch_only else open_kv(needed_kv(git, kv))
+    target = None if canary or watch_only else good_version(world, component, environment)
+    by_hand = (
+        f"edgit deploy unset {component} --from {pointer}" if canary else f"edgit rollback {component} --from {pointer}"
+    )
+    if (moved := _moved_ago(world, component, pointer)) is not None:
+        if caution := watch.settling(subject, rules, moved):
+            render.warn(caution)
+    show: Callable[[watch.Step], None] = lambda step: click.echo(watch.line(step), err=True)  # noqa: E731
+    if format == "text":
+        render.note(f"watching {subject} at {where.shown} for {window:g} s; Ctrl-C ends it and moves nothing")
+    outcome = watch.guard(
+        subject,
+        rules,
+        read=lambda: metrics.read(where),
+        live=lambda: World(open_git()).state.version(component, pointer),
+        roll_back=None if store is None else lambda: _roll_back(subject, target, store, reason),
+        by_hand=by_hand,
+        show=show,
+    )
+    if format == "json":
+        render.document(watch.as_json(subject, rules, outcome))
+    else:
+        render.lines([outcome.reason, *([outcome.rolled_back] if outcome.rolled_back else [])])
+        if outcome.verdict is watch.Verdict.BREACH and watch_only:
+            render.next_step(by_hand)
+    raise click.exceptions.Exit(outcome.exit_code)
+
+
+def _moved_ago(world: World, component: str, pointer: str) -> float | None:
+    last = next(iter(moves_of(world.entries, component, pointer)[::-1]), None)
+    return (datetime.now(UTC) - last.at).total_seconds() if last else None
+
+
+def _roll_back(subject: metrics.Subject, target: str | None, store: Kv, reason: str | None) -> str:
+    """Move the pointer back, push where that is set, and publish. One sentence that says so."""
+    git = open_git()
+    at = Desk(git)
+    with at.locked() as world:
+        moves.move(
+            at,
+            world,
+            [Wish(subject.component, subject.pointer, target)],
+            verb="guard",
+            reason=reason or f"error rate over the threshold with {subject.version}",
+            expected={(subject.component, subject.pointer): subject.version},
+        )
+    push_after(git)
+    report = publish_world(World(git), store, show=False)
+    became = f"is back at {target}" if target else "has ended"
+    return (
+        f"{subject.component} {subject.pointer} {became}, published to {store.name} as generation {report.generation}."
+    )
+
+
+@click.command()
+@argument_component("component")
+@click.option(
+    "--environment",
+    "environment",
+    type=Environment(),
+    default="prod-drill",
+    show_default=True,
+    help="A throw-away one; it must be empty.",
+)
+@click.option("--url", metavar="URL", help="The edge: its /version is asked until it shows each step.")
+@click.option(
+    "--timeout", type=float, default=180.0, show_default=True, help="How long to wait for the edge, in seconds."
+)
+@option_kv
+@option_format("text", "json")
+def drill(component: str, environment: str, url: str | None, timeout: float, kv: str | None, format: str) -> None:
+    """Practise a rollback on a throw-away environment, and time it.
+
+    Deploys a good version and a "bad" one there, rolls back, and takes the environment away again. With a KV each step is
+    published; with --url the edge is asked until it answers what was published.
+
+    \b
+    edgit drill my-prompt --kv local --url http://127.0.0.1:8787
+    """
+    git = open_git()
+    world = open_world()
+    world.known(component)
+    if world.environments(component).get(environment):
+        raise Refused(f"{component} has something live in {environment}; a drill wants an environment of its own")
+    versions = world.versions(component)
+    if len(versions) < 2:
+        raise EdgitError(
+            f"a drill takes two versions, and {component} has {len(versions)}",
+            hint=f"next: edgit tag create {component} v999.0.0",
+        )
+    live = world.state.version(component, "prod")
+    good = live or versions[1]
+    bad = next(version for version in versions if version != good)
+    target = kv_target(git, kv)
+    store = open_kv(target) if target else None
+    steps: list[tuple[str, float]] = []
+
+    def step(name: str, act: Callable[[Desk, World], object], shows: str | None) -> None:
+        started = time.monotonic()
+        at = Desk(git)
+        with at.locked() as here:
+            act(at, here)
+        push_after(git)
+        if store:
+            publish_world(World(git), store, show=False)
+        if url and store:
+            _wait_for(url, component, environment, shows, timeout)
+        steps.append((name, time.monotonic() - started))
+        if format == "text":
+            render.lines([f"{steps[-1][1]:7.2f} s  {name}"])
+
+    def wish(version: str | None) -> Callable[[Desk, World], object]:
+        return lambda at, here: moves.move(
+            at, here, [Wish(component, environment, version)], verb="drill", reason="drill"
+        )
+
+    def back(at: Desk, here: World) -> object:
+        found = good_version(here, component, environment)
+        return moves.move(at, here, [Wish(component, environment, found)], verb="rollback", reason="drill")
+
+    try:
+        step(f"deployed {good}, the good version, to {environment}", wish(good), good)
+        step(f"deployed {bad}, the bad one", wish(bad), bad)
+        step(f"rolled back to {good}", back, good)
+    finally:
+        if steps:
+            step(f"took {environment} away again", wish(None), None)
+    took = steps[2][1]
+    seen = f", and {url} answers it" if url and store else ", published" if store else ", not published: no KV is named"
+    if format == "json":
+        render.document(
+            {
+                "component": component,
+                "environment": environment,
+                "good": good,
+                "bad": bad,
+                "rollback_seconds": round(took, 3),
+                "steps": [{"step": n, "seconds": round(s, 3)} for n, s in steps],
+            }
+        )
+        return
+    render.lines([f"the rollback took {took:.2f} s{seen}"])
+
+
+def _wait_for(url: str, component: str, environment: str, version: str | None, timeout: float) -> None:
+    """Ask the edge until it shows the version. Raises `NotReached`."""
+    token = os.environ.get("RESOLVER_TOKEN")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    deadline = time.monotonic() + timeout
+    seen: object = None
+    with httpx.Client(base_url=url, headers=headers, timeout=10.0) as client:
+        while time.monotonic() < deadline:
+            try:
+                answer = client.get("/version", params={"environment": environment, "component": component})
+                seen = (
+                    answer.json().get("components", {}).get(component)
+                    if answer.status_code in (200, 404)
+                    else answer.text
+                )
+            except (httpx.HTTPError, ValueError) as error:
+                raise NotReached(f"{url} did not answer: {error}") from None
+            if seen == version:
+                return
+            time.sleep(0.1)
+    raise NotReached(f"{url} still shows {seen or 'nothing'} for {component} {environment} after {timeout:g} s")
