@@ -1,8 +1,9 @@
 """One decision: which version of one component runs for one key, with a canary at 10 %.
 
-Ours is what a user of `resolver/` calls: `choose` with a request that holds the key. It is compared with the floor, which is
-the least that a decision by SHA-256 can do, and with the SDKs of others, each asked locally, without a network, in the
-cheapest way that its documentation has. Every subject must really split: its share of 10,000 keys is printed with it.
+Ours is what a user of `resolver/` calls: `choose` with a request that holds the key. It is compared with the floor,
+which is the least that a decision by SHA-256 can do, and with the SDKs of others, each asked locally, without a
+network, in the cheapest way that its documentation has. Every subject must really split: its share of 10,000 keys is
+printed with it.
 """
 
 from __future__ import annotations
