@@ -123,7 +123,7 @@ def guard(
         f"edgit deploy unset {component} --from {pointer}" if canary else f"edgit rollback {component} --from {pointer}"
     )
     if (moved := _moved_ago(world, component, pointer)) is not None:
-        if caution := watch.settling(subject, rules, moved):
+        if caution := watch.settling(subject, rules, moved, own=canary or "{version}" in url):
             render.warn(caution)
     show: Callable[[watch.Step], None] = lambda step: click.echo(watch.line(step), err=True)  # noqa: E731
     if format == "text":
