@@ -83,6 +83,27 @@ class KvFailed(NotReached):
     """A KV did not do what it was asked; some of what it was asked may be done."""
 
 
+#: Seconds between reads that wait for a write to be seen: a minute in all.
+_LAG = (1, 2, 4, 8, 15, 30)
+
+
+def settled(kv: Kv, written: Write, before: Entry | None, sleep: Callable[[float], None]) -> Entry | None:
+    """What KV gives for a key after a write. It may lag, and is read again while it gives what was there before; what
+    it gives then is what was written, unless somebody else wrote too. Raises `KvFailed` when it lags for a minute.
+    """
+    wanted = Entry(written.value, written.metadata)
+    for pause in (*_LAG, 0):
+        entry = kv.get_many([written.key])[written.key]
+        if entry == wanted or entry != before:
+            return entry
+        if pause:
+            sleep(pause)
+    raise KvFailed(
+        f"{kv.name} took `{written.key}` and still gives the value before, after {sum(_LAG)} seconds",
+        hint="KV may lag: look again later, and run the same command again if it has not come",
+    )
+
+
 class LocalKv:
     """The KV of the local edge, one SQLite file."""
 

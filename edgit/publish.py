@@ -22,7 +22,7 @@ from hashlib import sha256
 from typing import TypeVar
 
 from edgit.errors import Refused
-from edgit.kv import Entry, Kv, KvFailed, Write
+from edgit.kv import Entry, Kv, Write, settled
 from edgit.publication import (
     DERIVED,
     Difference,
@@ -74,8 +74,6 @@ _ASKED_FOR = 100
 _AT_ONCE = 1000
 #: Bytes of text that are kept between the look at a file and its writing; what is more is read twice.
 _KEPT = 64 * 1024 * 1024
-#: Seconds between the reads that verify, as long as KV still gives what was there before: a minute in all.
-_LAG = (1, 2, 4, 8, 15, 30)
 
 
 class PublishRefused(Refused):
@@ -401,25 +399,14 @@ def _refuse_overtaking(kv: Kv, held: Held | None) -> None:
 
 
 def _verify(kv: Kv, written: Write, held: Held | None, sleep: Callable[[float], None]) -> None:
-    """Read the map until KV gives what was written; it may give what was there before for a while."""
-    wanted = Entry(written.value, written.metadata)
-    for pause in (*_LAG, None):
-        entry = kv.get_many([VERSION_MAP])[VERSION_MAP]
-        if entry == wanted:
-            return
-        if entry != (held.entry if held else None):
-            there = read_map(entry)
-            raise PublishRefused(
-                f"another publisher got between: {kv.name} holds {there.shown if there else 'no map'}, "
-                "not what was just written",
-                hint="let one publish at a time; `edgit status` shows what KV has, `edgit publish` goes on from there",
-            )
-        if pause is not None:
-            sleep(pause)
-    raise KvFailed(
-        f"{kv.name} took the version map and still gives the one before, after {sum(_LAG)} seconds",
-        hint="KV may lag; `edgit status` shows what it has, and `edgit publish` writes only what is missing",
-    )
+    entry = settled(kv, written, held.entry if held else None, sleep)
+    if entry != Entry(written.value, written.metadata):
+        there = read_map(entry)
+        raise PublishRefused(
+            f"another publisher got between: {kv.name} holds {there.shown if there else 'no map'}, "
+            "not what was just written",
+            hint="let one publish at a time; `edgit status` shows what KV has, `edgit publish` goes on from there",
+        )
 
 
 # Looking

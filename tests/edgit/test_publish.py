@@ -523,7 +523,7 @@ def test_a_kv_that_lags_is_waited_for() -> None:
 
 def test_a_kv_that_never_shows_what_it_took_is_said() -> None:
     waits: list[float] = []
-    with pytest.raises(KvFailed, match="still gives the one before, after 60 seconds"):
+    with pytest.raises(KvFailed, match="still gives the value before, after 60 seconds"):
         publish(sample(), Lagging(1000), sleep=waits.append)
     assert sum(waits) == 60
 

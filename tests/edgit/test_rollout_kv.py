@@ -1,0 +1,234 @@
+"""The canary's percentages in KV: one entry is changed, all others are kept as they are, and each change is on record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgit.errors import Refused
+from edgit.kv import Entry, Kv, KvFailed, LocalKv, Write
+from edgit.rollout import Change, entry_name, get_percentages, set_percentage, with_entry
+from resolver.documents import ROLLOUT, ROLLOUT_HISTORY, VERSION_MAP, decode_rollout, decode_rollout_history
+from resolver.history import rollout_at
+from resolver.rollout import Percentage, parse_percentage
+from tests.edgit.memory import MemoryKv
+
+T1 = datetime(2025, 1, 1, tzinfo=UTC)
+T2 = datetime(2025, 1, 2, tzinfo=UTC)
+
+
+@pytest.fixture(params=["memory", "local"])
+def kv(request: pytest.FixtureRequest, tmp_path: Path) -> Kv:
+    return MemoryKv() if request.param == "memory" else LocalKv(tmp_path / "kv.sqlite3")
+
+
+def changed(kv: Kv, entry: str, percentage: str | None, at: datetime = T1, **options: bool) -> Change:
+    value = None if percentage is None else parse_percentage(percentage)
+    return set_percentage(kv, entry, value, "on-call", now=lambda: at, sleep=lambda _: None, **options)  # type: ignore[arg-type]
+
+
+def text(kv: Kv, key: str = ROLLOUT) -> str | None:
+    entry = kv.get_many([key])[key]
+    return entry and entry.value
+
+
+@pytest.mark.parametrize(
+    ("before", "entry", "percentage", "after"),
+    [
+        (None, "*", "10", "10"),
+        (None, "my-prompt", "12.5%", '{"my-prompt":12.5}'),
+        ("10", "*", "20", "20"),
+        ("10%", "my-prompt", "25", '{"*":10,"my-prompt":25}'),
+        ('"10 %"', "*", "0", "0"),
+        (" 12.50 ", "my-prompt@prod-eu", "0", '{"*":12.5,"my-prompt@prod-eu":0}'),
+        ('{"*": 10}', "*", "20", '{"*":20}'),
+        ("{}", "*", "20", '{"*":20}'),
+        # As it was written, to the last digit, bad entries too.
+        ('{"a": 0.10, "b": "5 %", "c": 1e1}', "d", "1", '{"a":0.10,"b":"5 %","c":1e1,"d":1}'),
+        ('{"a": "ten", "b": null, "c": {"d": [ 1 ]}}', "e", "1", '{"a":"ten","b":null,"c":{"d": [ 1 ]},"e":1}'),
+        ('{"a": "ten"}', "a", "5", '{"a":5}'),
+        (None, "a", "99.99999999999999999", '{"a":"99.99999999999999999"}'),
+        (None, "a", "0.1", '{"a":0.1}'),
+        ('{"a": 1, "b": 2}', "a", None, '{"b":2}'),
+        ('{"a": "ten", "b": 2}', "a", None, '{"b":2}'),
+        ("10", "*", None, "{}"),
+    ],
+)
+def test_one_entry_is_changed(kv: Kv, before: str | None, entry: str, percentage: str | None, after: str) -> None:
+    if before is not None:
+        kv.put_many([Write(ROLLOUT, before)])
+    changed(kv, entry, percentage)
+    assert text(kv) == after
+    history = text(kv, ROLLOUT_HISTORY)
+    assert history == f'[{{"at":"2025-01-01T00:00:00Z","value":{after},"actor":"on-call"}}]'
+
+
+def test_the_entry_in_force_is_shown(kv: Kv) -> None:
+    kv.put_many([Write(ROLLOUT, '{"*": 10, "my-prompt": 25, "my-prompt@prod-eu": 0, "odd": "ten"}')])
+    found = get_percentages(kv)
+    shown = {
+        where: found.in_force(*where) for where in [("my-prompt", "prod"), ("my-prompt", "prod-eu"), ("a", "prod")]
+    }
+    assert {where: (name, str(percentage)) for where, (name, percentage) in shown.items()} == {
+        ("my-prompt", "prod"): ("my-prompt", "25"),
+        ("my-prompt", "prod-eu"): ("my-prompt@prod-eu", "0"),
+        ("a", "prod"): ("*", "10"),
+    }
+    for (component, environment), (_, percentage) in shown.items():
+        assert found.table.percentage(component, environment) == percentage
+    assert found.as_json()["entries"] == {"*": "10", "my-prompt": "25", "my-prompt@prod-eu": "0", "odd": "0"}
+    assert "`ten` is not a percentage" in found.problems[0]
+    kv.delete_many([ROLLOUT])
+    assert get_percentages(kv).in_force("a", "prod")[0] is None
+
+
+def test_the_name_of_an_entry() -> None:
+    assert [entry_name(None), entry_name("*"), entry_name("a"), entry_name("a", "prod")] == ["*", "*", "a", "a@prod"]
+    with pytest.raises(Refused, match="for all components in prod alone"):
+        entry_name("*", "prod")
+
+
+def test_what_is_so_already_is_not_written(kv: Kv) -> None:
+    kv.put_many([Write(ROLLOUT, '{"a": 10.0}')])
+    change = changed(kv, "a", "10")
+    assert change.nothing
+    assert (text(kv), text(kv, ROLLOUT_HISTORY)) == ('{"a": 10.0}', None)
+    # An entry that cannot be read is read as 0, and is not so already.
+    kv.put_many([Write(ROLLOUT, '{"a": "ten"}')])
+    assert not changed(kv, "a", "0").nothing
+    assert text(kv) == '{"a":0}'
+
+
+def test_a_dry_run_writes_nothing(kv: Kv) -> None:
+    change = changed(kv, "a", "10", dry_run=True)
+    assert change.as_json() == {
+        "target": kv.name,
+        "entry": "a",
+        "before": None,
+        "after": "10",
+        "dry_run": True,
+        "notes": [],
+    }
+    assert kv.list_keys("") == {}
+
+
+def test_an_entry_that_is_not_there_cannot_be_cleared(kv: Kv) -> None:
+    kv.put_many([Write(ROLLOUT, '{"a": 1, "*": 2}')])
+    with pytest.raises(Refused, match=r"no percentage for `b`; it has some for \*, a"):
+        changed(kv, "b", None)
+    assert text(kv) == '{"a": 1, "*": 2}'
+
+
+@pytest.mark.parametrize("bad", ["ten", "[10]", "null", '{"a": 1', "", "101"])
+def test_a_table_that_cannot_be_read_is_not_written_over(kv: Kv, bad: str) -> None:
+    kv.put_many([Write(ROLLOUT, bad)])
+    with pytest.raises(Refused, match="`rollout-percentage` in KV cannot be read") as failure:
+        changed(kv, "a", "1")
+    assert bad in failure.value.detail
+    assert failure.value.hint is not None
+    assert "--replace" in failure.value.hint
+    assert (text(kv), text(kv, ROLLOUT_HISTORY)) == (bad, None)
+    with pytest.raises(Refused):
+        get_percentages(kv)
+    changed(kv, "a", "1", replace=True)
+    assert text(kv) == '{"a":1}'
+
+
+def test_a_history_that_cannot_be_read_is_not_written_over(kv: Kv) -> None:
+    kv.put_many([Write(ROLLOUT, "10"), Write(ROLLOUT_HISTORY, "oops")])
+    with pytest.raises(Refused, match="`rollout-history` in KV cannot be read"):
+        changed(kv, "a", "1")
+    assert (text(kv), text(kv, ROLLOUT_HISTORY)) == ("10", "oops")
+    changed(kv, "a", "1", replace=True)
+    assert text(kv) == '{"*":10,"a":1}'
+
+
+def test_history_keeps_what_it_has_and_never_goes_back(kv: Kv) -> None:
+    kv.put_many([Write(ROLLOUT_HISTORY, '[{"at": "2025-01-01T12:00:00Z", "value": "10 %", "more": 1}, {"odd": []}]')])
+    changed(kv, "a", "1", T2)
+    # The clock of whoever comes next is behind.
+    changed(kv, "a", "2", T1)
+    history = text(kv, ROLLOUT_HISTORY)
+    assert history is not None
+    assert json.loads(history) == [
+        {"at": "2025-01-01T12:00:00Z", "value": "10 %", "more": 1},
+        {"odd": []},
+        {"at": "2025-01-02T00:00:00Z", "value": {"a": 1}, "actor": "on-call"},
+        {"at": "2025-01-02T00:00:00Z", "value": {"a": 2}, "actor": "on-call"},
+    ]
+    changes = decode_rollout_history(history).value
+    tables = [rollout_at(changes, at) for at in (T1, datetime(2025, 1, 1, 13, tzinfo=UTC), T2)]
+    assert [table and str(table.percentage("a", "prod")) for table in tables] == [None, "10", "2"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "note"),
+    [
+        ("a", None),
+        ("a@prod", None),
+        ("*", None),
+        ("b", "`b` has no canary"),
+        ("a@debug", "`a` has no pointer `debug-canary`"),
+        ("typo", "no component `typo`"),
+    ],
+)
+def test_a_percentage_without_an_effect_is_said(kv: Kv, entry: str, note: str | None) -> None:
+    kv.put_many([Write(VERSION_MAP, '{"a": {"prod": "v1.0.0", "prod-canary": "v1.1.0"}, "b": {"prod": "v1.0.0"}}')])
+    notes = changed(kv, entry, "10").notes
+    assert len(notes) == (0 if note is None else 1)
+    assert note is None or note in notes[0]
+
+
+def test_the_history_is_written_before_the_table() -> None:
+    kv = MemoryKv({ROLLOUT: Entry("10")})
+    kv.left = 1
+    with pytest.raises(KvFailed):
+        changed(kv, "*", "20")
+    assert (text(kv), kv.written) == ("10", [ROLLOUT_HISTORY])
+    kv.left = None
+    changed(kv, "*", "20")
+    assert kv.written == [ROLLOUT_HISTORY, ROLLOUT_HISTORY, ROLLOUT]
+
+
+class Meddling(MemoryKv):
+    """Something happens right after the table was written."""
+
+    def __init__(self, do: Callable[[MemoryKv], None]) -> None:
+        super().__init__()
+        self.do = do
+
+    def get_many(self, keys: object) -> dict[str, Entry | None]:
+        if keys == [ROLLOUT]:
+            self.do(self)
+        return super().get_many(keys)  # type: ignore[arg-type]
+
+
+def test_somebody_who_writes_at_the_same_time_is_told_of() -> None:
+    kv = Meddling(lambda kv: kv.data.update({ROLLOUT: Entry("99")}))
+    with pytest.raises(Refused, match="somebody else has written `rollout-percentage`"):
+        changed(kv, "a", "1")
+
+
+NAMES = st.sampled_from(["*", "a", "b", "a@prod", "b@eu"])
+VALUES = st.decimals(0, 100, places=20).map(lambda value: parse_percentage(format(value, "f")))
+
+
+@given(st.lists(st.tuples(NAMES, st.none() | VALUES), max_size=8))
+def test_the_text_says_what_was_set(steps: list[tuple[str, Percentage | None]]) -> None:
+    table: dict[str, Percentage] = {}
+    found: str | None = None
+    for name, percentage in steps:
+        if percentage is None:
+            table.pop(name, None)
+        else:
+            table[name] = percentage
+        found = with_entry(found, name, percentage)
+        decoded = decode_rollout(found)
+        assert decoded.problems == ()
+        assert decoded.value.entries == table
