@@ -54,10 +54,14 @@ def entry_name(component: str | None, environment: str | None = None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Percentages:
-    """The table as KV holds it; `text` is None where there is none. `problems` name entries that cannot be read."""
+    """The table as KV holds it; `text` is None where there is none.
+
+    `unreadable` are entries that are no percentages, `problems` say why.
+    """
 
     text: str | None
     table: RolloutTable
+    unreadable: frozenset[str] = frozenset()
     problems: tuple[str, ...] = ()
 
     def in_force(self, component: str, environment: str) -> tuple[str | None, Percentage]:
@@ -82,7 +86,9 @@ def read_percentages(entry: Entry | None) -> Percentages:
         decoded = decode_rollout(entry.value)
     except InvalidDocument as error:
         raise _unreadable(ROLLOUT, entry, error) from None
-    return Percentages(entry.value, decoded.value, tuple(f"{p.entry}: {p.detail}" for p in decoded.problems))
+    unreadable = frozenset(problem.entry for problem in decoded.problems)
+    problems = tuple(f"{problem.entry}: {problem.detail}" for problem in decoded.problems)
+    return Percentages(entry.value, decoded.value, unreadable, problems)
 
 
 def _unreadable(key: str, entry: Entry, error: Exception) -> Refused:
@@ -135,20 +141,19 @@ def with_change(history: str | None, at: datetime, table: str, actor: str) -> st
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of one entry; None where there was, or is, no such entry. `notes` say what may be a surprise."""
+    """A change of one entry; None where there was, or is, no such entry, or one that cannot be read.
+
+    `nothing` says that it was so already and was not written, `notes` say what may be a surprise.
+    """
 
     target: str
     entry: str
     before: Percentage | None
     after: Percentage | None
+    nothing: bool
     text: str
     dry_run: bool = False
     notes: tuple[str, ...] = ()
-
-    @property
-    def nothing(self) -> bool:
-        """Whether it was so already."""
-        return self.before == self.after
 
     def as_json(self) -> dict[str, object]:
         """As the command prints it."""
@@ -185,21 +190,17 @@ def set_percentage(
     """
     held = kv.get_many([ROLLOUT, ROLLOUT_HISTORY, VERSION_MAP])
     current = _readable(held[ROLLOUT], replace)
-    before = (
-        None
-        if entry in {problem.partition(":")[0] for problem in current.problems}
-        else current.table.entries.get(entry)
-    )
+    before = None if entry in current.unreadable else current.table.entries.get(entry)
     if percentage is None and entry not in current.table.entries:
         raise Refused(
             f"{kv.name} has no percentage for `{entry}`; it has some for {listed(current.table.entries)}",
             hint="`edgit canary get` shows the table",
         )
     text = with_entry(current.text, entry, percentage)
-    change = Change(
-        kv.name, entry, before, percentage, text, dry_run, _notes(entry, held[VERSION_MAP], current, percentage)
-    )
-    if dry_run or (before is not None and change.nothing):
+    nothing = before is not None and before == percentage
+    notes = _notes(entry, held[VERSION_MAP], current, percentage)
+    change = Change(kv.name, entry, before, percentage, nothing, text, dry_run, notes)
+    if dry_run or nothing:
         return change
     history = _history(held[ROLLOUT_HISTORY], now(), text, actor, replace)
     for write in (Write(ROLLOUT_HISTORY, history), Write(ROLLOUT, text)):

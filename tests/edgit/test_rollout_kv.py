@@ -1,4 +1,4 @@
-"""The canary's percentages in KV: one entry is changed, all others are kept as they are, and each change is on record."""
+"""The canary's percentages in KV: one entry is changed, all others are kept, and each change is on record."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def kv(request: pytest.FixtureRequest, tmp_path: Path) -> Kv:
 
 def changed(kv: Kv, entry: str, percentage: str | None, at: datetime = T1, **options: bool) -> Change:
     value = None if percentage is None else parse_percentage(percentage)
-    return set_percentage(kv, entry, value, "on-call", now=lambda: at, sleep=lambda _: None, **options)  # type: ignore[arg-type]
+    return set_percentage(kv, entry, value, "on-call", now=lambda: at, sleep=lambda _: None, **options)
 
 
 def text(kv: Kv, key: str = ROLLOUT) -> str | None:
