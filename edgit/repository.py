@@ -31,7 +31,18 @@ from edgit.ledger import (
     read_message,
     seconds,
 )
-from edgit.tags import PREFIX, Meaning, Tag, Tagged, meaning, read_headers, read_person, read_tag_object, read_tags
+from edgit.tags import (
+    PREFIX,
+    Meaning,
+    Tag,
+    Tagged,
+    meaning,
+    read_headers,
+    read_person,
+    read_tag_object,
+    read_tags,
+    told_version,
+)
 from resolver.errors import listed, nearest
 from resolver.version import highest, precedence
 
@@ -286,13 +297,23 @@ class World:
 
     @functools.cached_property
     def _commits(self) -> dict[str, str]:
-        """Version tag → commit, for the components with an environment's tag that points at a commit itself."""
-        doubtful = [name for name, tags in self.tags.environments.items() if any(map(self._at_commit, tags.values()))]
-        return self.commits_of(tag.id for name in doubtful for tag in self.tags.versions.get(name, {}).values())
-
-    def _at_commit(self, tag: Tag) -> bool:
-        found = self._objects.get(tag.id)
-        return found is not None and (found.kind != "tag" or read_tag_object(found.body).target_kind == "commit")
+        """Version tag → commit, of the versions that an environment's tag at a commit itself may mean."""
+        named: list[tuple[str, str, str | None]] = []  # component, target, the version tag that its message names
+        for name, tags in self.tags.environments.items():
+            versions = self.tags.versions.get(name, {})
+            for tag in tags.values():
+                found = self._objects.get(tag.id)
+                opened = read_tag_object(found.body) if found and found.kind == "tag" else None
+                if opened is None:
+                    named.append((name, tag.id, None))
+                elif opened.target_kind == "commit":
+                    told = versions.get(told_version(opened.message) or "")
+                    named.append((name, opened.target, told.id if told else None))
+        # The version that it names is one question. Where it names none, or wrongly, all of them are.
+        commits = self.commits_of(id for _, _, id in named if id)
+        doubtful = {name for name, target, id in named if id is None or commits.get(id) != target}
+        rest = {tag.id for name in doubtful for tag in self.tags.versions.get(name, {}).values()}
+        return commits | self.commits_of(rest - set(commits))
 
     @functools.cached_property
     def _commit_ids(self) -> frozenset[str]:

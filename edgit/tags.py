@@ -184,7 +184,7 @@ def meaning(
         if actor is None:
             actor, at = opened.tagger, opened.at
         if told is None:
-            told = _told_version(opened.message)
+            told = told_version(opened.message)
         if target != tag.id:
             # A tag that points at a version's tag, which may itself be deleted or moved by now.
             named = read_name(PREFIX + opened.name)
@@ -201,9 +201,9 @@ def meaning(
         headers, _ = read_headers(found.body)
         person, at = read_person(headers.get("committer", ""))
         actor = actor or person
+    if told is not None and told in versions and commits.get(versions[told].id) == target:
+        return Meaning(told, versions[told].id, actor, at, dated)
     here = {version: other for version, other in versions.items() if commits.get(other.id) == target}
-    if told in here:
-        return Meaning(told, here[told].id, actor, at, dated)
     if len(here) == 1:
         (version, other), *_ = here.items()
         return Meaning(version, other.id, actor, at, dated)
@@ -213,7 +213,8 @@ def meaning(
     return Meaning(None, None, actor, at, dated, f"{names} are all at {target[:10]} and it names none of them")
 
 
-def _told_version(message: str) -> str | None:
+def told_version(message: str) -> str | None:
+    """The version that a message names: `Deploy my-prompt@v1.0.0 to prod`."""
     subject = message.split("\n", 1)[0]
     for pattern in _TOLD:
         if (found := pattern.search(subject)) and is_version(found[1]):
