@@ -28,6 +28,7 @@ from edgit.guard import (
     as_json,
     every_of,
     guard,
+    judged,
     line,
     observed,
     percent,
@@ -274,6 +275,16 @@ class TestWatch:
         outcome = world.guard(script(counters((19, 19), *[(0, 0)] * 11)))
         assert (outcome.exit_code, world.rolled_back) == (2, 0)
         assert "only 19 requests came, and 20 are wanted" in outcome.reason
+
+    def test_just_enough_requests_are_enough(self) -> None:
+        assert World().guard(script(counters((0, 20), *[(0, 0)] * 11))).exit_code == 0
+
+    def test_before_the_end_nothing_is_good(self) -> None:
+        seen = Seen()
+        for number, reading in enumerate(counters(*[(0, 100)] * 11)):
+            seen = observed(seen, number * 5.0, reading, RULES)
+        assert judged(seen, RULES, ended=False).verdict is Verdict.UNKNOWN
+        assert judged(seen, RULES, ended=True).verdict is Verdict.GOOD
 
     def test_no_traffic_is_not_good(self) -> None:
         outcome = World().guard(script(counters(*[(0, 0)] * 12)), Rules(0.01, min_requests=0))
