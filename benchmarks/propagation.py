@@ -959,7 +959,7 @@ def experiments() -> dict[str, Any]:
         costs = {f"dollars_{each:g}": option_cost(name, row.reads_per_second, usual[each]) for each in usual}
         options.append(asdict(row) | costs)
         if name == CHOSEN:
-            curves[name] = _curve(outcomes[0])
+            curves[f"{name}: a number at a purged URL"] = _curve(outcomes[0])
     gaps = [gap for seed in range(5) for gap in missing_content(seed)]
     return {
         "assumptions": asdict(ASSUMED),
@@ -1004,7 +1004,7 @@ def _curve(outcome: Outcome) -> dict[str, list[float]]:
     last = sorted(outcome.last_wrong)
     return {
         "time": [round(at, 3) for at in _TIMES],
-        "requests": [round(outcome.share_wrong(min(at, HORIZON - BIN)), 6) for at in _TIMES],
+        "requests": [abs(round(outcome.share_wrong(min(at, HORIZON - BIN)), 6)) for at in _TIMES],
         "isolates": [round(sum(wrong > at for wrong in last) / len(last), 6) for at in _TIMES],
     }
 
