@@ -10,6 +10,7 @@ Rules of the snapshot:
 - a read that fails, or is nonsense, never replaces a good snapshot, and the next attempt waits for `retry_for`;
 - of two reads under way the one that began later wins, in whatever order they end;
 - the generation never goes down, except where the lower one is still there after `distrust_for`;
+- a map is decoded in small steps, between which requests are answered from the snapshot before it;
 - only values are kept, never a task or a promise: what one request began no other may await.
 
 Contents are immutable, so they stay until the budget pushes out the one that was not used for longest.
@@ -20,21 +21,20 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, TypeVar
 
 from resolver.documents import (
     ROLLOUT,
     VERSION_MAP,
-    Pointers,
     Problem,
     Snapshot,
+    Steps,
     decode_index,
     decode_map_metadata,
     decode_rollout,
-    decode_version_map,
     index_key,
-    revision_of,
+    version_map_steps,
 )
 from resolver.errors import InvalidDocument
 from resolver.history import releases_at
@@ -45,6 +45,7 @@ from worker.settings import Settings
 Behind = Callable[[Awaitable[None]], None]
 """Runs something after the response, as `ctx.waitUntil` does."""
 
+T = TypeVar("T")
 SnapshotSource = Literal["kv", "bundled"]
 
 
@@ -63,8 +64,6 @@ class Held:
     source: SnapshotSource
     read_at: float
     problems: tuple[Problem, ...] = ()
-    #: The text of the map, so that an unchanged one need not be decoded again.
-    written: str | None = field(default=None, repr=False)
 
 
 class View(NamedTuple):
@@ -155,8 +154,7 @@ class SnapshotCache:
         self.refreshes += 1
         try:
             entries = await read(store, [VERSION_MAP, ROLLOUT, *map(index_key, names)], self._settings.kv_timeout)
-            held = self._decoded(entries, names, started)
-            self._take(held)
+            self._take(await self._decoded(entries, names, started))
         except (KvFailed, InvalidDocument) as error:
             self.failures += 1
             # A read that began before the one that is held has nothing to say of it.
@@ -166,33 +164,31 @@ class SnapshotCache:
         finally:
             self._lease_until = float("-inf")
 
-    def _decoded(self, entries: dict[str, Entry | None], names: list[str], started: float) -> Held:
+    async def _decoded(self, entries: dict[str, Entry | None], names: list[str], started: float) -> Held:
         before = self._held
-        entry, percentages = entries[VERSION_MAP], entries[ROLLOUT]
+        entry = entries.pop(VERSION_MAP)
         if entry is None:
             if before is not None or self._bundled is not None:
                 raise InvalidDocument("the key is not in KV", field=VERSION_MAP)
             # Nothing was ever published here: that is an answer, and every component is unknown.
             entry = Entry("{}")
-        problems: list[Problem] = []
-        pointers: Pointers
-        if before is not None and before.written == entry.value:
-            pointers = before.snapshot.pointers
-            problems += [problem for problem in before.problems if problem.document == VERSION_MAP]
-        else:
-            decoded = decode_version_map(entry.value)
-            pointers = decoded.value
-            problems += decoded.problems
-        rollout = self._rollout(percentages, problems)
         metadata = decode_map_metadata(entry.metadata)
+        steps = version_map_steps(entry.value, before.snapshot.pointers if before else None)
+        # The text of a large map goes as soon as the steps have taken from it what they need.
+        del entry
+        pointers = await _between_requests(steps)
+        if before is not None and pointers is before.snapshot.pointers:
+            problems = [problem for problem in before.problems if problem.document == VERSION_MAP]
+        else:
+            problems = list(pointers.problems)
         snapshot = Snapshot(
             pointers=pointers,
-            rollout=rollout,
+            rollout=self._rollout(entries[ROLLOUT], problems),
             indexes=_indexes(names, entries, problems),
-            revision=metadata.revision or revision_of(entry.value),
+            revision=metadata.revision or await _between_requests(pointers.revision_steps()),
             generation=metadata.generation,
         )
-        return Held(snapshot, "kv", started, tuple(problems), entry.value)
+        return Held(snapshot, "kv", started, tuple(problems))
 
     def _rollout(self, entry: Entry | None, problems: list[Problem]) -> RolloutTable:
         before = self._held.snapshot if self._held else self._bundled
@@ -228,6 +224,17 @@ class SnapshotCache:
         self._held = new
         self._retry_at = float("-inf")
         self.last_error = None
+
+
+async def _between_requests(steps: Steps[T]) -> T:
+    """What the steps come to; between them the isolate answers requests."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        await asyncio.sleep(0)
 
 
 def _carried(snapshot: Snapshot) -> list[str]:
