@@ -14,24 +14,27 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from js import JSON, Response
-from pyodide.ffi import create_proxy, to_js
+from pyodide.ffi import JsException, create_proxy, to_js
 from workers import WorkerEntrypoint
 
-from resolver.errors import ResolverError
+from resolver.errors import InvalidRequest, ResolverError
 from worker.app import LARGEST_BODY, Call, Edge, EnsembleCall, Platform, ReferencesCall, decode_call, encoded
 from worker.app import Request as PlainRequest
 from worker.app import Response as PlainResponse
 from worker.bundle import bundled_ensembles, bundled_snapshot
 from worker.cache import Clock
-from worker.kv import Entry
-from worker.problem import CONTENT_TYPE, problem_of
+from worker.kv import Entry, KvFailed
+from worker.problem import CONTENT_TYPE, Refused, problem_of
 from worker.settings import Settings, read_settings
+
+log = logging.getLogger("edge-resolver")
 
 C = TypeVar("C", bound=Call)
 
@@ -66,9 +69,19 @@ class CloudflareStore:
         self._env = env
         self._cache_ttl = cache_ttl
 
+    @property
+    def _namespace(self) -> Any:
+        try:
+            return self._env.KV
+        except AttributeError:
+            raise KvFailed(
+                "this deployment has no KV namespace bound as `KV`; name one in wrangler.toml under [[kv_namespaces]], "
+                "or under [[env.….kv_namespaces]] for an environment of its own, and deploy again"
+            ) from None
+
     async def get_many(self, keys: Sequence[str]) -> dict[str, Entry | None]:
         """The values and metadata of at most 100 keys, in one bulk get."""
-        answer = await self._env.KV.getWithMetadata(list(keys), type="text", cacheTtl=self._cache_ttl)
+        answer = await self._namespace.getWithMetadata(list(keys), type="text", cacheTtl=self._cache_ttl)
         found: dict[str, Entry | None] = {}
         for key in keys:
             entry = answer.get(key)
@@ -81,7 +94,7 @@ class CloudflareStore:
         keys: list[str] = []
         cursor: str | None = None
         while True:
-            page = await self._env.KV.list(prefix=prefix, **({"cursor": cursor} if cursor else {}))
+            page = await self._namespace.list(prefix=prefix, **({"cursor": cursor} if cursor else {}))
             keys += [entry["name"] for entry in page["keys"]]
             if page["list_complete"]:
                 return keys
@@ -137,28 +150,32 @@ class Default(WorkerEntrypoint):  # type: ignore[misc]
         return _response(await edge.handle(plain, self._platform(edge)))
 
     # RPC, over a service binding. Calls and answers are plain objects; a failure is `{problem: …}`, since an exception
-    # of Python's would arrive as a stack trace.
+    # of Python's would arrive as a stack trace. Arguments are whatever a caller sends, or does not.
 
     async def resolve(self, call: Any = None) -> Any:
         """`POST /resolve`, with the same fields."""
         return await self._rpc(lambda edge, lent: edge.resolve_references(_call(call, ReferencesCall), lent))
 
-    async def resolveEnsemble(self, name: str, call: Any = None) -> Any:
+    async def resolveEnsemble(self, name: Any = None, call: Any = None) -> Any:
         """`POST /ensembles/{name}/resolve`, with the same fields."""
-        return await self._rpc(lambda edge, lent: edge.resolve_ensemble(name, _call(call, EnsembleCall), lent))
+        return await self._rpc(
+            lambda edge, lent: edge.resolve_ensemble(_text(name, "name"), _call(call, EnsembleCall), lent)
+        )
 
-    async def component(self, reference: str, call: Any = None) -> Any:
+    async def component(self, reference: Any = None, call: Any = None) -> Any:
         """`GET /components/{name}@{selector}`; the content is a field."""
-        return await self._rpc(lambda edge, lent: edge.component(reference, _call(call, Call), lent))
+        return await self._rpc(
+            lambda edge, lent: edge.component(_text(reference, "reference"), _call(call, Call), lent)
+        )
 
     async def version(self, call: Any = None, component: Any = None) -> Any:
         """`GET /version`, and with `at` the state of that instant."""
         name = component if isinstance(component, str) else None
         return await self._rpc(lambda edge, lent: edge.version(_call(call, Call), name, lent))
 
-    async def history(self, name: str) -> Any:
+    async def history(self, name: Any = None) -> Any:
         """`GET /history/{name}`."""
-        return await self._rpc(lambda edge, lent: edge.history(name, lent))
+        return await self._rpc(lambda edge, lent: edge.history(_text(name, "name"), lent))
 
     async def health(self) -> Any:
         """`GET /health`."""
@@ -170,6 +187,10 @@ class Default(WorkerEntrypoint):  # type: ignore[misc]
             answer = await ask(edge, self._platform(edge))
         except ResolverError as error:
             answer = {"problem": problem_of(error)}
+        except Exception as error:
+            log.exception("a call over RPC failed")
+            detail = f"{type(error).__name__} inside the resolver; its log has the trace"
+            answer = {"problem": problem_of(Refused(500, "Internal error", detail))}
         # By way of JSON: a dict would arrive as a Map, and None as undefined.
         return JSON.parse(encoded(answer).decode())
 
@@ -195,8 +216,17 @@ def _region(asked: Any, settings: Settings) -> str | None:
 
 def _call(call: Any, type: type[C]) -> C:
     """A call from a JavaScript object; null and undefined say nothing."""
-    written = JSON.stringify(call)
+    try:
+        written = JSON.stringify(call)
+    except JsException as error:
+        raise InvalidRequest(f"the call cannot be written as JSON: {error}") from None
     return decode_call(written if isinstance(written, str) and written != "null" else "{}", type)
+
+
+def _text(value: Any, field: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidRequest(f"`{field}` must be a text", field=field)
+    return value
 
 
 def _failed(error: ResolverError) -> PlainResponse:

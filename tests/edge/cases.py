@@ -14,6 +14,7 @@ class Case(NamedTuple):
     method: str
     target: str
     body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 def post(target: str, body: object) -> Case:
@@ -56,6 +57,10 @@ CASES: list[Case] = [
     Case("GET", "/components/my-prompt@v1.5.0?key=k"),
     Case("HEAD", "/components/my-prompt@v1.5.0?key=k"),
     Case("GET", "/components/config://validation-config?key=k"),
+    *(
+        Case("GET", "/components/my-prompt@v1.5.0?key=k", headers=(("if-none-match", etag),))
+        for etag in ("*", '"another"', 'W/"another", *')
+    ),
     # Errors are answers as well.
     Case("GET", "/nope"),
     Case("GET", "/history/nope"),

@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.edge.test_edge import ROOT, lever, refreshed, started, stopped
+from tests.edge.hosts import ROOT, lever, refreshed, started, stopped
 from worker.seed import seed
 
 CONDUCTOR = ROOT / "tests/edge/conductor"

@@ -3,53 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import httpx
 import pytest
 
-from tests.edge.cases import CASES
+from tests.edge.cases import CASES, Case
+from tests.edge.hosts import ROOT, isolate, lever, refreshed, rpc, started, stopped
 from worker.seed import seed
-
-ROOT = Path(__file__).parents[2]
 
 #: One worker runs them all: they share a host, and a KV that they break and mend.
 pytestmark = pytest.mark.xdist_group("edge")
 
 REGIONS = "EU=eu, AS=asia, US=us-west, LHR=asia"
-
-
-def started(command: list[str], environment: dict[str, str]) -> tuple[subprocess.Popen[str], httpx.Client]:
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    said: list[str] = []
-    for line in process.stdout:
-        said.append(line)
-        if found := re.search(r"answers on (http://[0-9.:]+)", line):
-            return process, httpx.Client(base_url=found[1], timeout=30)
-    raise AssertionError("".join(said))
-
-
-def stopped(process: subprocess.Popen[str], client: httpx.Client) -> str:
-    client.close()
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=20)
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +34,9 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         copy = ROOT / "build/worker_src" / source.relative_to(ROOT)
         assert copy.is_file(), "the Worker is not staged: make staged"
         assert copy.read_bytes() == source.read_bytes(), f"the staged {copy.name} is out of date: make staged"
-    file = tmp_path_factory.mktemp("edge") / "seed.json"
-    file.write_text(json.dumps(seed()), "utf-8")
     variables = {"FRESH_FOR": "0.2", "KV_TIMEOUT": "0.3", "READ_BUDGET": "0.04", "RETRY_FOR": "0.2", "REGIONS": REGIONS}
-    environment = {"PORT": "0", "KV": "", "SEED": str(file), "VARS": json.dumps(variables)}
-    process, client = started(["node", "tests/edge/host.mjs"], environment)
-    yield client
-    assert "Traceback" not in stopped(process, client)
+    with isolate(tmp_path_factory.mktemp("edge"), variables) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
@@ -90,23 +56,6 @@ def settled(edge: httpx.Client) -> Iterator[None]:
     assert edge.get("/__host/behind").json()["failed"] == []
 
 
-def lever(edge: httpx.Client, **given: Any) -> None:
-    edge.post("/__host/kv", json=given).raise_for_status()
-
-
-def rpc(edge: httpx.Client, method: str, *given: Any) -> Any:
-    answer = edge.post(f"/__host/rpc/{method}", json=list(given)).raise_for_status().json()
-    assert answer["plain"], "a plain object, not a Map"
-    return answer["result"]
-
-
-def refreshed(edge: httpx.Client, seconds: float = 0.25) -> None:
-    """Let the snapshot grow old, have it refreshed behind a response, and wait for that."""
-    time.sleep(seconds)
-    edge.get("/version")
-    edge.get("/__host/behind")
-
-
 #: Headers that a host sets by itself, or that say how long something took.
 VARYING = {"date", "server", "server-timing", "content-length", "connection", "keep-alive", "transfer-encoding"}
 
@@ -119,11 +68,56 @@ def seen(response: httpx.Response) -> tuple[int, dict[str, str], bytes]:
 def test_both_hosts_answer_alike_to_the_byte(edge: httpx.Client, local: httpx.Client) -> None:
     statuses = set()
     for case in CASES:
-        ours = seen(edge.request(case.method, case.target, content=case.body))
-        theirs = seen(local.request(case.method, case.target, content=case.body))
+        ours = seen(edge.request(case.method, case.target, content=case.body, headers=case.headers))
+        theirs = seen(local.request(case.method, case.target, content=case.body, headers=case.headers))
         assert ours == theirs, case
         statuses.add(ours[0])
-    assert statuses == {200, 400, 404, 405, 413}
+    assert statuses == {200, 304, 400, 404, 405, 413}
+
+
+def as_rpc(case: Case) -> tuple[str, list[object]] | None:
+    """The same call over a service binding; None where only HTTP can say it."""
+    url = urlsplit(case.target)
+    head, _, rest = url.path[1:].partition("/")
+    query: dict[str, object] = dict(parse_qsl(url.query))
+    if case.method == "POST" and case.body:
+        try:
+            body = json.loads(case.body)
+        except (ValueError, RecursionError):
+            return None
+        return ("resolve", [body]) if head == "resolve" else ("resolveEnsemble", [rest.removesuffix("/resolve"), body])
+    if case.method != "GET" or case.headers:
+        return None
+    if head == "components":
+        return "component", [unquote(rest), query]
+    if head == "history" and rest:
+        return "history", [rest]
+    if head == "version" or query:
+        return "version", [query, query.pop("component", None)]
+    return None
+
+
+def test_rpc_answers_what_http_does(edge: httpx.Client) -> None:
+    methods = set()
+    for case in CASES:
+        asked = as_rpc(case)
+        if asked is None:
+            continue
+        response = edge.request(case.method, case.target, content=case.body)
+        found = rpc(edge, asked[0], *asked[1])
+        if response.status_code >= 400:
+            assert found["problem"] == response.json(), case
+        elif asked[0] == "component":
+            assert found["content"] == response.text
+            assert found["version"] == response.headers["x-component-version"]
+        else:
+            expected = response.json()
+            for answer in (found, expected):
+                answer.get("snapshot", {}).pop("age_ms", None)
+            assert found == expected, case
+        methods.add((asked[0], response.is_success))
+    assert {name for name, ok in methods if ok} == {"resolve", "resolveEnsemble", "component", "version", "history"}
+    assert {name for name, ok in methods if not ok} == {"resolve", "resolveEnsemble", "component", "version", "history"}
 
 
 def test_rpc_takes_and_gives_plain_objects(edge: httpx.Client) -> None:
@@ -143,6 +137,25 @@ def test_rpc_takes_and_gives_plain_objects(edge: httpx.Client) -> None:
     assert rpc(edge, "resolve", {"references": ["nope"]})["problem"]["status"] == 404
     assert rpc(edge, "resolve", {"refs": []})["problem"]["status"] == 400
     assert rpc(edge, "resolve", None)["problem"]["status"] == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "field"),
+    [
+        ("resolveEnsemble", [], "name"),
+        ("resolveEnsemble", [{"name": "canary"}], "name"),
+        ("component", [], "reference"),
+        ("component", [7], "reference"),
+        ("history", [None], "name"),
+        ("resolve", ["my-prompt"], "body"),
+        ("version", [[]], "body"),
+    ],
+)
+def test_rpc_without_sense_is_a_problem_and_no_stack_trace(
+    edge: httpx.Client, method: str, given: list[object], field: str
+) -> None:
+    problem = rpc(edge, method, *given)["problem"]
+    assert (problem["status"], problem.get("field")) == (400, field)
 
 
 def test_a_refresh_runs_behind_the_response(edge: httpx.Client) -> None:
@@ -205,6 +218,16 @@ def test_contents_that_look_like_nothing_are_contents(edge: httpx.Client) -> Non
     for version, text in texts.items():
         assert edge.get(f"/components/prompts/odd@{version}").content == text.encode()
     lever(edge, delete=[f"components/odd/{version}" for version in texts])
+
+
+def test_an_ensemble_that_cannot_be_loaded_says_where(edge: httpx.Client) -> None:
+    content = "ensemble: broken\nagents:\n  - name: a\n    operation: [think\n"
+    lever(edge, put={"components/broken/v1.0.0": [content, {"type": "ensemble"}]})
+    response = edge.post("/ensembles/broken@v1.0.0/resolve", json={})
+    assert (response.status_code, response.json()["file"]) == (422, "components/broken/v1.0.0")
+    assert response.json()["line"] >= 4
+    assert rpc(edge, "resolveEnsemble", "broken@v1.0.0")["problem"] == response.json()
+    lever(edge, delete=["components/broken/v1.0.0"])
 
 
 def test_more_than_one_bulk_get_of_keys(edge: httpx.Client) -> None:

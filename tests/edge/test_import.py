@@ -14,8 +14,6 @@ from tests.edge.guard import RUNTIME
 ROOT = Path(__file__).parents[2]
 SNAPSHOT = {"component-versions": {"my-prompt": {"prod": "v1.0.0"}}, "rollout-percentage": 10, "generation": 7}
 
-pytestmark = pytest.mark.xdist_group("isolates")
-
 #: What is forbidden, as modules that do it when they are imported, and what the guard says of it.
 FORBIDDEN: dict[str, tuple[str, str]] = {
     "clock_time": ("import time; time.time()", "clock: time.time "),
