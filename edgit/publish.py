@@ -223,8 +223,10 @@ def _reason(kind: Kind, held: Held, ours: str) -> str:
 
 def _hint(kind: Kind, told: Sequence[Difference]) -> str:
     if kind in ("ahead", "diverged"):
-        pull = "`edgit pull` brings what was published from elsewhere; then publish again"
-        return f"{pull}. If that ledger is lost: `edgit publish --replace`" if kind == "diverged" else pull
+        return (
+            "`edgit pull` brings what was published from elsewhere; then publish again. "
+            "If that ledger is lost, or was sample data: `edgit publish --replace`"
+        )
     takes = [
         f"edgit deploy set {d.component} {d.kv} --to {d.environment}"
         if d.kv
