@@ -10,36 +10,35 @@ Rules:
 from __future__ import annotations
 
 import json
+import os
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
-from rich.tree import Tree
 
 from edgit.ledger import LedgerMove
 from resolver.history import format_instant
+
+if TYPE_CHECKING:  # A script that asks for one version must not wait for rich.
+    from rich.console import Console
 
 #: Versions that a tree shows of one component, besides those that are live.
 _SHOWN = 10
 
 
 def console(file: IO[str] | None = None) -> Console:
-    """Standard output, or another file, as rich writes it."""
-    target = file or sys.stdout
-    tty = target.isatty()
-    # In a pipe nothing is wrapped: whoever reads it splits lines.
-    return Console(file=target, width=None if tty else 10_000, highlight=False, soft_wrap=not tty, emoji=False)
+    """Standard output, or another file, as rich writes it; for terminals."""
+    from rich.console import Console  # noqa: PLC0415
+
+    return Console(file=file or sys.stdout, highlight=False, emoji=False)
 
 
-def error_console() -> Console:
-    """Standard error."""
-    return console(sys.stderr)
+def coloured(file: IO[str] | None) -> bool:
+    """Whether somebody who wants colours reads this."""
+    return file is not None and file.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def document(value: object) -> None:
@@ -56,25 +55,31 @@ def lines(text: Iterable[str]) -> None:
 
 def note(text: str) -> None:
     """Something to know besides the answer."""
-    error_console().print(Text("note: ", style="cyan"), Text(text), sep="", soft_wrap=True)
+    _said("note: ", text, fg="cyan")
 
 
 def warn(text: str) -> None:
     """Something that may have to be dealt with."""
-    error_console().print(Text("warning: ", style="yellow"), Text(text), sep="", soft_wrap=True)
+    _said("warning: ", text, fg="yellow")
 
 
 def next_step(text: str) -> None:
     """The exact next command."""
-    error_console().print(Text("next: ", style="bold"), Text(text), sep="", soft_wrap=True)
+    _said("next: ", text, bold=True)
 
 
 def fail(detail: str, hint: str | None) -> None:
     """An error, and what to do about it."""
-    err = error_console()
-    err.print(Text("error: ", style="bold red"), Text(detail), sep="", soft_wrap=True)
+    _said("error: ", detail, fg="red", bold=True)
     if hint:
-        err.print(Text(hint), soft_wrap=True)
+        _said("", hint)
+
+
+def _said(label: str, text: str, *, fg: str | None = None, bold: bool = False) -> None:
+    """A line beside the answer. It is not wrapped here: what is copied from it must be one line."""
+    if label and coloured(sys.stderr):
+        label = click.style(label, fg=fg, bold=bold)
+    click.echo(label + text, err=True)
 
 
 def when(at: datetime | None) -> str:
@@ -93,18 +98,36 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> 
     if not found:
         note(empty)
         return
-    out = console()
-    if out.is_terminal:
-        shown = Table(box=None, pad_edge=False, header_style="bold")
-        for column in columns:
-            shown.add_column(column, overflow="fold")
-        for row in found:
-            shown.add_row(*map(escape, row))
-        out.print(shown)
+    if sys.stdout.isatty():
+        _table_at_terminal(columns, found)
         return
     whole = [list(columns), *found]
-    widths = [max(len(row[place]) for row in whole) for place in range(len(columns))]
-    lines("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in whole)
+    widths = [max(width(row[place]) for row in whole) for place in range(len(columns))]
+    lines("  ".join(map(_padded, row, widths)).rstrip() for row in whole)
+
+
+def _table_at_terminal(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich.markup import escape  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        shown.add_column(column, overflow="fold")
+    for row in rows:
+        shown.add_row(*map(escape, row))
+    console().print(shown)
+
+
+def width(text: str) -> int:
+    """How many columns a text takes."""
+    return sum(
+        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        for character in text
+    )
+
+
+def _padded(text: str, columns: int) -> str:
+    return text + " " * (columns - width(text))
 
 
 def component_tree(components: Iterable[tuple[str, str | None, Sequence[str], Mapping[str, str]]], empty: str) -> None:
@@ -113,28 +136,30 @@ def component_tree(components: Iterable[tuple[str, str | None, Sequence[str], Ma
     if not found:
         note(empty)
         return
-    out = console()
+    tty, colour = sys.stdout.isatty(), coloured(sys.stdout)
+    text = []
     for name, type, versions, environments in found:
-        live: dict[str, list[str]] = {}
-        for environment, version in environments.items():
-            live.setdefault(version, []).append(environment)
         label = f"{name} ({type})" if type else name
-        kept = [v for place, v in enumerate(versions) if place < _SHOWN or v in live]
-        kept += [version for version in sorted(live) if version not in versions]
-        leaves = [version + (f" [{', '.join(live[version])}]" if version in live else "") for version in kept]
-        if len(kept) < len(versions):
-            leaves.append(f"and {len(versions) - len(kept)} more: edgit tag list {name}")
-        if not versions:
-            leaves.append(f"no version yet: edgit tag create {name} v1.0.0")
-        if out.is_terminal:
-            tree = Tree(Text(label, style="bold"))
-            for leaf in leaves:
-                text = Text(leaf)
-                text.highlight_regex(r"\[.*\]$", "green")
-                tree.add(text)
-            out.print(tree)
-        else:
-            lines([label, *(f"  {leaf}" for leaf in leaves)])
+        text.append(click.style(label, bold=True) if colour else label)
+        leaves = list(_leaves(name, versions, environments))
+        for place, (leaf, live) in enumerate(leaves):
+            branch = ("└── " if place == len(leaves) - 1 else "├── ") if tty else "  "
+            text.append(branch + leaf + (click.style(live, fg="green") if colour else live))
+    lines(text)
+
+
+def _leaves(name: str, versions: Sequence[str], environments: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    """The versions of one component, with where each is live."""
+    live: dict[str, list[str]] = {}
+    for environment, version in environments.items():
+        live.setdefault(version, []).append(environment)
+    shown = [version for place, version in enumerate(versions) if place < _SHOWN or version in live]
+    for version in [*shown, *sorted(set(live) - set(versions))]:
+        yield version, f" [{', '.join(live[version])}]" if version in live else ""
+    if len(shown) < len(versions):
+        yield f"and {len(versions) - len(shown)} more: edgit tag list {name}", ""
+    if not versions:
+        yield f"no version yet: edgit tag create {name} v1.0.0", ""
 
 
 def moves_as_json(moves: Iterable[LedgerMove]) -> list[dict[str, object]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgit import render
-from edgit.check import Known, check
 from edgit.commands.common import (
     Environment,
     Group,
@@ -23,8 +23,10 @@ from edgit.commands.common import (
 from edgit.errors import EdgitError
 from edgit.ledger import LedgerMove, moves_of
 from edgit.repository import World, published_pointers
-from resolver.documents import Snapshot
 from resolver.history import format_instant
+
+if TYPE_CHECKING:
+    from edgit.check import Known
 
 
 @click.group(cls=Group)
@@ -118,9 +120,8 @@ def history(
         did = "deployed" if move.version else "removed"
         why = f"  {move.reason.splitlines()[0]}" if move.reason else ""
         version = move.version or f"none, was {move.before}"
-        text.append(
-            f"{name}{move.environment}: {version} ({did} {render.when(move.at)} by {render.who(move.actor)}){current}{why}"
-        )
+        done = f"{did} {render.when(move.at)} by {render.who(move.actor)}"
+        text.append(f"{name}{move.environment}: {version} ({done}){current}{why}")
     render.lines(text[:limit])
 
 
@@ -252,6 +253,8 @@ def check_command(files: tuple[Path, ...], environment: str, format: str) -> Non
 
     Without FILE: all of ensembles/ and components/ensembles/. Exits 1 where something was found.
     """
+    from edgit.check import check  # noqa: PLC0415
+
     world = open_world()
     root = world.git.root
     chosen = [found for path in files for found in (sorted(_yaml(path)) if path.is_dir() else [path])] or [
@@ -293,6 +296,9 @@ def _relative(path: Path, root: Path) -> str:
 
 
 def _known(world: World) -> Known:
+    from edgit.check import Known  # noqa: PLC0415
+    from resolver.documents import Snapshot  # noqa: PLC0415
+
     versions = {name: tuple(world.versions(name)) for name in world.names}
     state = world.state
     commits = world.commits_of(tag.id for tags in world.tags.versions.values() for tag in tags.values())

@@ -8,24 +8,24 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from edgit import publish as publishing
 from edgit import render, sync
 from edgit.errors import EdgitError
 from edgit.git import Git
-from edgit.kv import Kv
 from edgit.ledger import Moved
 from edgit.moves import Desk, Outcome
 from edgit.repository import World
-from edgit.source import LedgerSource
 from resolver.errors import ResolverError
 from resolver.history import parse_instant
 from resolver.reference import is_environment
 from resolver.version import canonical
+
+if TYPE_CHECKING:
+    from edgit.kv import Kv
+    from edgit.publish import Report
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -97,6 +97,15 @@ def option_dry_run(command: F) -> F:
     return click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")(command)
 
 
+def option_publish(command: F) -> F:
+    """`--publish` and `--kv`, for moves that shall be live at once."""
+    kv = click.option(
+        "--kv", "kv", metavar="TARGET", help="Publish there: local, local=PATH or cloudflare, instead of edgit.kv."
+    )
+    publish = click.option("--publish", is_flag=True, help="Publish at once to the KV that the setting edgit.kv names.")
+    return publish(kv(command))
+
+
 def option_kv(command: F) -> F:
     """`--kv`, the KV that the edge reads."""
     return click.option(
@@ -157,15 +166,46 @@ def needed_kv(git: Git, given: str | None) -> str:
     return target
 
 
-def push_after(git: Git) -> bool | None:
-    """Push what was just moved, where `edgit.autoPush` says so; None where it does not."""
-    if not git.flag("edgit.autoPush") or git.remote() is None:
+def store_for(git: Git, publish: bool, kv: str | None) -> Kv | None:
+    """The KV that a move is published to at once; None where that is not asked for. `--kv` asks for it too.
+
+    Opened before anything is moved: what is missing for it is then told while nothing has happened yet.
+    """
+    if not (publish or kv):
         return None
+    from edgit.kv import open_kv  # noqa: PLC0415
+
+    return open_kv(needed_kv(git, kv))
+
+
+def push_after(git: Git) -> bool:
+    """Push what was just moved, where `edgit.autoPush` says so. Whether there was something to push."""
+    if not git.flag("edgit.autoPush") or git.remote() is None:
+        return False
     try:
         pushed = sync.push(World(git))
     except EdgitError as error:
         raise type(error)(f"moved here, and not pushed: {error.detail}", hint=error.hint) from None
+    if not pushed.nothing and (told := workflow_after(git)):
+        render.note(told)
     return not pushed.nothing
+
+
+def workflow_after(git: Git) -> str | None:
+    """Start the workflow that publishes, where `edgit.workflow` names one; what to say about it."""
+    if git.config("edgit.workflow") is None:
+        return None
+    from edgit import github  # noqa: PLC0415
+
+    return github.dispatch(git)
+
+
+def publish_next(git: Git) -> None:
+    """Say how what was moved comes to the edge."""
+    if git.config("edgit.workflow"):
+        return
+    target = git.config("edgit.kv")
+    render.next_step(f"edgit publish --to {target or 'local|cloudflare'}, or let the workflow do it")
 
 
 def tell_moves(moves: Iterable[Moved], unchanged: Sequence[Any], *, dry_run: bool) -> None:
@@ -179,31 +219,68 @@ def tell_moves(moves: Iterable[Moved], unchanged: Sequence[Any], *, dry_run: boo
     render.lines(text)
 
 
-def finish(git: Git, outcome: Outcome, format: str, *, kv: str | None = None, published: bool = False) -> None:
-    """Tell what a moving command did, push where that is set, and say what comes next."""
-    pushed = push_after(git) if outcome.entries and not outcome.dry_run else None
+def finish(git: Git, outcome: Outcome, format: str, *, store: Kv | None = None, then: str | None = None) -> None:
+    """Tell what a moving command did, push and publish where that is wanted, and say what comes next.
+
+    `then` is the next command once everything is shared; without it, that is publishing.
+    """
+    acted = bool(outcome.entries) and not outcome.dry_run
+    pushed = push_after(git) if acted else False
+    if format == "text":
+        for text in outcome.notes:
+            render.note(text)
+        tell_moves(outcome.moved, outcome.unchanged, dry_run=outcome.dry_run)
+        if pushed:
+            render.note(f"generation {outcome.generation}, pushed to {git.remote()}")
+    report = None if store is None or outcome.dry_run else _publish_after(git, store, pushed, show=format == "text")
     if format == "json":
-        render.document(outcome_as_json(outcome, pushed))
+        render.document({**outcome_as_json(outcome, pushed), "published": report.as_json() if report else None})
         return
-    for text in outcome.notes:
-        render.note(text)
-    tell_moves(outcome.moved, outcome.unchanged, dry_run=outcome.dry_run)
-    if outcome.dry_run or not outcome.entries:
+    if report:
+        tell_published(report)
+    if not acted:
         return
-    remote = git.remote()
-    if pushed:
-        render.note(f"generation {outcome.generation}, pushed to {remote}")
-    elif remote:
+    if git.remote() and not pushed:
         render.next_step("edgit push")
+    elif then:
+        render.next_step(then)
+    elif report is None:
+        publish_next(git)
+    if any(moved.environment.endswith("-canary") and moved.after for moved in outcome.moved):
+        name = next(m.component for m in outcome.moved if m.environment.endswith("-canary") and m.after)
+        render.note(f"how many requests the canary takes is said in KV: edgit canary get {name}")
+
+
+def _publish_after(git: Git, store: Kv, pushed: bool, *, show: bool) -> Report:
+    try:
+        return publish_world(World(git), store, show=show)
+    except EdgitError as error:
+        moved = "moved here and pushed" if pushed else "moved here"
+        raise type(error)(f"{moved}, and not published: {error.detail}", hint=error.hint) from None
+
+
+def tell_published(report: Report) -> None:
+    """What a publish did, and when the edge shows it."""
+    for text in report.warnings:
+        render.warn(text)
+    if report.nothing:
+        render.lines([f"{report.target} has generation {report.generation} already; nothing to publish"])
         return
-    if not published:
-        target = kv or git.config("edgit.kv")
-        render.next_step(
-            f"edgit publish --to {target or 'local|cloudflare'}" + ("" if target else ", or let the workflow do it")
-        )
+    written = ", ".join(f"{number} {kind}" for kind, number in report.written.items() if number)
+    verb = "would write" if report.dry_run else "published"
+    render.lines([f"{verb} generation {report.generation} to {report.target}: {written} ({report.seconds:.1f} s)"])
+    if not report.dry_run:
+        render.note(shown_when(report.target))
 
 
-def outcome_as_json(outcome: Outcome, pushed: bool | None) -> dict[str, object]:
+def shown_when(name: str) -> str:
+    """When the edge shows what was just written to a KV of this name."""
+    if name.startswith("Cloudflare"):
+        return "busy isolates show it 5 s after KV does, which takes up to a minute; quiet ones at their next request"
+    return "a busy edge shows it within 5 s, a quiet one at its next request"
+
+
+def outcome_as_json(outcome: Outcome, pushed: bool) -> dict[str, object]:
     """What a moving command did, for a program."""
     return {
         "generation": outcome.generation,
@@ -216,7 +293,7 @@ def outcome_as_json(outcome: Outcome, pushed: bool | None) -> dict[str, object]:
             for wish in outcome.unchanged
         ],
         "notes": list(outcome.notes),
-        "pushed": bool(pushed),
+        "pushed": pushed,
         "dry_run": outcome.dry_run,
     }
 
@@ -232,21 +309,11 @@ def desk() -> Desk:
 
 
 class Group(click.Group):
-    """A group whose errors are told, not traced. Exit codes: 1 wrong, 2 usage, 3 refused, 4 not reached."""
+    """A group of commands."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, _ctx: click.Context) -> list[str]:
         """In the order in which they were added, which is that of their use."""
         return list(self.commands)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except EdgitError as error:
-            render.fail(error.detail, error.hint)
-            ctx.exit(error.exit_code)
-        except ResolverError as error:
-            render.fail(str(error), None)
-            ctx.exit(1)
 
 
 def complete_component(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -281,13 +348,18 @@ argument_component = functools.partial(click.argument, shell_complete=complete_c
 
 def publish_world(
     world: World, kv: Kv, *, replace: bool = False, full: bool = False, dry_run: bool = False, show: bool = True
-) -> publishing.Report:
+) -> Report:
     """Publish the ledger, with a bar at a terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
+
+    from edgit import publish as publishing  # noqa: PLC0415
+    from edgit.source import LedgerSource  # noqa: PLC0415
+
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        console=render.error_console(),
+        console=render.console(sys.stderr),
         transient=True,
         disable=not (show and sys.stderr.isatty()),
     ) as bar:

@@ -23,7 +23,9 @@ from edgit.commands.common import (
     open_world,
     option_dry_run,
     option_format,
+    option_publish,
     option_reason,
+    store_for,
 )
 from edgit.errors import EdgitError, Refused
 from edgit.git import Git
@@ -200,9 +202,18 @@ def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
     "--to", "environment", type=Environment(), required=True, shell_complete=complete_environment, help="Where."
 )
 @option_reason
+@option_publish
 @option_dry_run
 @option_format("text", "json")
-def deploy_set(pairs: tuple[str, ...], environment: str, reason: str | None, dry_run: bool, format: str) -> None:
+def deploy_set(
+    pairs: tuple[str, ...],
+    environment: str,
+    reason: str | None,
+    publish: bool,
+    kv: str | None,
+    dry_run: bool,
+    format: str,
+) -> None:
     """Make VERSION of NAME live in an environment. Several are one move, all or nothing.
 
     \b
@@ -212,9 +223,10 @@ def deploy_set(pairs: tuple[str, ...], environment: str, reason: str | None, dry
     """
     wishes = [Wish(name, environment, version) for name, version in _pairs(pairs)]
     at = desk()
+    store = store_for(at.git, publish, kv)
     with at.locked() as world:
         outcome = moves.move(at, world, wishes, reason=reason, dry_run=dry_run)
-    finish(at.git, outcome, format)
+    finish(at.git, outcome, format, store=store)
 
 
 @deploy.command("get")
@@ -242,15 +254,25 @@ def deploy_get(component: str, environment: str) -> None:
     "--from", "environment", type=Environment(), required=True, shell_complete=complete_environment, help="Where."
 )
 @option_reason
+@option_publish
 @option_dry_run
 @option_format("text", "json")
-def deploy_unset(components: tuple[str, ...], environment: str, reason: str | None, dry_run: bool, format: str) -> None:
+def deploy_unset(
+    components: tuple[str, ...],
+    environment: str,
+    reason: str | None,
+    publish: bool,
+    kv: str | None,
+    dry_run: bool,
+    format: str,
+) -> None:
     """Take components out of an environment, all or nothing: a canary that failed, a drill that is over."""
     at = desk()
+    store = store_for(at.git, publish, kv)
     with at.locked() as world:
         wishes = [Wish(world.known(name), environment, None) for name in dict.fromkeys(components)]
         outcome = moves.move(at, world, wishes, verb="unset", reason=reason, dry_run=dry_run)
-    finish(at.git, outcome, format)
+    finish(at.git, outcome, format, store=store)
 
 
 @click.command()
@@ -260,6 +282,7 @@ def deploy_unset(components: tuple[str, ...], environment: str, reason: str | No
 )
 @click.option("--to", "version", type=Version(), shell_complete=complete_version, help="To this version.")
 @option_reason
+@option_publish
 @option_dry_run
 @option_format("text", "json")
 def rollback(
@@ -267,6 +290,8 @@ def rollback(
     environment: str,
     version: str | None,
     reason: str | None,
+    publish: bool,
+    kv: str | None,
     dry_run: bool,
     format: str,
 ) -> None:
@@ -280,12 +305,13 @@ def rollback(
     if version is not None and len(names) > 1:
         raise click.UsageError("--to names one version, and there are several components")
     at = desk()
+    store = store_for(at.git, publish, kv)
     with at.locked() as world:
         wishes = [
             Wish(world.known(name), environment, version or good_version(world, name, environment)) for name in names
         ]
         outcome = moves.move(at, world, wishes, verb="rollback", reason=reason, dry_run=dry_run)
-    finish(at.git, outcome, format)
+    finish(at.git, outcome, format, store=store)
 
 
 def good_version(world: World, component: str, environment: str) -> str:
@@ -302,7 +328,8 @@ def good_version(world: World, component: str, environment: str) -> str:
     raise EdgitError(
         f"{component} has never had another good version in {environment}"
         + (f" than {live}, which is live" if live else ", and nothing is live there"),
-        hint=f"choose one of: edgit tag list {component}, then: edgit rollback {component} --from {environment} --to VERSION",
+        hint=f"choose one of: edgit tag list {component}, then: "
+        f"edgit rollback {component} --from {environment} --to VERSION",
     )
 
 
@@ -322,6 +349,7 @@ def good_version(world: World, component: str, environment: str) -> str:
 @click.option("--keep", is_flag=True, help="Leave what the environment has besides, instead of unsetting it.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask at a terminal.")
 @option_reason
+@option_publish
 @option_dry_run
 @option_format("text", "json")
 def restore(
@@ -332,6 +360,8 @@ def restore(
     keep: bool,
     yes: bool,
     reason: str | None,
+    publish: bool,
+    kv: str | None,
     dry_run: bool,
     format: str,
 ) -> None:
@@ -343,6 +373,7 @@ def restore(
     """
     chosen = {name for names in only for name in names.split(",") if name}
     at = desk()
+    store = store_for(at.git, publish, kv)
     with at.locked() as world:
         for name in chosen:
             world.known(name)
@@ -363,15 +394,12 @@ def restore(
         why = f"{source} as of {format_instant(date)}" + (f"\n\n{reason}" if reason else "")
         if format == "text" and not dry_run and plan.moved:
             render.note(f"{target} becomes {source} as of {format_instant(date)}:")
-            render.error_console().print(
-                *(f"  {m.component}: {m.before or 'none'} -> {m.after or 'none'}" for m in plan.moved),
-                sep="\n",
-                markup=False,
-            )
+            for move in plan.moved:
+                click.echo(f"  {move.component}: {move.before or 'none'} -> {move.after or 'none'}", err=True)
             if at_terminal() and not yes and not click.confirm(f"Move {len(plan.moved)} pointers?", err=True):
                 raise Refused("not confirmed; nothing was moved")
         outcome = moves.move(at, world, wishes, verb="restore", reason=why, dry_run=dry_run)
-    finish(at.git, outcome, format)
+    finish(at.git, outcome, format, store=store)
 
 
 @click.command()
@@ -379,10 +407,18 @@ def restore(
 @click.option("--from", "source", type=Environment(), required=True, shell_complete=complete_environment)
 @click.option("--to", "target", type=Environment(), required=True, shell_complete=complete_environment)
 @option_reason
+@option_publish
 @option_dry_run
 @option_format("text", "json")
 def promote(
-    components: tuple[str, ...], source: str, target: str, reason: str | None, dry_run: bool, format: str
+    components: tuple[str, ...],
+    source: str,
+    target: str,
+    reason: str | None,
+    publish: bool,
+    kv: str | None,
+    dry_run: bool,
+    format: str,
 ) -> None:
     """Make live in one environment what is live in another; a canary that is promoted ends in the same move.
 
@@ -391,6 +427,7 @@ def promote(
     edgit promote my-prompt --from prod-canary --to prod
     """
     at = desk()
+    store = store_for(at.git, publish, kv)
     with at.locked() as world:
         wishes = []
         for name in dict.fromkeys(components):
@@ -401,7 +438,7 @@ def promote(
             if source == f"{target}-canary":
                 wishes.append(Wish(name, source, None))
         outcome = moves.move(at, world, wishes, verb="promote", reason=reason, dry_run=dry_run)
-    finish(at.git, outcome, format)
+    finish(at.git, outcome, format, store=store)
 
 
 @click.command()

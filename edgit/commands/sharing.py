@@ -7,25 +7,23 @@ from pathlib import Path
 
 import click
 
-from edgit import github, moves, render, sync
+from edgit import moves, render, sync
 from edgit import publish as publishing
 from edgit.commands.common import (
-    Environment,
-    Group,
-    argument_component,
     at_terminal,
-    complete_environment,
     desk,
     kv_target,
     needed_kv,
-    now,
     open_git,
     open_world,
     option_dry_run,
     option_format,
     option_kv,
+    publish_next,
     publish_world,
     push_after,
+    tell_published,
+    workflow_after,
 )
 from edgit.errors import EdgitError
 from edgit.git import Git
@@ -73,27 +71,27 @@ def init(auto_push: bool | None, kv: str | None) -> None:
             render.next_step("edgit pull")
             return
         outcome = moves.adopt(at, world) if world.ledger is None else moves.Outcome()
-        world = World(git)
+    now = World(git)
     for text in outcome.notes:
         render.note(text)
     pushes = "on" if git.flag("edgit.autoPush") else "off"
     render.lines(
         [
-            f"ledger: generation {world.ledger.last.generation}"
-            if world.ledger
+            f"ledger: generation {now.ledger.last.generation}"
+            if now.ledger
             else "ledger: empty, the first version begins it",
-            f"components: {listed(world.names)}",
+            f"components: {listed(now.names)}",
             f"pushing at once: {pushes} (git config edgit.autoPush)",
             f"remote: {remote or 'none'}",
             f"KV: {git.config('edgit.kv') or 'none yet (git config edgit.kv local or cloudflare)'}",
         ]
     )
-    if not world.names:
+    if not now.names:
         render.next_step(
             "write a component, such as components/prompts/my-prompt.md, then: edgit tag create my-prompt v1.0.0"
         )
-    elif not any(world.versions(name) for name in world.names):
-        render.next_step(f"edgit tag create {min(world.names)} v1.0.0")
+    elif not any(now.versions(name) for name in now.names):
+        render.next_step(f"edgit tag create {min(now.names)} v1.0.0")
 
 
 @click.command()
@@ -103,7 +101,7 @@ def push(format: str) -> None:
     at = desk()
     with at.locked() as world:
         pushed = sync.push(world)
-    told = github.dispatch(at.git) if not pushed.nothing else None
+    told = workflow_after(at.git) if not pushed.nothing else None
     if format == "json":
         render.document({"remote": pushed.remote, "moves": pushed.entries, "tags": pushed.tags, "workflow": told})
         return
@@ -116,8 +114,7 @@ def push(format: str) -> None:
     if told:
         render.note(told)
     else:
-        target = at.git.config("edgit.kv")
-        render.next_step(f"edgit publish --to {target or 'local|cloudflare'}, or let the workflow do it")
+        publish_next(at.git)
 
 
 def _count(number: int, noun: str) -> str:
@@ -190,19 +187,8 @@ def publish(target: str | None, replace: bool, full: bool, dry_run: bool, format
     if format == "json":
         render.document(report.as_json())
         return
-    for text in report.warnings:
-        render.warn(text)
-    if report.nothing:
-        render.lines([f"{report.target} has generation {report.generation} already; nothing to publish"])
-    else:
-        written = ", ".join(f"{number} {kind}" for kind, number in report.written.items() if number)
-        verb = "would write" if dry_run else "published"
-        render.lines(
-            [f"{d.component} {d.environment}: {d.kv or 'none'} -> {d.git or 'none'}" for d in report.changed]
-            + [f"{verb} generation {report.generation} to {report.target}: {written} ({report.seconds:.1f} s)"]
-        )
-        if not dry_run:
-            render.note("busy isolates show it within the edge's cache times, quiet ones at their next request")
+    render.lines(f"{d.component} {d.environment}: {d.kv or 'none'} -> {d.git or 'none'}" for d in report.changed)
+    tell_published(report)
     _tell_untold(world)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import click
@@ -90,42 +91,49 @@ def guard(
 ) -> None:
     """Watch a version that was just deployed; on a breach roll back and publish.
 
-    Exits 0 good, 1 breach (rolled back), 2 could not tell. No data is neither good nor bad. docs/guard.md has the formats.
+    Exits 0 good, 1 breach (rolled back), 2 could not tell, 5 breach and the rollback failed. No data is neither good
+    nor bad. docs/guard.md has the formats.
 
     \b
     edgit guard my-prompt --from prod --metrics https://metrics.example.com/error-rate --threshold 0.01
     edgit guard my-prompt --from prod --canary --threshold 0.01 --metrics https://prom.example.com/metrics \\
       --errors 'errors_total{version="{version}"}' --requests 'requests_total{version="{version}"}'
     """
-    world = open_world()
-    world.known(component)
-    pointer = f"{environment}-canary" if canary else environment
-    version = world.state.version(component, pointer)
-    if version is None:
-        raise EdgitError(f"{component} has nothing live in {pointer}; it has {listed(world.environments(component))}")
-    subject = metrics.Subject(component, environment, version, canary)
-    rules = watch.Rules(threshold, window, min_requests, every or watch.every_of(window), settle)
-    where = metrics.source(
-        url,
-        subject,
-        json_path=json_path,
-        requests_path=requests_path,
-        errors_path=errors_path,
-        errors=errors,
-        requests=requests,
-        token=os.environ.get("EDGIT_METRICS_TOKEN"),
-    )
-    git = world.git
-    # Asked before the watch: a guard that finds out only then that it cannot publish guards nothing.
-    store = None if watch_only else open_kv(needed_kv(git, kv))
-    target = None if canary or watch_only else good_version(world, component, environment)
-    by_hand = (
-        f"edgit deploy unset {component} --from {pointer}" if canary else f"edgit rollback {component} --from {pointer}"
-    )
-    if (moved := _moved_ago(world, component, pointer)) is not None:
-        if caution := watch.settling(subject, rules, moved, own=canary or "{version}" in url):
-            render.warn(caution)
-    show: Callable[[watch.Step], None] = lambda step: click.echo(watch.line(step), err=True)  # noqa: E731
+    with _could_not_tell():
+        world = open_world()
+        world.known(component)
+        pointer = f"{environment}-canary" if canary else environment
+        version = world.state.version(component, pointer)
+        if version is None:
+            raise EdgitError(
+                f"{component} has nothing live in {pointer}; it has {listed(world.environments(component))}"
+            )
+        subject = metrics.Subject(component, environment, version, canary)
+        rules = watch.Rules(threshold, window, min_requests, every or watch.every_of(window), settle)
+        where = metrics.source(
+            url,
+            subject,
+            json_path=json_path,
+            requests_path=requests_path,
+            errors_path=errors_path,
+            errors=errors,
+            requests=requests,
+            token=os.environ.get("EDGIT_METRICS_TOKEN"),
+        )
+        git = world.git
+        # Asked before the watch: a guard that finds out only then that it cannot publish guards nothing.
+        store = None if watch_only else open_kv(needed_kv(git, kv))
+        target = None if canary or watch_only else good_version(world, component, environment)
+        by_hand = (
+            f"edgit deploy unset {component} --from {pointer}"
+            if canary
+            else f"edgit rollback {component} --from {pointer}"
+        )
+        caution = None
+        if (moved := _moved_ago(world, component, pointer)) is not None:
+            caution = watch.settling(subject, rules, moved, own=canary or "{version}" in url)
+    if caution:
+        render.warn(caution)
     if format == "text":
         render.note(f"watching {subject} at {where.shown} for {window:g} s; Ctrl-C ends it and moves nothing")
     outcome = watch.guard(
@@ -135,7 +143,7 @@ def guard(
         live=lambda: World(open_git()).state.version(component, pointer),
         roll_back=None if store is None else lambda: _roll_back(subject, target, store, reason),
         by_hand=by_hand,
-        show=show,
+        show=lambda step: click.echo(watch.line(step), err=True),
     )
     if format == "json":
         render.document(watch.as_json(subject, rules, outcome))
@@ -144,6 +152,17 @@ def guard(
         if outcome.verdict is watch.Verdict.BREACH and watch_only:
             render.next_step(by_hand)
     raise click.exceptions.Exit(outcome.exit_code)
+
+
+@contextmanager
+def _could_not_tell() -> Iterator[None]:
+    """Nothing was watched: that must not end with the exit code of a breach, which is 1."""
+    try:
+        yield
+    except EdgitError as error:
+        if error.exit_code != watch.Verdict.BREACH:
+            raise
+        raise metrics.InvalidWatch(error.detail, hint=error.hint) from None
 
 
 def _moved_ago(world: World, component: str, pointer: str) -> float | None:
@@ -191,8 +210,8 @@ def _roll_back(subject: metrics.Subject, target: str | None, store: Kv, reason: 
 def drill(component: str, environment: str, url: str | None, timeout: float, kv: str | None, format: str) -> None:
     """Practise a rollback on a throw-away environment, and time it.
 
-    Deploys a good version and a "bad" one there, rolls back, and takes the environment away again. With a KV each step is
-    published; with --url the edge is asked until it answers what was published.
+    Deploys a good version and a "bad" one there, rolls back, and takes the environment away again. With a KV each step
+    is published; with --url the edge is asked until it answers what was published.
 
     \b
     edgit drill my-prompt --kv local --url http://127.0.0.1:8787

@@ -1,0 +1,256 @@
+"""The canary's percentage in KV: set, get, clear. The edge reads it there; git has no part in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from edgit import render, rollout
+from edgit.commands.common import (
+    Environment,
+    Group,
+    argument_component,
+    complete_component,
+    complete_environment,
+    needed_kv,
+    open_git,
+    option_dry_run,
+    option_format,
+    option_kv,
+    shown_when,
+)
+from edgit.errors import EdgitError
+from edgit.git import Git
+from edgit.kv import Entry, Kv, open_kv
+from edgit.publication import read_map
+from resolver.documents import VERSION_MAP
+from resolver.errors import InvalidPercentage, listed, nearest
+from resolver.reference import is_environment, is_name
+from resolver.rollout import Percentage, parse_percentage
+
+_SUFFIX = "-canary"
+
+
+class Percent(click.ParamType[Percentage]):
+    """A percentage: 10, 12.5, 10%."""
+
+    name = "percent"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Percentage:
+        try:
+            return parse_percentage(str(value))
+        except InvalidPercentage as error:
+            self.fail(error.detail, param, ctx)
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A canary pointer in KV's version map, what it is a canary of, and the percentage that is in force for it."""
+
+    component: str
+    environment: str
+    stable: str | None
+    version: str
+    percentage: Percentage
+    entry: str | None
+
+    def as_json(self) -> dict[str, object]:
+        """As the commands print it; the percentage is text, as in the table."""
+        return {
+            "component": self.component,
+            "environment": self.environment,
+            "stable": self.stable,
+            "canary": self.version,
+            "percentage": str(self.percentage),
+            "entry": self.entry,
+        }
+
+
+@click.group(cls=Group)
+def canary() -> None:
+    """How many requests the canary of an environment takes; held in KV, in force within seconds.
+
+    The canary of prod is what is live in prod-canary. An entry is for all components (`*`), for one, or for one in one
+    environment; the most specific one counts.
+    """
+
+
+@canary.command("set")
+@click.argument("words", nargs=-1, required=True, metavar="[NAME[@ENV]] PERCENT", shell_complete=complete_component)
+@option_kv
+@click.option("--replace", is_flag=True, help="Begin the table anew where it cannot be read.")
+@option_dry_run
+@option_format("text", "json")
+def canary_set(words: tuple[str, ...], kv: str | None, replace: bool, dry_run: bool, format: str) -> None:
+    """Give the canary PERCENT of the requests: of NAME, of NAME in ENV, or of all components.
+
+    \b
+    edgit canary set my-prompt 10
+    edgit canary set my-prompt@prod-eu 2.5 --kv cloudflare
+    edgit canary set 50
+    """
+    if len(words) > 2:
+        raise click.UsageError("it takes a name and a percentage, or a percentage alone")
+    percentage = Percent().convert(words[-1], None, click.get_current_context())
+    git, store = _where(kv)
+    entry = _entry(words[0] if len(words) == 2 else None)
+    change = rollout.set_percentage(store, entry, percentage, _actor(git), replace=replace, dry_run=dry_run)
+    _tell(store, change, format)
+
+
+@canary.command("clear")
+@click.argument("name", required=False, metavar="[NAME[@ENV]]", shell_complete=complete_component)
+@option_kv
+@option_dry_run
+@option_format("text", "json")
+def canary_clear(name: str | None, kv: str | None, dry_run: bool, format: str) -> None:
+    """Take an entry away, so that a less specific one counts, or none. Without NAME that for all components.
+
+    To end a canary at once: edgit canary set NAME 0, or edgit deploy unset NAME --from prod-canary.
+
+    \b
+    edgit canary clear my-prompt@prod-eu
+    """
+    git, store = _where(kv)
+    _tell(store, rollout.set_percentage(store, _entry(name), None, _actor(git), dry_run=dry_run), format)
+
+
+@canary.command("get")
+@argument_component("component", required=False)
+@click.option(
+    "--from", "environment", type=Environment(), shell_complete=complete_environment, help="Only this environment."
+)
+@option_kv
+@option_format("text", "json")
+def canary_get(component: str | None, environment: str | None, kv: str | None, format: str) -> None:
+    """Show which percentage is in force for every canary, and by which entry of the table.
+
+    \b
+    edgit canary get
+    edgit canary get my-prompt --from prod
+    """
+    _, store = _where(kv)
+    table = rollout.get_percentages(store)
+    pointers = _pointers(store)
+    if component and component not in pointers:
+        raise EdgitError(
+            f"{store.name} has no component `{component}`."
+            + (nearest(component, pointers) or f" It has {listed(pointers)}."),
+            hint="what git has and KV has not: edgit status",
+        )
+    found = [
+        canary
+        for canary in _canaries(table, pointers)
+        if component in (None, canary.component) and environment in (None, canary.environment)
+    ]
+    if format == "json":
+        render.document({"target": store.name, **table.as_json(), "canaries": [each.as_json() for each in found]})
+        return
+    where = " ".join(filter(None, (component and f"of {component}", environment and f"in {environment}")))
+    render.table(
+        ("component", "environment", "stable", "canary", "percent", "by entry"),
+        (
+            (c.component, c.environment, c.stable or "none", c.version, f"{c.percentage} %", c.entry or "none")
+            for c in found
+        ),
+        f"{store.name} has no canary {where}".rstrip()
+        + "; one begins with: edgit deploy set NAME VERSION --to prod-canary",
+    )
+    entries = {name: percentage for name, percentage in table.table.entries.items() if _concerns(name, component)}
+    idle = sorted(set(entries) - {canary.entry for canary in found}) if environment is None else []
+    for name in idle:
+        render.note(f"the entry `{name}`, {entries[name]} %, is in force for no canary")
+    for problem in table.problems:
+        render.warn(f"an entry that cannot be read, and is 0 for an edge that starts now: {problem}")
+
+
+def _concerns(entry: str, component: str | None) -> bool:
+    return component is None or entry.partition("@")[0] in ("*", component)
+
+
+def _where(kv: str | None) -> tuple[Git | None, Kv]:
+    """The repository, if there is one, and the KV. Without a repository the KV must be named."""
+    try:
+        git = open_git()
+    except EdgitError:
+        if kv is None:
+            raise
+        return None, open_kv(kv)
+    return git, open_kv(needed_kv(git, kv))
+
+
+def _actor(git: Git | None) -> str:
+    if git is None:
+        raise EdgitError(
+            "this folder is in no git repository, and git says who changes a percentage",
+            hint="next: cd to the repository of the components",
+        )
+    name, address, _, _ = git.identity()
+    return f"{name} <{address}>"
+
+
+def _entry(name: str | None) -> str:
+    """The entry of the table that `NAME`, `NAME@ENV`, `*` or nothing means."""
+    component, at, environment = (name or "*").partition("@")
+    if component != "*" and not is_name(component):
+        raise click.UsageError(f"`{component}` cannot name a component: letters, digits, `-`, `_`, `.` and `/`")
+    if at and not is_environment(environment):
+        raise click.UsageError(f"`{environment}` cannot name an environment")
+    if environment.endswith(_SUFFIX):
+        raise click.UsageError(
+            f"the percentage is that of the environment whose requests the canary takes: "
+            f"{component}@{environment.removesuffix(_SUFFIX)}"
+        )
+    return rollout.entry_name(component, environment or None)
+
+
+def _pointers(kv: Kv) -> Mapping[str, Mapping[str, str]]:
+    held = read_map(kv.get_many([VERSION_MAP])[VERSION_MAP])
+    return held.pointers if held else {}
+
+
+def _canaries(table: rollout.Percentages, pointers: Mapping[str, Mapping[str, str]]) -> Iterator[Canary]:
+    """Every canary pointer, with the percentage that decides for it."""
+    for component, found in sorted(pointers.items()):
+        for pointer, version in sorted(found.items()):
+            environment = pointer.removesuffix(_SUFFIX)
+            if environment != pointer and environment:
+                entry, percentage = table.in_force(component, environment)
+                yield Canary(component, environment, found.get(environment), version, percentage, entry)
+
+
+def _tell(store: Kv, change: rollout.Change, format: str) -> None:
+    """What was changed, which canaries take how much now, and what comes next."""
+    table = rollout.read_percentages(Entry(change.text))
+    component, _, environment = change.entry.partition("@")
+    concerned = [
+        canary
+        for canary in _canaries(table, _pointers(store))
+        if component in ("*", canary.component) and environment in ("", canary.environment)
+    ]
+    if format == "json":
+        render.document({**change.as_json(), "canaries": [canary.as_json() for canary in concerned]})
+        return
+    subject = "all components" if component == "*" else change.entry
+    before, after = (f"{value} %" if value is not None else "none" for value in (change.before, change.after))
+    would = "would set: " if change.dry_run else ""
+    render.lines([f"{subject}: {after} already" if change.nothing else f"{would}{subject}: {before} -> {after}"])
+    verb = "would take" if change.dry_run else "takes"
+    render.lines(
+        f"  {c.component} {c.environment}: the canary {c.version} {verb} {c.percentage} %, "
+        f"{c.stable or 'nothing'} the rest"
+        + ("" if c.entry == change.entry else f" (by the entry `{c.entry}`)" if c.entry else " (by no entry)")
+        for c in concerned
+    )
+    for text in change.notes:
+        render.note(text)
+    if change.dry_run:
+        return
+    if not change.nothing:
+        render.note(shown_when(store.name))
+    if change.after is not None and change.after.threshold and not concerned:
+        name = "NAME" if component == "*" else component
+        render.next_step(f"edgit deploy set {name} VERSION --to {environment or 'prod'}{_SUFFIX}, then edgit publish")
