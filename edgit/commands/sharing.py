@@ -162,9 +162,13 @@ def pull(format: str) -> None:
 )
 @click.option("--replace", is_flag=True, help="Publish over what KV has and git has not.")
 @click.option("--full", is_flag=True, help="Compare everything with KV, not only what changed since.")
+@click.option("--wait", metavar="URL", help="Then ask the edge there until it answers from what was published.")
+@click.option("--timeout", type=float, default=180.0, show_default=True, help="How long to ask it, in seconds.")
 @option_dry_run
 @option_format("text", "json")
-def publish(target: str | None, replace: bool, full: bool, dry_run: bool, format: str) -> None:
+def publish(
+    target: str | None, replace: bool, full: bool, wait: str | None, timeout: float, dry_run: bool, format: str
+) -> None:
     """Bring KV to what git says: contents, lists and history first, the version map last.
 
     \b
@@ -184,12 +188,29 @@ def publish(target: str | None, replace: bool, full: bool, dry_run: bool, format
                 push_after(git)
     world = open_world()
     report = publish_world(world, kv, replace=replace, full=full, dry_run=dry_run, show=format == "text")
+    if format == "text":
+        shown = report.changed[:_CHANGES_SHOWN]
+        render.lines(f"{d.component} {d.environment}: {d.kv or 'none'} -> {d.git or 'none'}" for d in shown)
+        if len(report.changed) > len(shown):
+            render.lines([f"and {len(report.changed) - len(shown)} more pointers"])
+        tell_published(report)
+        _tell_untold(world)
+    took = _wait(wait, report.generation, report.revision, timeout) if wait and not dry_run else None
     if format == "json":
-        render.document(report.as_json())
-        return
-    render.lines(f"{d.component} {d.environment}: {d.kv or 'none'} -> {d.git or 'none'}" for d in report.changed)
-    tell_published(report)
-    _tell_untold(world)
+        render.document({**report.as_json(), "edge_seconds": None if took is None else round(took, 3)})
+    elif took is not None:
+        render.lines([f"{wait} answers from generation {report.generation} (after {took:.1f} s)"])
+
+
+def _wait(url: str, generation: int, revision: str, timeout: float) -> float:
+    from edgit import edge  # noqa: PLC0415
+
+    with edge.connect(url) as client:
+        return edge.wait_for(client, generation, revision, timeout=timeout)
+
+
+#: So many changed pointers a publish names; a first one of a large repository has thousands.
+_CHANGES_SHOWN = 40
 
 
 def _tell_untold(world: World) -> None:
