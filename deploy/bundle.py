@@ -31,10 +31,13 @@ def main() -> int:
     command = [TOOLS / "wrangler", "deploy", "--dry-run", "--env", "", "--outdir", "build/bundle"]
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     size = re.search(r"gzip: ([0-9.]+) KiB", run.stdout)
+    said = re.findall(r"^\[custom build\] (?!Running)(.+)$", run.stdout + run.stderr, re.MULTILINE)
     if run.returncode or size is None:
-        print(run.stdout, run.stderr, sep="\n", file=sys.stderr)
+        # Where the stage says why, the rest is wrangler's own inside.
+        refused = any(line.startswith("deploy/stage.py: ") for line in said)
+        print(*(said if refused else (run.stdout, run.stderr)), sep="\n", file=sys.stderr)
         return 1
-    print(*re.findall(r"^\[custom build\] (?!Running)(.+)$", run.stdout, re.MULTILINE), sep="\n")
+    print(*said, sep="\n")
     packed = float(size[1])
     verdict = "within" if packed <= BUDGET else "OVER"
     print(f"build/bundle: {packed:,.0f} KiB packed, {verdict} the budget of {BUDGET:,} KiB (deploy/bundle.py)")

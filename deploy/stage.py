@@ -50,7 +50,7 @@ def vendor() -> bool:
     # PyYAML has no wheel for WebAssembly: take that of another platform and leave its compiled part out.
     foreign = [line for line in lines if line.startswith("pyyaml==")]
     wheels = [line for line in lines if line not in foreign]
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "--quiet"]
     platform = ["--platform", "pyemscripten_2026_0_wasm32"]
     subprocess.run([*pip, "install", "--no-compile", "--target", MODULES, *WHEELS, *platform, *wheels], check=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -87,7 +87,7 @@ def chosen(given: Path | None) -> Path | None:
     """The snapshot's file by the order above; None where there is none."""
     if given is None and (variable := os.environ.get("SNAPSHOT")):
         given = Path(variable)
-    return given or (SNAPSHOT if SNAPSHOT.is_file() else None)
+    return given or (Path(os.path.relpath(SNAPSHOT)) if SNAPSHOT.is_file() else None)
 
 
 def load(file: Path) -> tuple[str, list[str]]:
