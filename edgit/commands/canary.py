@@ -95,8 +95,8 @@ def canary_set(words: tuple[str, ...], kv: str | None, replace: bool, dry_run: b
     if len(words) > 2:
         raise click.UsageError("it takes a name and a percentage, or a percentage alone")
     percentage = Percent().convert(words[-1], None, click.get_current_context())
-    git, store = _where(kv)
     entry = _entry(words[0] if len(words) == 2 else None)
+    git, store = _where(kv)
     change = rollout.set_percentage(store, entry, percentage, _actor(git), replace=replace, dry_run=dry_run)
     _tell(store, change, format)
 
@@ -114,8 +114,9 @@ def canary_clear(name: str | None, kv: str | None, dry_run: bool, format: str) -
     \b
     edgit canary clear my-prompt@prod-eu
     """
+    entry = _entry(name)
     git, store = _where(kv)
-    _tell(store, rollout.set_percentage(store, _entry(name), None, _actor(git), dry_run=dry_run), format)
+    _tell(store, rollout.set_percentage(store, entry, None, _actor(git), dry_run=dry_run), format)
 
 
 @canary.command("get")
@@ -159,16 +160,12 @@ def canary_get(component: str | None, environment: str | None, kv: str | None, f
         f"{store.name} has no canary {where}".rstrip()
         + "; one begins with: edgit deploy set NAME VERSION --to prod-canary",
     )
-    entries = {name: percentage for name, percentage in table.table.entries.items() if _concerns(name, component)}
-    idle = sorted(set(entries) - {canary.entry for canary in found}) if environment is None else []
-    for name in idle:
-        render.note(f"the entry `{name}`, {entries[name]} %, is in force for no canary")
+    in_force = {canary.entry for canary in found}
+    for name, percentage in sorted(table.table.entries.items()):
+        if environment is None and name not in in_force and component in (None, name.partition("@")[0]):
+            render.note(f"the entry `{name}`, {percentage} %, is in force for no canary")
     for problem in table.problems:
         render.warn(f"an entry that cannot be read, and is 0 for an edge that starts now: {problem}")
-
-
-def _concerns(entry: str, component: str | None) -> bool:
-    return component is None or entry.partition("@")[0] in ("*", component)
 
 
 def _where(kv: str | None) -> tuple[Git | None, Kv]:

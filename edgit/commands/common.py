@@ -240,15 +240,15 @@ def finish(git: Git, outcome: Outcome, format: str, *, store: Kv | None = None, 
         tell_published(report)
     if not acted:
         return
+    if any(moved.environment.endswith("-canary") and moved.after for moved in outcome.moved):
+        name = next(m.component for m in outcome.moved if m.environment.endswith("-canary") and m.after)
+        render.note(f"how many requests the canary takes is said in KV: edgit canary get {name}")
     if git.remote() and not pushed:
         render.next_step("edgit push")
     elif then:
         render.next_step(then)
     elif report is None:
         publish_next(git)
-    if any(moved.environment.endswith("-canary") and moved.after for moved in outcome.moved):
-        name = next(m.component for m in outcome.moved if m.environment.endswith("-canary") and m.after)
-        render.note(f"how many requests the canary takes is said in KV: edgit canary get {name}")
 
 
 def _publish_after(git: Git, store: Kv, pushed: bool, *, show: bool) -> Report:
@@ -266,11 +266,18 @@ def tell_published(report: Report) -> None:
     if report.nothing:
         render.lines([f"{report.target} has generation {report.generation} already; nothing to publish"])
         return
-    written = ", ".join(f"{number} {kind}" for kind, number in report.written.items() if number)
+    written = ", ".join(_count(number, kind) for kind, number in report.written.items() if number)
     verb = "would write" if report.dry_run else "published"
     render.lines([f"{verb} generation {report.generation} to {report.target}: {written} ({report.seconds:.1f} s)"])
     if not report.dry_run:
         render.note(shown_when(report.target))
+
+
+_ONE = {"contents": "content", "indexes": "index", "histories": "history"}
+
+
+def _count(number: int, kind: str) -> str:
+    return "the map" if kind == "map" else f"{number:,} {_ONE.get(kind, kind) if number == 1 else kind}"
 
 
 def shown_when(name: str) -> str:
