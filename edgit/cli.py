@@ -18,30 +18,38 @@ from edgit.commands.common import Group
 from edgit.errors import EdgitError
 from resolver.errors import ResolverError
 
-#: Command → the module and the name in it, in the order of their use.
+#: Heading → command → the module and the name in it, and what it does in a few words; in the order of their use.
 COMMANDS = {
-    "init": "sharing:init",
-    "tag": "moving:tag",
-    "deploy": "moving:deploy",
-    "rollback": "moving:rollback",
-    "restore": "moving:restore",
-    "promote": "moving:promote",
-    "canary": "canary:canary",
-    "components": "asking:components",
-    "history": "asking:history",
-    "diff": "asking:diff",
-    "log": "asking:log",
-    "check": "asking:check_command",
-    "push": "sharing:push",
-    "pull": "sharing:pull",
-    "adopt": "moving:adopt",
-    "publish": "sharing:publish",
-    "status": "sharing:status",
-    "snapshot": "sharing:snapshot",
-    "guard": "watching:guard",
-    "drill": "watching:drill",
+    "Versions, and what is live": {
+        "init": ("sharing:init", "prepare a repository"),
+        "tag": ("moving:tag", "make and list versions; bring a lost one back"),
+        "deploy": ("moving:deploy", "set, get and unset what is live in an environment"),
+        "rollback": ("moving:rollback", "go back to the last good version"),
+        "restore": ("moving:restore", "make an environment what one was at an instant"),
+        "promote": ("moving:promote", "from staging, or a canary, to prod"),
+        "canary": ("canary:canary", "how many requests a canary takes"),
+    },
+    "Questions": {
+        "components": ("asking:components", "what there is, and what is live where"),
+        "history": ("asking:history", "every move; what was live at an instant"),
+        "diff": ("asking:diff", "what changed between two instants"),
+        "log": ("asking:log", "the audit trail: who, what, when and why"),
+        "check": ("asking:check_command", "whether the ensembles' references lead to versions"),
+        "status": ("sharing:status", "how git, the remote and KV stand to each other"),
+    },
+    "Sharing and publishing": {
+        "push": ("sharing:push", "bring your moves to the remote"),
+        "pull": ("sharing:pull", "bring the remote's moves here"),
+        "adopt": ("moving:adopt", "put on record what other tools have tagged"),
+        "publish": ("sharing:publish", "bring KV to what git says"),
+        "snapshot": ("sharing:snapshot", "a file of what is published, for a deployment to carry"),
+    },
+    "Watching": {
+        "guard": ("watching:guard", "watch the error rate after a move, and roll back"),
+        "drill": ("watching:drill", "practise a rollback, and time it"),
+    },
 }
-
+_PLACES = {name: place for commands in COMMANDS.values() for name, (place, _) in commands.items()}
 
 #: Exit codes as shells have them: 128 and the number of SIGINT or SIGPIPE.
 STOPPED, NOT_READ = 130, 141
@@ -93,14 +101,19 @@ class Commands(Group):
             return NOT_READ
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(_PLACES)
 
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in _PLACES:
             return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
+        module, _, name = _PLACES[cmd_name].partition(":")
         found: click.Command = getattr(importlib.import_module(f"edgit.commands.{module}"), name)
         return found
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for heading, commands in COMMANDS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name, words) for name, (_, words) in commands.items()])
 
 
 def _tell_usage(error: click.UsageError) -> None:
@@ -115,9 +128,15 @@ def _tell_usage(error: click.UsageError) -> None:
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 1 something was wrong, 2 the command was not understood, 3 refused so that nothing is "
-    "lost, 4 a remote or KV did not answer, 130 stopped with Ctrl-C. `edgit guard` has its own. Completion for your "
-    'shell: eval "$(_EDGIT_COMPLETE=bash_source edgit)"; zsh_source and fish_source likewise.',
+    epilog="""\b
+    Each command has examples: edgit deploy set --help
+    \b
+    Exit codes: 0 done; 1 something was wrong; 2 the command was not understood;
+    3 refused, so that nothing is lost; 4 a remote or KV did not answer;
+    130 stopped with Ctrl-C. edgit guard has its own.
+    \b
+    Completion: eval "$(_EDGIT_COMPLETE=bash_source edgit)"; also zsh_source, fish_source
+    """,
 )
 @click.version_option(package_name="edge-resolver", prog_name="edgit")
 def main() -> None:

@@ -3,7 +3,7 @@
 Rules:
 
 - answers go to standard output, everything said about them to standard error;
-- at a terminal there are colours, and lines fit its width; in a pipe neither colours nor boxes, and nothing is cut;
+- colours are for terminals, and not where NO_COLOR is set; nothing is ever cut;
 - times are written with their zone, in the form that `--date` reads.
 """
 
@@ -11,29 +11,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import click
 
 from edgit.ledger import LedgerMove
 from resolver.history import format_instant
 
-if TYPE_CHECKING:  # A script that asks for one version must not wait for rich.
-    from rich.console import Console
-
 #: Versions that a tree shows of one component, besides those that are live.
 _SHOWN = 10
-
-
-def console(file: IO[str] | None = None) -> Console:
-    """Standard output, or another file, as rich writes it; for terminals."""
-    from rich.console import Console  # noqa: PLC0415
-
-    return Console(file=file or sys.stdout, highlight=False, emoji=False)
 
 
 def coloured(file: IO[str] | None) -> bool:
@@ -93,29 +85,40 @@ def who(actor: str | None) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> None:
-    """Rows under their columns; `empty` is said, apart from the answer, where there are none."""
+    """Rows under their columns; `empty` is said, apart from the answer, where there are none.
+
+    At a terminal that is too narrow the last column stands below its row, so that no row is torn.
+    """
     found = [[str(cell) for cell in row] for row in rows]
     if not found:
         note(empty)
         return
-    if sys.stdout.isatty():
-        _table_at_terminal(columns, found)
-        return
-    whole = [list(columns), *found]
-    widths = [max(width(row[place]) for row in whole) for place in range(len(columns))]
-    lines("  ".join(map(_padded, row, widths)).rstrip() for row in whole)
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    widths = [max(map(width, column)) for column in zip(columns, *found, strict=True)]
+    if room is None or sum(widths) + 2 * (len(widths) - 1) <= room:
+        heading, *text = (_row(row, widths) for row in (columns, *found))
+    else:
+        heading, *text = _stacked(columns, found, widths, room)
+    lines([click.style(heading, bold=True) if coloured(sys.stdout) else heading, *text])
 
 
-def _table_at_terminal(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    from rich.markup import escape  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell + " " * (room - width(cell)) for cell, room in zip(cells, widths, strict=True)).rstrip()
 
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        shown.add_column(column, overflow="fold")
+
+def _stacked(columns: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], room: int) -> Iterable[str]:
+    yield _row(columns[:-1], widths[:-1])
     for row in rows:
-        shown.add_row(*map(escape, row))
-    console().print(shown)
+        yield _row(row[:-1], widths[:-1])
+        if row[-1]:
+            yield from textwrap.wrap(
+                f"{columns[-1]}: {row[-1]}",
+                max(room, 20),
+                initial_indent="    ",
+                subsequent_indent="      ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
 
 
 def width(text: str) -> int:
@@ -124,10 +127,6 @@ def width(text: str) -> int:
         0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
         for character in text
     )
-
-
-def _padded(text: str, columns: int) -> str:
-    return text + " " * (columns - width(text))
 
 
 def component_tree(components: Iterable[tuple[str, str | None, Sequence[str], Mapping[str, str]]], empty: str) -> None:
@@ -144,7 +143,7 @@ def component_tree(components: Iterable[tuple[str, str | None, Sequence[str], Ma
         leaves = list(_leaves(name, versions, environments))
         for place, (leaf, live) in enumerate(leaves):
             branch = ("└── " if place == len(leaves) - 1 else "├── ") if tty else "  "
-            text.append(branch + leaf + (click.style(live, fg="green") if colour else live))
+            text.append(branch + leaf + (click.style(live, fg="green") if colour and live else live))
     lines(text)
 
 

@@ -1,11 +1,14 @@
-"""What the commands share: options, the repository, and how a move is told."""
+"""What the commands share: options, the repository, and how a move is told.
+
+What only publishing needs is imported by it: a script that asks for one version must not wait for it.
+"""
 
 from __future__ import annotations
 
 import functools
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,7 +21,7 @@ from edgit.git import Git
 from edgit.ledger import Moved
 from edgit.moves import Desk, Outcome
 from edgit.repository import World
-from resolver.errors import ResolverError
+from resolver.errors import ResolverError, nearest
 from resolver.history import parse_instant
 from resolver.reference import is_environment
 from resolver.version import canonical
@@ -100,7 +103,11 @@ def option_dry_run(command: F) -> F:
 def option_publish(command: F) -> F:
     """`--publish` and `--kv`, for moves that shall be live at once."""
     kv = click.option(
-        "--kv", "kv", metavar="TARGET", help="Publish there: local, local=PATH or cloudflare, instead of edgit.kv."
+        "--kv",
+        "kv",
+        metavar="TARGET",
+        shell_complete=complete_kv,
+        help="Publish there: local, local=PATH or cloudflare, instead of edgit.kv.",
     )
     publish = click.option("--publish", is_flag=True, help="Publish at once to the KV that the setting edgit.kv names.")
     return publish(kv(command))
@@ -112,6 +119,7 @@ def option_kv(command: F) -> F:
         "--kv",
         "kv",
         metavar="TARGET",
+        shell_complete=complete_kv,
         help="local, local=PATH or cloudflare; the setting edgit.kv if it is not given.",
     )(command)
 
@@ -322,32 +330,77 @@ class Group(click.Group):
         """In the order in which they were added, which is that of their use."""
         return list(self.commands)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """What each does, whole: click would cut it at the line's end."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.get_short_help_str(1000)) for name, each in self._known(ctx)])
+
+    def _known(self, ctx: click.Context) -> Iterator[tuple[str, click.Command]]:
+        for name in self.list_commands(ctx):
+            if (found := self.get_command(ctx, name)) is not None:
+                yield name, found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is named; one that is misspelt is told with the nearest."""
+        names = self.list_commands(ctx)
+        if not ctx.resilient_parsing and args[0] not in names and not args[0].startswith("-"):
+            ctx.fail(
+                f"there is no command `{args[0]}`." + (nearest(args[0], names) or f" There are {', '.join(names)}.")
+            )
+        return super().resolve_command(ctx, args)
+
+
+# Completion: what the shell is told. A repository that cannot be read completes to nothing.
+
 
 def complete_component(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Names of components, for the shell."""
-    try:
-        return sorted(name for name in World(open_git()).names if name.startswith(incomplete))
-    except EdgitError:
-        return []
+    """Names of components."""
+    return _completed(incomplete, lambda world: sorted(world.names))
 
 
 def complete_version(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Versions of the component named before, for the shell."""
-    try:
-        component = ctx.params.get("component") or ctx.params.get("name")
-        return [v for v in World(open_git()).versions(str(component)) if v.startswith(incomplete)]
-    except EdgitError:
-        return []
+    """Versions of the component named before, the highest first."""
+    return _completed(incomplete, lambda world: world.versions(_named(ctx)))
 
 
-def complete_environment(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Environments in use, for the shell."""
+def complete_pairs(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """A component, or a version of the component just named."""
+    words: tuple[str, ...] = ctx.params.get("pairs") or ()
+    if len(words) % 2:
+        return _completed(incomplete, lambda world: world.versions(words[-1]))
+    return _completed(incomplete, lambda world: sorted(world.names - set(words)))
+
+
+def complete_environment(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Environments in use; behind `--from` those of the component named before."""
+    name = _named(ctx) if "--from" in param.opts else ""
+
+    def environments(world: World) -> list[str]:
+        pointers = world.state.pointers
+        chosen = [pointers[name]] if name in pointers else pointers.values()
+        return sorted({environment for found in chosen for environment in found})
+
+    return _completed(incomplete, environments)
+
+
+def complete_kv(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """The KVs that can be named."""
+    return [target for target in ("local", "cloudflare") if target.startswith(incomplete)]
+
+
+def _named(ctx: click.Context) -> str:
+    """The component that the words so far name; behind an option they are not given out as parameters yet."""
+    words = [ctx.params.get("component"), *(ctx.params.get("components") or ()), *ctx.args]
+    return next((word for word in words if word), "")
+
+
+def _completed(incomplete: str, words: Callable[[World], Iterable[str]]) -> list[str]:
     try:
-        state = World(open_git()).state
-    except EdgitError:
+        return [word for word in words(World(open_git())) if word.startswith(incomplete)]
+    except (EdgitError, OSError):
         return []
-    found = {environment for pointers in state.pointers.values() for environment in pointers}
-    return sorted(environment for environment in found if environment.startswith(incomplete))
 
 
 argument_component = functools.partial(click.argument, shell_complete=complete_component)
@@ -357,6 +410,7 @@ def publish_world(
     world: World, kv: Kv, *, replace: bool = False, full: bool = False, dry_run: bool = False, show: bool = True
 ) -> Report:
     """Publish the ledger, with a bar at a terminal."""
+    from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
 
     from edgit import publish as publishing  # noqa: PLC0415
@@ -366,7 +420,7 @@ def publish_world(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        console=render.console(sys.stderr),
+        console=Console(stderr=True),
         transient=True,
         disable=not (show and sys.stderr.isatty()),
     ) as bar:

@@ -17,6 +17,7 @@ from edgit.commands.common import (
     at_terminal,
     complete_component,
     complete_environment,
+    complete_pairs,
     complete_version,
     desk,
     finish,
@@ -155,7 +156,7 @@ def tag_list(component: str | None, format: str) -> None:
 
 @tag.command("restore")
 @argument_component("component")
-@click.argument("version", type=Version())
+@click.argument("version", type=Version(), shell_complete=complete_version)
 @option_dry_run
 @option_format("text", "json")
 def tag_restore(component: str, version: str, dry_run: bool, format: str) -> None:
@@ -197,7 +198,9 @@ def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
 
 
 @deploy.command("set")
-@click.argument("pairs", nargs=-1, required=True, metavar="NAME VERSION [NAME VERSION]...")
+@click.argument(
+    "pairs", nargs=-1, required=True, metavar="NAME VERSION [NAME VERSION]...", shell_complete=complete_pairs
+)
 @click.option(
     "--to", "environment", type=Environment(), required=True, shell_complete=complete_environment, help="Where."
 )
@@ -242,7 +245,7 @@ def deploy_get(component: str, environment: str) -> None:
     if version is None:
         there = world.environments(component)
         raise EdgitError(
-            f"{component} has nothing live in {environment}; it has {listed(there)}",
+            f"{component} has nothing live in {environment}; it is live in {listed(there)}",
             hint=f"next: edgit deploy set {component} VERSION --to {environment}",
         )
     click.echo(version)
@@ -433,7 +436,9 @@ def promote(
         for name in dict.fromkeys(components):
             version = world.state.version(world.known(name), source)
             if version is None:
-                raise EdgitError(f"{name} has nothing live in {source}; it has {listed(world.environments(name))}")
+                raise EdgitError(
+                    f"{name} has nothing live in {source}; it is live in {listed(world.environments(name))}"
+                )
             wishes.append(Wish(name, target, version))
             if source == f"{target}-canary":
                 wishes.append(Wish(name, source, None))

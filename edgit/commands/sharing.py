@@ -11,6 +11,7 @@ from edgit import moves, render, sync
 from edgit import publish as publishing
 from edgit.commands.common import (
     at_terminal,
+    complete_kv,
     desk,
     kv_target,
     needed_kv,
@@ -158,7 +159,11 @@ def pull(format: str) -> None:
 
 @click.command()
 @click.option(
-    "--to", "target", metavar="TARGET", help="local, local=PATH or cloudflare; the setting edgit.kv if not given."
+    "--to",
+    "target",
+    metavar="TARGET",
+    shell_complete=complete_kv,
+    help="local, local=PATH or cloudflare; the setting edgit.kv if not given.",
 )
 @click.option("--replace", is_flag=True, help="Publish over what KV has and git has not.")
 @click.option("--full", is_flag=True, help="Compare everything with KV, not only what changed since.")
@@ -308,7 +313,11 @@ _STANDING = {
 
 @click.command()
 @click.option(
-    "--from", "target", metavar="TARGET", help="local, local=PATH or cloudflare; the setting edgit.kv if not given."
+    "--from",
+    "target",
+    metavar="TARGET",
+    shell_complete=complete_kv,
+    help="local, local=PATH or cloudflare; the setting edgit.kv if not given.",
 )
 @click.option(
     "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), default=Path("snapshot.json"), show_default=True

@@ -106,7 +106,7 @@ def guard(
         version = world.state.version(component, pointer)
         if version is None:
             raise EdgitError(
-                f"{component} has nothing live in {pointer}; it has {listed(world.environments(component))}"
+                f"{component} has nothing live in {pointer}; it is live in {listed(world.environments(component))}"
             )
         subject = metrics.Subject(component, environment, version, canary)
         rules = watch.Rules(threshold, window, min_requests, every or watch.every_of(window), settle)
@@ -249,13 +249,11 @@ def drill(component: str, environment: str, url: str | None, timeout: float, kv:
             render.lines([f"{steps[-1][1]:7.2f} s  {name}"])
 
     def wish(version: str | None) -> Callable[[Desk, World], object]:
-        return lambda at, here: moves.move(
-            at, here, [Wish(component, environment, version)], verb="drill", reason="drill"
-        )
+        return lambda at, here: moves.move(at, here, [Wish(component, environment, version)], verb="drill")
 
     def back(at: Desk, here: World) -> object:
         found = good_version(here, component, environment)
-        return moves.move(at, here, [Wish(component, environment, found)], verb="rollback", reason="drill")
+        return moves.move(at, here, [Wish(component, environment, found)], verb="drill", reason="roll back")
 
     try:
         step(f"deployed {good}, the good version, to {environment}", wish(good), good)
