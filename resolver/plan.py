@@ -209,19 +209,15 @@ def choose(
 
 def indexes_needed(references: Iterable[Reference], snapshot: Snapshot) -> frozenset[str]:
     """The components whose index is wanted to resolve the references and is not in the snapshot."""
-    return frozenset(
-        reference.name
-        for reference in references
-        if reference.selector is not None
-        and reference.name not in snapshot.indexes
-        and (
-            reference.selector.kind == "range"
-            or (
-                reference.selector.kind in ("latest", "stable")
-                and reference.selector.text not in snapshot.pointers.get(reference.name, {})
-            )
-        )
-    )
+    needed = set()
+    for reference in references:
+        selector, name = reference.selector, reference.name
+        if selector is None or selector.kind == "environment" or selector.kind == "version":
+            continue
+        pointed = selector.kind != "range" and selector.text in snapshot.pointers.get(name, {})
+        if not pointed and name not in snapshot.indexes:
+            needed.add(name)
+    return frozenset(needed)
 
 
 def _by_version(

@@ -12,13 +12,14 @@ Rules:
 
 from __future__ import annotations
 
+import functools
 import hmac
 import json
 import logging
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -62,7 +63,7 @@ from resolver.plan import (
     resolve_references,
 )
 from resolver.plan import Request as CoreRequest
-from resolver.reference import DIRECTORIES, Reference, is_environment, is_name, is_region, parse_reference
+from resolver.reference import DIRECTORIES, LONGEST_NAME, Reference, is_environment, is_name, is_region, parse_reference
 from worker.cache import Behind, Clock, Content, ContentCache, SnapshotCache, View
 from worker.kv import Entry, Store, list_keys, read
 from worker.problem import CONTENT_TYPE, Refused, problem_of
@@ -76,24 +77,24 @@ LARGEST_BODY = 1024 * 1024
 MOST_REFERENCES = 100
 #: Plans of ensembles from KV that an isolate keeps, one for each version.
 MOST_PLANS = 256
+#: References of which an isolate remembers how they are read.
+MOST_TEXTS = 1024
 
 C = TypeVar("C", bound="Call")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """An HTTP request as plain values. `path` is still percent-encoded, header names are in lower case."""
 
     method: str
     path: str
     query: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     body: bytes = b""
     region: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """An HTTP answer as plain values."""
 
     status: int
@@ -220,8 +221,7 @@ class Health(msgspec.Struct, frozen=True):
     counters: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+class World(NamedTuple):
     """What one request is resolved from: a snapshot, and what the answer says of it."""
 
     snapshot: Snapshot
@@ -290,7 +290,7 @@ class Edge:
         references = []
         for position, text in enumerate(call.references):
             try:
-                references.append((f"references[{position}]", parse_reference(text)))
+                references.append((f"references[{position}]", _parsed(text)))
             except InvalidReference as error:
                 raise error.located(field=f"references[{position}]") from None
         at = self._instant(call.at)
@@ -406,13 +406,13 @@ class Edge:
                 return world
             wider = await self._past(sorted(names), references, world.at, platform)
             pointers = {**world.snapshot.pointers, **wider.snapshot.pointers}
-            return replace(wider, snapshot=replace(wider.snapshot, pointers=pointers))
+            return wider._replace(snapshot=replace(wider.snapshot, pointers=pointers))
         needed = indexes_needed(references, world.snapshot)
         if not needed:
             return world
         assert world.view is not None
         view = await self.snapshots.with_indexes(world.view, needed, platform.store)
-        return replace(world, snapshot=view.held.snapshot, view=view)
+        return world._replace(snapshot=view.held.snapshot, view=view)
 
     async def _past(
         self, names: Sequence[str], references: Sequence[Reference], at: datetime, platform: Platform
@@ -630,7 +630,9 @@ class Edge:
         )
 
     async def _route(self, request: Request, platform: Platform) -> Response:
-        parts = [unquote(part) for part in request.path.strip("/").split("/")]
+        parts = request.path.strip("/").split("/")
+        if "%" in request.path:
+            parts = [unquote(part) for part in parts]
         authorised = self._authorised(request)
         head, rest = parts[0], "/".join(parts[1:])
         if head == "health" and not rest:
@@ -726,8 +728,16 @@ def _scope(call: EnsembleCall) -> Scope:
     return Scope(UNDEFINED if call.input is msgspec.UNSET else call.input, variables, outputs)
 
 
+def _parsed(text: str) -> Reference:
+    """`parse_reference`, whose answer depends on the text alone: that of a short one is kept."""
+    return _kept_reference(text) if len(text) <= LONGEST_NAME else parse_reference(text)
+
+
+_kept_reference = functools.lru_cache(MOST_TEXTS)(parse_reference)
+
+
 def _reference(written: str, type: str | None) -> Reference:
-    reference = parse_reference(written)
+    reference = _parsed(written)
     if type is not None and reference.type not in (None, type):
         raise InvalidReference(f"`{written[:80]}` names a {reference.type}, and an {type} is wanted here")
     return reference
@@ -862,11 +872,12 @@ def _body(request: Request, type: type[C]) -> C:
     return _regional(with_fields(call, **query), request)
 
 
+_JSON_HEADERS = (("content-type", "application/json"), ("cache-control", "no-store"))
+
+
 def _answer(value: object, *, status: int = 200, stale: str | None = None) -> Response:
-    headers = [("content-type", "application/json"), ("cache-control", "no-store")]
-    if stale:
-        headers.append(("x-resolver-stale", _header(stale)))
-    return Response(status, tuple(headers), encoded(value))
+    headers = _JSON_HEADERS if stale is None else (*_JSON_HEADERS, ("x-resolver-stale", _header(stale)))
+    return Response(status, headers, encoded(value))
 
 
 def _component_response(request: Request, found: ComponentAnswer, stale: str | None) -> Response:

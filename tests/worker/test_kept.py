@@ -1,0 +1,75 @@
+"""What an isolate keeps of how references are read: never an answer, never another text's, never much."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resolver.errors import InvalidReference
+from resolver.reference import parse_reference
+from tests.worker.fakes import Behind, FakeClock, FakeStore, run
+from worker.app import MOST_TEXTS, Edge, Platform, Request
+from worker.settings import read_settings
+
+POINTERS = {name: {"prod": "v1.0.0", "staging": "v2.0.0", "latest": "v2.0.0"} for name in ("a", "b", "a/b", "v1")}
+#: Texts that are near each other, so that a key which is too coarse would take one for the other.
+PARTS = st.lists(
+    st.sampled_from(["a", "b", "v1", "/", "@", "prod", "staging", "v1.0.0", "1.0.0", "prompt://", "A", " "])
+)
+TEXTS = PARTS.map("".join) | st.text(max_size=8)
+
+
+def isolate() -> tuple[Edge, FakeStore]:
+    store = FakeStore({"rollout-percentage": "0"})
+    store.publish(POINTERS, 1)
+    settings = read_settings({"ALLOW_ANONYMOUS": "true", "FRESH_FOR": "0.000001"})
+    return Edge(settings, FakeClock().clock(), lambda: "drawn"), store
+
+
+def asked(edge: Edge, store: FakeStore, text: str) -> tuple[int, Any]:
+    body = json.dumps({"references": [text], "key": "k"}).encode()
+    response = run(edge.handle(Request("POST", "/resolve", body=body), Platform(store, Behind())))
+    return response.status, json.loads(response.body)
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=12))
+def test_what_is_kept_is_what_would_be_read(texts: list[str]) -> None:
+    edge, store = isolate()
+    first = [asked(edge, store, text) for text in texts]
+    for text, (status, answer) in zip(texts, first, strict=True):
+        try:
+            reference = parse_reference(text)
+        except InvalidReference as error:
+            assert (status, answer["detail"]) == (error.status, error.detail)
+            continue
+        if status == 200:
+            (found,) = answer["references"]
+            assert (found["reference"], found["component"]) == (str(reference), reference.name)
+    # In another order, by an isolate that knows them all.
+    assert [asked(edge, store, text) for text in reversed(texts)] == first[::-1]
+
+
+def test_a_pointer_that_moves_is_not_kept() -> None:
+    edge, store = isolate()
+    assert asked(edge, store, "a")[1]["references"][0]["version"] == "v1.0.0"
+    store.publish({"a": {"prod": "v3.0.0"}}, 2)
+    other, _ = isolate()
+    assert asked(other, store, "a")[1]["references"][0]["version"] == "v3.0.0"
+
+
+def test_more_texts_than_are_kept() -> None:
+    edge, store = isolate()
+    for number in range(MOST_TEXTS + 10):
+        assert asked(edge, store, f"a@v1.0.{number}")[1]["references"][0]["version"] == f"v1.0.{number}"
+    assert asked(edge, store, "a@v1.0.0")[1]["references"][0]["version"] == "v1.0.0"
+
+
+def test_a_long_text_is_read_as_well() -> None:
+    edge, store = isolate()
+    long = "a@>=1.0.0" + " <2.0.0" * 60
+    assert len(long) > 256
+    assert asked(edge, store, long) == asked(edge, store, long)
+    assert asked(edge, store, "a" * 300)[0] == 400
