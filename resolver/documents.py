@@ -215,12 +215,21 @@ class Piece(NamedTuple):
     text: bytes
     #: The first and the last name, where they stand in order; else None.
     span: tuple[str, str] | None
+    #: Whether every pointer in it is good, and written canonically.
+    plain: bool
     #: The components in which something is bad.
     faulty: tuple[str, ...] = ()
 
     def components(self) -> dict[str, msgspec.Raw]:
         """What stands in it, not decoded any further."""
         return _raw_map.decode(self.text)
+
+    def pointers(self) -> dict[str, dict[str, str]]:
+        """What is good in it."""
+        if self.plain:
+            return _strict_map.decode(self.text)
+        found = {name: _component(name, raw, []) for name, raw in self.components().items()}
+        return {name: pointers for name, pointers in found.items() if pointers is not None}
 
 
 class VersionMap(Mapping[str, Mapping[str, str]]):
@@ -264,7 +273,10 @@ class VersionMap(Mapping[str, Mapping[str, str]]):
         return isinstance(name, str) and self.get(name) is not None
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name, _ in self._entries())
+        for number, piece in enumerate(self._pieces):
+            for name in piece.pointers() if piece.faulty else piece.components():
+                if self._stands(name, number):
+                    yield name
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -302,20 +314,19 @@ class VersionMap(Mapping[str, Mapping[str, str]]):
             self._decoded[name] = found
         return found
 
-    def _entries(self) -> Iterator[tuple[str, msgspec.Raw]]:
-        for number, piece in enumerate(self._pieces):
-            for name, raw in piece.components().items():
-                if self._places is not None and self._places[name] != number:
-                    continue
-                if name not in piece.faulty or _component(name, raw, []) is not None:
-                    yield name, raw
+    def _stands(self, name: str, number: int) -> bool:
+        """Whether it is in this piece that a name of it counts."""
+        return self._places is None or self._places[name] == number
 
 
 class _Items(ItemsView[str, Mapping[str, str]]):
     _mapping: VersionMap
 
     def __iter__(self) -> Iterator[tuple[str, Mapping[str, str]]]:
-        return ((name, _component(name, raw, []) or {}) for name, raw in self._mapping._entries())
+        for number, piece in enumerate(self._mapping._pieces):
+            for name, pointers in piece.pointers().items():
+                if self._mapping._stands(name, number):
+                    yield name, pointers
 
 
 def decode_version_map(text: str | bytes) -> Decoded[VersionMap]:
@@ -380,22 +391,24 @@ def _cut(document: bytes, start: int, end: int, known: Mapping[bytes, Piece]) ->
 
 
 def _piece(text: bytes, usual: set[str]) -> Piece:
-    """A piece, every entry of it looked at; `usual` are versions that are known to be such."""
+    """A piece, every entry of it looked at; `usual` are versions that are known to be canonical."""
     faulty: tuple[str, ...] = ()
     try:
         pointers = _strict_map.decode(text)
         versions = set[str]().union(*map(dict.values, pointers.values())) - usual
     except _FAILURES:
         versions = {""}
+    plain = False
     if all(map(is_version, versions)):
-        usual |= versions
+        usual |= {version for version in versions if version.startswith("v")}
+        plain = versions <= usual
         names = list(pointers)
     else:
         _refuse_depth(VERSION_MAP, text)
         components = _object(VERSION_MAP, text)
         faulty = tuple(name for name, raw in components.items() if _is_faulty(name, raw))
         names = list(components)
-    return Piece(text, (names[0], names[-1]) if names and names == sorted(names) else None, faulty)
+    return Piece(text, (names[0], names[-1]) if names and names == sorted(names) else None, plain, faulty)
 
 
 def _table(pieces: Sequence[Piece]) -> Steps[dict[str, int] | None]:

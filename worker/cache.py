@@ -5,8 +5,8 @@ Rules of the snapshot:
 - younger than `fresh_for` it is used; younger than `stale_for` it is used and refreshed behind the response, one
   refresh at a time by a lease that expires; older than that it is read again first, for at most `read_budget`, and
   then the last good one is used while the read goes on behind the response;
-- with nothing in memory one bulk get is awaited for `kv_timeout`, then the snapshot bundled at deploy time is used,
-  and without one `KvFailed` is raised;
+- with nothing in memory one bulk get is awaited for `kv_timeout`, by one request for all that come meanwhile, then the
+  snapshot bundled at deploy time is used, and without one `KvFailed` is raised;
 - a read that fails, or is nonsense, never replaces a good snapshot, and the next attempt waits for `retry_for`;
 - of two reads under way the one that began later wins, in whatever order they end;
 - the generation never goes down, except where the lower one is still there after `distrust_for`;
@@ -46,6 +46,9 @@ Behind = Callable[[Awaitable[None]], None]
 """Runs something after the response, as `ctx.waitUntil` does."""
 
 T = TypeVar("T")
+#: How often a request looks for the snapshot that another one reads, within `read_budget`.
+_GLANCES = 8
+
 SnapshotSource = Literal["kv", "bundled"]
 
 
@@ -84,6 +87,8 @@ class SnapshotCache:
         self._held: Held | None = None
         self._lease_until = float("-inf")
         self._retry_at = float("-inf")
+        #: Goes up with every sign that a read is under way.
+        self._signs = 0
         #: When a generation below the one held was seen first, without the higher one being seen since.
         self._lower_since: float | None = None
         self.last_error: str | None = None
@@ -101,6 +106,7 @@ class SnapshotCache:
             return View(held, age, None)
         if age < self._settings.stale_for:
             if now >= max(self._lease_until, self._retry_at):
+                # At once: what runs behind the response may not have begun when the next request comes.
                 self._lease_until = now + self._settings.lease_for
                 behind(self._refresh(store))
             return View(held, age, self.last_error)
@@ -138,7 +144,7 @@ class SnapshotCache:
         return View(held, age, self.last_error or late)
 
     async def _cold(self, store: Store, now: float) -> View:
-        if self._bundled is None or now >= self._retry_at:
+        if (self._bundled is None or now >= self._retry_at) and not await self._read_by_another():
             await self._refresh(store)
         if self._held is not None:
             return self._current(self._held)
@@ -146,9 +152,25 @@ class SnapshotCache:
             raise KvFailed(f"{self.last_error}; and no snapshot was bundled with this deployment")
         return View(Held(self._bundled, "bundled", now), 0.0, self.last_error)
 
+    async def _read_by_another(self) -> bool:
+        """Whether a read that another request has under way ends, well or badly.
+
+        In a burst upon a new isolate one request reads for all: not even memory would bear a large map for each. It is
+        looked for, not awaited, as long as the read gives signs of going on; without one for `read_budget` it is lost.
+        """
+        failures, signs, left = self.failures, self._signs, _GLANCES
+        while left and self._monotonic() < self._lease_until:
+            await asyncio.sleep(self._settings.read_budget / _GLANCES)
+            if self._held is not None or self.failures != failures:
+                return True
+            signs, left = self._signs, left - 1 if signs == self._signs else _GLANCES
+        return False
+
     async def _refresh(self, store: Store) -> None:
         """Read KV and take what it says, if it can be taken. Never raises: a failure is noted and the old one stays."""
         started = self._monotonic()
+        self._lease_until = started + self._settings.lease_for
+        self._signs += 1
         before = self._held
         names = _carried(before.snapshot) if before else []
         self.refreshes += 1
@@ -176,7 +198,7 @@ class SnapshotCache:
         steps = version_map_steps(entry.value, before.snapshot.pointers if before else None)
         # The text of a large map goes as soon as the steps have taken from it what they need.
         del entry
-        pointers = await _between_requests(steps)
+        pointers = await self._between_requests(steps)
         if before is not None and pointers is before.snapshot.pointers:
             problems = [problem for problem in before.problems if problem.document == VERSION_MAP]
         else:
@@ -185,10 +207,21 @@ class SnapshotCache:
             pointers=pointers,
             rollout=self._rollout(entries[ROLLOUT], problems),
             indexes=_indexes(names, entries, problems),
-            revision=metadata.revision or await _between_requests(pointers.revision_steps()),
+            revision=metadata.revision or await self._between_requests(pointers.revision_steps()),
             generation=metadata.generation,
         )
         return Held(snapshot, "kv", started, tuple(problems))
+
+    async def _between_requests(self, steps: Steps[T]) -> T:
+        """What the steps come to; between them the isolate answers requests."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                value: T = end.value
+                return value
+            self._signs += 1
+            await asyncio.sleep(0)
 
     def _rollout(self, entry: Entry | None, problems: list[Problem]) -> RolloutTable:
         before = self._held.snapshot if self._held else self._bundled
@@ -224,17 +257,6 @@ class SnapshotCache:
         self._held = new
         self._retry_at = float("-inf")
         self.last_error = None
-
-
-async def _between_requests(steps: Steps[T]) -> T:
-    """What the steps come to; between them the isolate answers requests."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            value: T = end.value
-            return value
-        await asyncio.sleep(0)
 
 
 def _carried(snapshot: Snapshot) -> list[str]:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from resolver.documents import Snapshot
+from resolver.documents import Snapshot, revision_of
 from resolver.rollout import RolloutTable, parse_percentage
 from tests.worker.fakes import Behind, FakeClock, FakeStore, run
 from worker.cache import Content, ContentCache, SnapshotCache, View
@@ -474,6 +474,65 @@ def test_peek_reads_nothing() -> None:
     run(scenario())
 
 
+def test_a_large_map_is_decoded_while_requests_are_answered() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.publish({f"c{number:05}": {"prod": "v1.0.0"} for number in range(20_000)} | NEXT, 8)
+        await isolate.view(6)
+        refresh = asyncio.ensure_future(isolate.behind.run())
+        answered = 0
+        while not refresh.done():
+            assert await isolate.live() == "v1.0.0"
+            answered += 1
+            await asyncio.sleep(0)
+        assert answered > 10
+        assert await isolate.live() == "v2.0.0"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("size", [1, 20_000])
+def test_of_a_burst_upon_a_new_isolate_one_request_reads(size: int) -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        isolate.store.publish({f"c{number:05}": {"prod": "v1.0.0"} for number in range(size)} | NEXT, 8)
+        views = await asyncio.gather(*(isolate.view() for _ in range(20)))
+        assert {version(view) for view in views} == {"v2.0.0"}
+        assert len(isolate.store.reads) == 1
+
+    run(scenario())
+
+
+def test_of_a_burst_whose_first_request_is_lost_another_one_reads() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        isolate.store.mode = "stall"
+        lost = asyncio.ensure_future(isolate.view())
+        await asyncio.sleep(0)
+        isolate.store.mode = "ok"
+        views = await asyncio.gather(*(isolate.view() for _ in range(20)))
+        assert {version(view) for view in views} == {"v1.0.0"}
+        assert len(isolate.store.reads) == 2
+        lost.cancel()
+
+    run(scenario())
+
+
+def test_a_burst_upon_a_new_isolate_fails_together_where_kv_is_down() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        isolate.store.mode = "stall"
+        found = await asyncio.gather(*(isolate.view() for _ in range(20)), return_exceptions=True)
+        assert {type(failure) for failure in found} == {KvFailed}
+        # A silent read is given up by one request every 20 ms, and ends after 100.
+        assert len(isolate.store.reads) < 20
+        isolate.store.mode = "ok"
+        assert await isolate.live() == "v1.0.0"
+
+    run(scenario())
+
+
 # What a snapshot is made of
 
 
@@ -560,6 +619,21 @@ def test_a_bad_entry_stays_reported_while_the_map_is_unchanged_and_no_longer() -
             assert len((await isolate.view(31)).held.problems) == 1
         isolate.store.publish(MAP, 8)
         assert (await isolate.view(31)).held.problems == ()
+
+    run(scenario())
+
+
+def test_a_map_without_metadata_keeps_its_revision_while_it_is_unchanged() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        isolate.store.publish(NEXT)
+        before = (await isolate.view()).held.snapshot
+        assert before.revision == revision_of(isolate.store.entries["component-versions"].value)
+        after = (await isolate.view(31)).held.snapshot
+        assert (after.pointers is before.pointers, after.revision) == (True, before.revision)
+        isolate.store.publish({**NEXT, "other": {}})
+        later = (await isolate.view(31)).held.snapshot
+        assert later.revision == revision_of(isolate.store.entries["component-versions"].value) != before.revision
 
     run(scenario())
 
