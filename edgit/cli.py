@@ -68,6 +68,9 @@ class Commands(Group):
         try:
             code = super().main(*args, **extra)
         except EdgitError as error:
+            # What was set right before it went wrong.
+            for said in getattr(error, "__notes__", ()):
+                render.note(said)
             render.fail(error.detail, error.hint)
             code = error.exit_code
         except ResolverError as error:

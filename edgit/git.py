@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import struct
 import subprocess
 import zlib
@@ -24,6 +25,8 @@ from edgit.errors import EdgitError, NotReached, Refused
 
 #: Up to so many new objects are written loose, as git does for a small fetch; more stay one pack.
 _LOOSE = 100
+_BROKEN = re.compile(r"ignoring broken ref (\S+)")
+_CLASH = re.compile(r"'(refs/\S+)' exists; cannot create '(refs/\S+)'")
 _PACK_KINDS = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
 
 FILE_MODE = "100644"
@@ -47,6 +50,11 @@ class TreeEntry(NamedTuple):
     def is_tree(self) -> bool:
         return self.mode == TREE_MODE
 
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file, and no link, submodule or folder."""
+        return self.mode.startswith("100")
+
 
 @dataclass(frozen=True, slots=True)
 class RefUpdate:
@@ -58,12 +66,18 @@ class RefUpdate:
 
 
 class GitFailed(EdgitError):
-    """A git command failed; `stderr` is what it said."""
+    """A git command failed; `stderr` is what it said. `killed` where a signal ended it."""
 
-    def __init__(self, arguments: Sequence[str], stderr: str) -> None:
-        said = stderr.strip() or "it said nothing"
-        super().__init__(f"git {' '.join(arguments[:4])} failed: {said}")
+    def __init__(self, detail: str, *, hint: str | None = None, stderr: str = "", killed: bool = False) -> None:
+        super().__init__(detail, hint=hint)
         self.stderr = stderr
+        self.killed = killed
+
+    @staticmethod
+    def of(arguments: Sequence[str], stderr: str, *, killed: bool = False) -> GitFailed:
+        """The error of a command that said this."""
+        said = stderr.strip() or ("it was killed" if killed else "it said nothing")
+        return GitFailed(f"git {' '.join(arguments[:4])} failed: {said}", stderr=stderr, killed=killed)
 
 
 class Git:
@@ -76,7 +90,8 @@ class Git:
         self.bare = bare
         self.shallow = shallow
         self._hash = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}[format]
-        #: Handed to every child, so that a lock held here lives as long as the last of them.
+        #: Handed to the child that moves refs, so that a lock held here lives as long as it does. To no other: a fetch
+        #: may leave a `git gc` behind that works for minutes.
         self.inherited: tuple[int, ...] = ()
 
     @staticmethod
@@ -88,7 +103,7 @@ class Git:
             said = found.stderr.decode(errors="replace").strip()
             if "not a git repository" in said:
                 raise EdgitError(f"{start} is not in a git repository", hint="next: edgit init")
-            raise GitFailed(["rev-parse"], said)
+            raise GitFailed.of(["rev-parse"], said)
         common, format, bare, shallow = found.stdout.decode().splitlines()
         folder = (start / common).resolve()
         is_bare = bare == "true"
@@ -96,7 +111,7 @@ class Git:
         if not is_bare:
             top = _run(start, ["rev-parse", "--show-toplevel"])
             if top.returncode:
-                raise GitFailed(["rev-parse", "--show-toplevel"], top.stderr.decode(errors="replace"))
+                raise GitFailed.of(["rev-parse", "--show-toplevel"], top.stderr.decode(errors="replace"))
             root = Path(top.stdout.decode().rstrip("\n"))
         return Git(root, folder, format, bare=is_bare, shallow=shallow == "true")
 
@@ -109,14 +124,15 @@ class Git:
         """What a git command prints. Raises `GitFailed`."""
         done = self.attempt(*arguments, input=input, env=env)
         if done.returncode:
-            raise GitFailed(arguments, done.stderr.decode(errors="replace"))
+            raise GitFailed.of(arguments, done.stderr.decode(errors="replace"))
         return done.stdout
 
     def attempt(
         self, *arguments: str, input: bytes | None = None, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[bytes]:
         """A git command, whatever becomes of it."""
-        return _run(self.root, arguments, input=input, env=env, inherited=self.inherited)
+        inherited = self.inherited if arguments[0] == "update-ref" else ()
+        return _run(self.root, arguments, input=input, env=env, inherited=inherited)
 
     def text(self, *arguments: str) -> str:
         """What a git command prints, as text without the last line's end."""
@@ -131,13 +147,24 @@ class Git:
         """A setting that is true or false; false where it is not set."""
         done = self.attempt("config", "--type=bool", "--get", key)
         if done.returncode not in (0, 1):
-            raise GitFailed(["config", key], done.stderr.decode(errors="replace"))
+            raise GitFailed.of(["config", key], done.stderr.decode(errors="replace"))
         return done.stdout.strip() == b"true"
 
     def refs(self, *prefixes: str) -> dict[str, str]:
-        """Ref → the id of the object it names, for all refs below the prefixes."""
-        listed = self.run("for-each-ref", "--format=%(objectname) %(refname)", *prefixes).decode(errors="replace")
-        found = (line.split(" ", 1) for line in listed.splitlines())
+        """Ref → the id of the object it names, for all refs below the prefixes. Raises `EdgitError` for one that git
+        cannot read: it would look as if it did not exist."""
+        arguments = ["for-each-ref", "--format=%(objectname) %(refname)", *prefixes]
+        done = self.attempt(*arguments)
+        said = done.stderr.decode(errors="replace")
+        if broken := _BROKEN.search(said):
+            raise EdgitError(
+                f"the ref {broken[1]} is damaged: {self.folder / broken[1]} holds no object's id",
+                hint=f"next: rm '{self.folder / broken[1]}', then: edgit pull",
+            )
+        if done.returncode:
+            raise GitFailed.of(arguments, said)
+        # Not splitlines(): a ref may hold what Unicode counts as the end of a line.
+        found = (line.split(" ", 1) for line in done.stdout.decode(errors="replace").split("\n") if line)
         return {ref: id for id, ref in found}
 
     def ref(self, name: str) -> str | None:
@@ -154,7 +181,7 @@ class Git:
         wanted = [name for name in dict.fromkeys(names) if "\n" not in name]
         if not wanted:
             return {}
-        out = self.run("cat-file", "--batch", input="".join(f"{name}\n" for name in wanted).encode())
+        out = self.run("cat-file", "--batch", input=_lines(wanted))
         found: dict[str, Object] = {}
         place = 0
         for name in wanted:
@@ -173,9 +200,9 @@ class Git:
         wanted = [name for name in dict.fromkeys(names) if "\n" not in name]
         if not wanted:
             return {}
-        asked = "".join(f"{name}\n" for name in wanted).encode()
-        out = self.run("cat-file", "--batch-check=%(objectname) %(objecttype)", input=asked).decode(errors="replace")
-        answers = zip(wanted, out.splitlines(), strict=True)
+        command = ["cat-file", "--batch-check=%(objectname) %(objecttype)"]
+        out = self.run(*command, input=_lines(wanted)).decode(errors="replace")
+        answers = zip(wanted, out.split("\n")[:-1], strict=True)
         return {name: line.split(" ")[0] for name, line in answers if line.rpartition(" ")[2] in _PACK_KINDS}
 
     def id(self, object: Object) -> str:
@@ -230,7 +257,13 @@ class Git:
         said = done.stderr.decode(errors="replace").strip()
         if "but expected" in said or "reference already exists" in said or "unable to resolve" in said:
             raise Refused(f"a tag was moved by another command in this moment; nothing was changed ({said})")
-        raise GitFailed(["update-ref", "--stdin"], said)
+        if clash := _CLASH.search(said):
+            there, wanted = (ref.removeprefix("refs/tags/") for ref in clash.groups())
+            raise Refused(
+                f"the tag {there} is in the way of {wanted}: git keeps each as a file or a folder; nothing was changed",
+                hint="choose another name, or look what that tag is: git show " + there,
+            )
+        raise GitFailed.of(["update-ref", "--stdin"], said, killed=done.returncode < 0)
 
     def identity(self, role: str = "COMMITTER") -> tuple[str, str, int, str]:
         """Who acts: name, address, now in seconds, and the offset of the zone. Raises `EdgitError`."""
@@ -260,13 +293,17 @@ class Git:
     def remote_refs(self, remote: str, *patterns: str) -> dict[str, str]:
         """Ref → object id, as the remote has them now; without those of peeled tags."""
         listed = self.over_network("ls-remote", "--quiet", remote, *patterns).decode(errors="replace")
-        found = (line.split("\t", 1) for line in listed.splitlines())
+        found = (line.split("\t", 1) for line in listed.split("\n") if line)
         return {ref: id for id, ref in found if not ref.endswith("^{}")}
 
-    def over_network(self, *arguments: str, input: bytes | None = None) -> bytes:
-        """A git command that talks to a remote, and asks nobody for a password. Raises `NotReached`."""
+    def attempt_over_network(self, *arguments: str, input: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+        """A git command that talks to a remote, whatever becomes of it; off a terminal it asks for no password."""
         env = {} if os.isatty(0) else {"GIT_TERMINAL_PROMPT": "0"}
-        done = self.attempt(*arguments, input=input, env=env)
+        return self.attempt(*arguments, input=input, env=env)
+
+    def over_network(self, *arguments: str, input: bytes | None = None) -> bytes:
+        """The same. Raises `NotReached`."""
+        done = self.attempt_over_network(*arguments, input=input)
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip()
             raise NotReached(f"git {arguments[0]} failed: {said}", hint="nothing was changed here; try again")
@@ -296,6 +333,10 @@ def _run(
         )
     except FileNotFoundError:
         raise EdgitError("git is not installed or not on the PATH") from None
+
+
+def _lines(names: Iterable[str]) -> bytes:
+    return "".join(f"{name}\n" for name in names).encode(errors="surrogateescape")
 
 
 def _pack_header(kind: int, size: int) -> bytes:

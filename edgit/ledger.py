@@ -15,11 +15,14 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from urllib.parse import quote, unquote
 
 from edgit.tags import tag_name
+from resolver.errors import ResolverError
 from resolver.history import format_instant, parse_instant
 
 LEDGER = "refs/edgit/ledger"
@@ -114,9 +117,9 @@ class State:
 
 def write_message(summary: str, changes: Sequence[Change], generation: int, reason: str | None) -> str:
     """An entry's message; `read_message` reads it again."""
-    lines = [_line(change) for change in changes]
     paragraphs = [summary, *([reason.strip()] if reason and reason.strip() else [])]
-    return "\n\n".join([*paragraphs, "\n".join([*lines, f"Generation: {generation}"])]) + "\n"
+    trailer = [*map(_line, changes), f"Generation: {generation}"]
+    return "\n\n".join([*paragraphs, "\n".join(trailer)]) + "\n"
 
 
 def read_message(message: str) -> tuple[str, str | None, tuple[Change, ...], int]:
@@ -124,54 +127,74 @@ def read_message(message: str) -> tuple[str, str | None, tuple[Change, ...], int
     head, _, trailer = message.strip("\n").rpartition("\n\n")
     summary, _, reason = head.partition("\n\n")
     *lines, last = trailer.split("\n")
-    if not last.startswith("Generation: "):
-        raise ValueError("it has no generation")
-    return summary, reason.strip() or None, tuple(map(_change, lines)), int(last.removeprefix("Generation: "))
+    if not (found := _GENERATION.fullmatch(last)):
+        raise ValueError("its last line is no generation")
+    return summary, reason.strip() or None, tuple(map(_change, lines)), int(found[1])
+
+
+_GENERATION = re.compile(r"Generation: ([0-9]+)")
 
 
 def _line(change: Change) -> str:
-    stated = "".join(
-        f"; {name} {value}"
-        for name, value in (
-            ("at", format_instant(change.at) if change.at else None),
-            ("by", change.actor),
-        )
-        if value
-    )
+    said: list[tuple[str, str | None]]
     if isinstance(change, Moved):
-        tags = f"tag {change.tag_before or NONE} -> {change.tag or NONE}; version {change.version_tag or NONE}"
-        return f"Move: {change}; {tags}{stated}"
-    file = f"; file {change.type or NONE} {change.path}" if change.path else ""
-    return f"Version: {change.name}; tag {change.tag}; commit {change.commit}{stated}{file}"
+        head = f"Move: {change}"
+        said = [
+            ("tag", f"{change.tag_before or NONE} -> {change.tag or NONE}"),
+            ("version", change.version_tag or NONE),
+        ]
+    else:
+        head = f"Version: {change.name}"
+        said = [
+            ("tag", change.tag),
+            ("commit", change.commit),
+            ("file", f"{change.type or NONE} {change.path}" if change.path else None),
+        ]
+    said += [("at", format_instant(change.at) if change.at else None), ("by", change.actor)]
+    return "; ".join([head, *(f"{name} {_escaped(value)}" for name, value in said if value is not None)])
 
 
 def _change(line: str) -> Change:
     kind, _, rest = line.partition(": ")
-    # The file stands last, since a path may hold anything but an end of line.
-    rest, _, file = rest.partition("; file ")
     head, *parts = rest.split("; ")
-    told = dict(part.split(" ", 1) for part in parts)
-    at = parse_instant(told["at"]) if "at" in told else None
-    name = head.split(" ", 1)[0]
+    told = {name: _unescaped(value) for name, _, value in (part.partition(" ") for part in parts)}
+    name, *words = head.split(" ")
     component, _, slot = name.removeprefix("components/").rpartition("/")
-    if kind == "Move":
-        before, after = head.split(" ", 1)[1].split(" -> ")
-        tag_before, tag = told["tag"].split(" -> ")
-        return Moved(
-            component,
-            slot,
-            _value(before),
-            _value(after),
-            _value(tag_before),
-            _value(tag),
-            _value(told["version"]),
-            at,
-            told.get("by"),
-        )
-    if kind == "Version":
-        type, _, path = file.partition(" ")
-        return Created(component, slot, told["tag"], told["commit"], _value(type), path or None, at, told.get("by"))
-    raise ValueError(f"`{kind}` is no change")
+    try:
+        at = parse_instant(told["at"]) if "at" in told else None
+        if kind == "Move":
+            before, _, after = words
+            tag_before, tag = told["tag"].split(" -> ")
+            return Moved(
+                component,
+                slot,
+                _value(before),
+                _value(after),
+                _value(tag_before),
+                _value(tag),
+                _value(told["version"]),
+                at,
+                told.get("by"),
+            )
+        if kind == "Version":
+            type, _, path = told.get("file", "").partition(" ")
+            return Created(component, slot, told["tag"], told["commit"], _value(type), path or None, at, told.get("by"))
+    except (KeyError, ValueError, ResolverError):
+        raise ValueError(f"`{line[:80]}` is no change") from None
+    raise ValueError(f"`{line[:80]}` is no change")
+
+
+# What people and paths are called may hold anything: the characters that a line is made of are written as `%3B`, and so
+# are bytes that are no UTF-8.
+_SPECIAL = re.compile(r"[%;\x00-\x1f\x7f\u0085\u2028\u2029\udc80-\udcff]")
+
+
+def _escaped(text: str) -> str:
+    return _SPECIAL.sub(lambda found: quote(found[0], safe="", errors="surrogateescape"), text)
+
+
+def _unescaped(text: str) -> str:
+    return unquote(text, errors="surrogateescape")
 
 
 def _value(text: str) -> str | None:
@@ -242,21 +265,6 @@ def last_good(moves: Iterable[LedgerMove]) -> str | None:
             good.append(current)
     # A pointer that was removed goes back to what was live last.
     return (good[-1] if good else None) if current is None else (good[-2] if len(good) > 1 else None)
-
-
-def replayed(entry: Entry, state: Mapping[str, Mapping[str, str]], versions: Mapping[str, Mapping[str, str]]) -> Entry:
-    """A local entry as it is on top of another state: moves that say what is live already fall away, and so do versions
-    that exist already."""
-    changes: list[Change] = []
-    for change in entry.changes:
-        if isinstance(change, Created):
-            if change.version not in versions.get(change.component, {}):
-                changes.append(change)
-            continue
-        before = state.get(change.component, {}).get(change.environment)
-        if before != change.after:
-            changes.append(replace(change, before=before))
-    return replace(entry, changes=tuple(changes))
 
 
 def seconds(at: datetime) -> int:

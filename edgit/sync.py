@@ -4,31 +4,37 @@ Rules:
 
 - a push is atomic. The ledger only goes forward, and a tag that moves must be one that the ledger accounts for, so that
   a stale clone is refused, and what another tool has moved at the remote is never overwritten;
-- a pull fetches into a tracking ref, replays the moves that the remote has not, on top of its own, and lets the tags
-  follow: whoever pushes later comes after, and nothing is lost;
+- a pull fetches objects, replays the moves that the remote has not, on top of its own, and lets the tags follow, in one
+  transaction: whoever pushes later comes after, and nothing is lost;
+- a move that the remote has already, under whatever commit, is not made again;
 - a clone without the ledger, the tags or the history (a CI checkout) needs a pull and nothing else.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from edgit.errors import EdgitError, Refused
+from edgit.chain import Chain
+from edgit.desk import Desk, VersionTag, kept_version, pointer_tag
+from edgit.errors import EdgitError, NotReached, Refused
 from edgit.git import Git, RefUpdate
-from edgit.ledger import LEDGER, Change, Created, Entry, Moved, fold, replayed
-from edgit.moves import Chain, Desk, kind_of, name_of
+from edgit.ledger import LEDGER, Change, Created, Entry, Moved, fold
+from edgit.moves import name_of
 from edgit.repository import Ledger, World
-from edgit.tags import PREFIX, read_name, tag_name, tag_ref
+from edgit.tags import PREFIX, Tagged, read_name, read_tags, tag_name, tag_ref
 from resolver.version import is_version
 
 #: So many refs go into one git command: a command line is bounded.
 _AT_ONCE = 500
 
+Pointer = tuple[str, str]
+
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What a push did: refs that are new or moved at the remote, and how many moves it had not had."""
+    """What a push did: refs that are new or moved at the remote, and how many entries it had not had."""
 
     remote: str
     entries: int
@@ -49,8 +55,9 @@ def _remote(git: Git) -> str:
 
 
 def tracking_ref(remote: str) -> str:
-    """Where the remote's ledger is kept, as it was last fetched."""
-    return f"refs/remotes/{remote}/edgit/ledger"
+    """Where the remote's ledger is kept, as it was last seen. Not below refs/remotes: `git fetch --prune` clears what
+    is no branch there."""
+    return f"refs/edgit/remotes/{remote}"
 
 
 def has_ledger(git: Git, remote: str) -> bool:
@@ -63,79 +70,117 @@ def unpushed(world: World, remote: str) -> int:
     if world.ledger is None:
         return 0
     tracked = world.git.ref(tracking_ref(remote))
-    known = tracked and world.git.attempt("merge-base", "--is-ancestor", tracked, world.ledger.tip).returncode == 0
-    return len(world.ledger.since(tracked if known else None))
+    return len(world.ledger.since(tracked if tracked and _contains(world, tracked) else None))
+
+
+def _contains(world: World, commit: str) -> bool:
+    """Whether this repository's ledger goes on from a commit."""
+    tip = world.ledger.tip if world.ledger else ""
+    return commit == tip or world.git.attempt("merge-base", "--is-ancestor", commit, tip).returncode == 0
+
+
+def _there(git: Git, remote: str) -> dict[str, str]:
+    return git.remote_refs(remote, LEDGER, f"{PREFIX}*")
+
+
+def _names(world: World, there: Mapping[str, str]) -> Tagged:
+    """The names of tags, here and at the remote. A tag of an older form keeps its name wherever it is."""
+    return read_tags({**there, **world.refs})
+
+
+def _pointer_ref(names: Tagged, component: str, environment: str) -> str:
+    """The ref of a pointer: under the name that it has already, else this tool's own."""
+    existing = names.environments.get(component, {}).get(environment)
+    return existing.ref if existing else tag_ref(component, environment)
+
+
+# Push
 
 
 def push(world: World) -> Pushed:
     """Bring the ledger and the tags to the remote. Raises `Refused` where the remote has moves that are not here."""
     git = world.git
     remote = _remote(git)
-    there = git.remote_refs(remote, LEDGER, f"{PREFIX}*")
+    there = _there(git, remote)
     theirs = there.get(LEDGER)
+    new = {tag.ref: tag.id for tags in world.tags.versions.values() for tag in tags.values() if tag.ref not in there}
     if world.ledger is None:
         if theirs:
             raise Refused(f"{remote} has a ledger, and this clone has none", hint="next: edgit pull")
-        return Pushed(remote, 0, _push_refs(git, remote, _new_versions(world, there)))
-    if theirs and not git.check([theirs]):
-        raise _pull_first(remote)
-    if theirs and git.attempt("merge-base", "--is-ancestor", theirs, world.ledger.tip).returncode:
-        raise _pull_first(remote)
+        return Pushed(remote, 0, _push_new(git, remote, new))
+    if theirs and not (git.check([theirs]) and _contains(world, theirs)):
+        raise Refused(
+            f"{remote} has moves that this clone has not; nothing was pushed", hint="next: edgit pull, then edgit push"
+        )
     entries = world.ledger.since(theirs)
-    leases = _leases(world, there, entries, remote)
+    leases = _leases(world, world.ledger, there, entries, remote)
     # New versions go first: they are in nobody's way, and a command line would not hold all of them.
-    count = _push_refs(git, remote, _new_versions(world, there))
+    count = _push_new(git, remote, new)
     if leases or theirs != world.ledger.tip:
-        refspecs = [f"{LEDGER}:{LEDGER}", *(f"{new or ''}:{ref}" for ref, (new, _) in leases.items())]
-        guards = [f"--force-with-lease={ref}:{old or ''}" for ref, (_, old) in leases.items()]
-        done = git.attempt("push", "--quiet", "--atomic", "--no-verify", *guards, remote, *refspecs)
-        if done.returncode:
-            said = done.stderr.decode(errors="replace").strip()
-            if "stale info" in said or "rejected" in said:
-                raise Refused(
-                    f"{remote} has moved on meanwhile; nothing was pushed", hint="next: edgit pull, then edgit push"
-                )
-            raise EdgitError(f"git push to {remote} failed: {said}", hint="your moves are safe here; next: edgit push")
-    git.update_refs([RefUpdate(tracking_ref(remote), world.ledger.tip, git.ref(tracking_ref(remote)))])
+        _push_moves(git, remote, world.ledger.tip, leases)
+    if git.ref(tracking_ref(remote)) != world.ledger.tip:
+        git.attempt("update-ref", tracking_ref(remote), world.ledger.tip)
     return Pushed(remote, len(entries), count + len(leases))
 
 
-def _pull_first(remote: str) -> Refused:
-    return Refused(
-        f"{remote} has moves that this clone has not; nothing was pushed", hint="next: edgit pull, then edgit push"
-    )
+def _push_new(git: Git, remote: str, refs: Mapping[str, str]) -> int:
+    specs = sorted(f"{id}:{ref}" for ref, id in refs.items())
+    for start in range(0, len(specs), _AT_ONCE):
+        git.over_network("push", "--quiet", "--no-verify", remote, *specs[start : start + _AT_ONCE])
+    return len(specs)
 
 
-def _new_versions(world: World, there: Mapping[str, str]) -> list[str]:
-    refs = [tag.ref for tags in world.tags.versions.values() for tag in tags.values()]
-    return sorted(ref for ref in refs if ref not in there)
-
-
-def _push_refs(git: Git, remote: str, refs: Sequence[str]) -> int:
-    for start in range(0, len(refs), _AT_ONCE):
-        part = refs[start : start + _AT_ONCE]
-        git.over_network("push", "--quiet", "--no-verify", remote, *(f"{ref}:{ref}" for ref in part))
-    return len(refs)
+def _push_moves(git: Git, remote: str, tip: str, leases: Mapping[str, tuple[str | None, str | None]]) -> None:
+    """Move the ledger and the tags at the remote, all or none; each tag only from what was seen there."""
+    specs = [f"{tip}:{LEDGER}", *(f"{new or ''}:{ref}" for ref, (new, _) in leases.items())]
+    # A tag that is new there needs no lease: without force git creates one, and moves none.
+    guards = [f"--force-with-lease={ref}:{old}" for ref, (_, old) in leases.items() if old]
+    done = git.attempt_over_network("push", "--quiet", "--atomic", "--no-verify", *guards, remote, *specs)
+    if done.returncode == 0:
+        return
+    said = done.stderr.decode(errors="replace").strip()
+    if "stale info" in said or "rejected" in said:
+        raise Refused(
+            f"{remote} has moved on meanwhile, or does not take this; nothing was moved there: {said}",
+            hint="next: edgit pull, then edgit push",
+        )
+    raise NotReached(f"git push to {remote} failed: {said}", hint="your moves are safe here; next: edgit push")
 
 
 def _leases(
-    world: World, there: Mapping[str, str], entries: Sequence[Entry], remote: str
+    world: World, ledger: Ledger, there: Mapping[str, str], entries: Sequence[Entry], remote: str
 ) -> dict[str, tuple[str | None, str | None]]:
-    """Ref → (the object that it moves to, None to delete it; what the remote has now), for all that moved since."""
-    accounted: dict[str, set[str | None]] = {}
-    last: dict[str, str | None] = {}
-    for entry in entries:
-        for moved, _, _ in entry.moves:
-            ref = pointer_ref(world, moved.component, moved.environment)
-            accounted.setdefault(ref, {None}).update((moved.tag_before, moved.tag))
-            last[ref] = moved.tag
-    strange = [ref.removeprefix(PREFIX) for ref, known in accounted.items() if there.get(ref) not in known]
+    """Ref → (the object that it moves to, None to delete it; what the remote has now), for all that is not there what
+    it is here. Raises `Refused` where another tool has moved at the remote what these entries move."""
+    names = _names(world, there)
+    foreign = {(found.component, found.environment) for found in world.differences[0]}
+    ours = {(moved.component, moved.environment) for entry in entries for moved, _, _ in entry.moves}
+    leases: dict[str, tuple[str | None, str | None]] = {}
+    strange = []
+    for pointer, moved in ledger.last_moves.items():
+        ref = _pointer_ref(names, *pointer)
+        want = moved.tag if pointer in foreign else world.refs.get(ref)
+        have = there.get(ref)
+        if have == want:
+            continue
+        if have is None or have in ledger.known_tags[pointer]:
+            leases[ref] = (want, have)
+        elif pointer in ours:
+            strange.append(ref.removeprefix(PREFIX))
     if strange:
         raise Refused(
             f"another tool has moved {', '.join(strange)} at {remote}; nothing was pushed",
-            hint="next: edgit pull, which tells you what it was",
+            hint="next: edgit pull, then edgit adopt to keep what it did, or edgit deploy set to move it on",
         )
-    return {ref: (new, there.get(ref)) for ref, new in last.items() if new != there.get(ref)}
+    # A version's tag that the ledger knows as it is here, and that was moved there: versions never change.
+    for (component, version), created in ledger.made.items():
+        tag = world.tags.versions.get(component, {}).get(version)
+        if tag and tag.id == created.tag and there.get(tag.ref, tag.id) != tag.id:
+            leases[tag.ref] = (tag.id, there[tag.ref])
+    return leases
+
+
+# Pull
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,204 +202,240 @@ def pull(desk: Desk, world: World) -> Pulled:
     """Bring the remote's ledger and tags here, and replay on top what it has not."""
     git = world.git
     remote = _remote(git)
-    there = git.remote_refs(remote, LEDGER, f"{PREFIX}*")
+    there = _there(git, remote)
     theirs = there.get(LEDGER)
-    versions, pointers = _wanted(world, there)
-    refspecs = [*versions, *pointers]
-    if theirs:
-        refspecs.insert(0, f"+{LEDGER}:{tracking_ref(remote)}")
-    if refspecs:
-        # Tags come as objects only: which of them count is decided here, all at once.
-        command = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--stdin", remote]
-        git.over_network(*command, input="".join(f"{spec}\n" for spec in refspecs).encode())
-    updates = [RefUpdate(ref, there[ref], None) for ref in versions if git.check([there[ref]])]
-    git.update_refs(updates)
-    if theirs is None:
-        _foreign_there(desk, world, there, {}, remote)
-        return Pulled(remote, versions=len(versions), notes=tuple(desk.notes))
-    # What another tool has moved at the remote shows as a moved tag here, and is adopted like any other.
-    world = World(git)
-    pulled = merge(desk, world, theirs, remote)
-    _foreign_there(desk, World(git), there, fold(Ledger(git, theirs).entries), remote)
-    return replace(pulled, versions=len(versions), notes=tuple(desk.notes))
-
-
-def _wanted(world: World, there: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """The remote's tags that are not here: versions, and environments' tags that are other objects than ours."""
-    versions, pointers = [], []
-    for ref, id in there.items():
-        name = read_name(ref)
-        if name is None or world.refs.get(ref) == id:
-            continue
-        if is_version(name.slot):
-            if ref not in world.refs:
-                versions.append(ref)
-        else:
-            pointers.append(ref)
-    return versions, pointers
-
-
-def _foreign_there(
-    desk: Desk, world: World, there: Mapping[str, str], theirs: Mapping[str, Mapping[str, str]], remote: str
-) -> None:
-    """Tags of environments at the remote that its ledger does not account for come here as they are, to be adopted."""
-    accounted = {
-        moved.tag: moved
-        for entry in (world.ledger.entries if world.ledger else ())
-        for moved, _, _ in entry.moves
-        if moved.tag
-    }
-    updates = []
-    for ref, id in there.items():
-        name = read_name(ref)
-        if name is None or is_version(name.slot) or id in accounted or world.refs.get(ref) == id:
-            continue
-        if not world.git.check([id]):
-            continue
-        live = theirs.get(name.component, {}).get(name.slot)
-        updates.append(RefUpdate(ref, id, world.refs.get(ref)))
-        desk.notes.append(
-            f"{ref.removeprefix(PREFIX)} was moved at {remote} by another tool (the ledger says {live or 'none'}); "
-            "next: edgit adopt, or edgit deploy set to move it on"
-        )
+    wanted = [ref for ref, id in there.items() if world.refs.get(ref) != id and (ref == LEDGER or read_name(ref))]
+    if wanted:
+        # Objects only: which refs move, and where to, is decided here, all at once.
+        command = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--stdin", remote]
+        git.over_network(*command, input="".join(f"{ref}\n" for ref in wanted).encode())
+    new = [ref for ref in wanted if ref not in world.refs and (name := read_name(ref)) and is_version(name.slot)]
+    here = git.check(there[ref] for ref in new)
+    updates = [RefUpdate(ref, there[ref], None) for ref in new if there[ref] in here]
     if updates:
         desk.transact(updates)
+        world = World(git)
+    pulled = Pulled(remote)
+    if theirs and not (world.ledger and _contains(world, theirs)):
+        pulled = merge(desk, world, theirs, remote, there)
+    elif theirs and git.ref(tracking_ref(remote)) != theirs:
+        git.attempt("update-ref", tracking_ref(remote), theirs)
+    _bring_foreign(desk, World(git), there, theirs, remote)
+    return replace(pulled, versions=len(updates), notes=tuple(desk.notes))
 
 
-def merge(desk: Desk, world: World, theirs: str, remote: str) -> Pulled:
+def _bring_foreign(desk: Desk, world: World, there: Mapping[str, str], theirs: str | None, remote: str) -> None:
+    """Tags of environments at the remote that its ledger does not account for come here as they are, to be adopted."""
+    known = world.ledger.known_tags if world.ledger else {}
+    strange = {
+        ref: (id, name)
+        for ref, id in there.items()
+        if (name := read_name(ref))
+        and not is_version(name.slot)
+        and id not in known.get((name.component, name.slot), ())
+        and world.refs.get(ref) != id
+    }
+    here = world.git.check(id for id, _ in strange.values())
+    strange = {ref: found for ref, found in strange.items() if found[0] in here}
+    if not strange:
+        return
+    live = fold(Ledger(world.git, theirs).entries) if theirs else {}
+    for ref, (_, name) in strange.items():
+        recorded = live.get(name.component, {}).get(name.slot, "none")
+        if world.ledger:
+            desk.notes.append(
+                f"{ref.removeprefix(PREFIX)} was moved at {remote} by another tool (the ledger says {recorded}); "
+                "next: edgit adopt, or edgit deploy set to move it on"
+            )
+    desk.transact([RefUpdate(ref, id, world.refs.get(ref)) for ref, (id, _) in strange.items()])
+
+
+# Merge
+
+
+@dataclass
+class _Merge:
+    """Two ledgers on the way to become one: `chain` is theirs, with ours replayed on top."""
+
+    world: World
+    chain: Chain
+    names: Tagged
+    received: tuple[Entry, ...]
+    #: Where the tags of pointers must be in the end.
+    tags: dict[Pointer, str | None] = field(default_factory=dict)
+    #: The tags of their versions, and of ours that were made on the way.
+    version_tags: dict[Pointer, VersionTag] = field(default_factory=dict)
+    #: Ours that theirs have another file for → the name that it has now.
+    renamed: dict[Pointer, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @functools.cached_property
+    def moves(self) -> dict[Pointer, list[tuple[Moved, str]]]:
+        """What was received for each pointer, oldest first, and by whom."""
+        found: dict[Pointer, list[tuple[Moved, str]]] = {}
+        for entry in self.received:
+            for moved, _, actor in entry.moves:
+                found.setdefault((moved.component, moved.environment), []).append((moved, actor))
+        return found
+
+    def follow(self) -> None:
+        """Let the tags of what was received be here what they are there."""
+        made = {(c.component, c.version): c for entry in self.received for c, _, _ in entry.creations}
+        last = {pointer: moves[-1][0] for pointer, moves in self.moves.items()}
+        tags = [*(created.tag for created in made.values()), *(moved.tag for moved in last.values())]
+        here = self.world.git.check(tag for tag in tags if tag)
+        ours = self.world.ledger.made if self.world.ledger else {}
+        for version, created in made.items():
+            existing = self.world.tags.versions.get(created.component, {}).get(created.version)
+            if created.tag not in here:
+                continue
+            # A version's tag that our ledger never had stays: it may be of another file, which is then told at its use.
+            if existing is None or (version in ours and existing.id == ours[version].tag):
+                ref = existing.ref if existing else tag_ref(*version)
+                self.chain.set_ref(ref, created.tag, existing.id if existing else None)
+                kind = "commit" if created.tag == created.commit else "tag"
+                self.version_tags[version] = VersionTag(created.tag, kind)
+        for pointer, moved in last.items():
+            if moved.after is None or moved.tag in here:
+                self.tags[pointer] = moved.tag
+            else:
+                # The remote's tag was moved on since, by another tool: ours is made anew from what the ledger says.
+                self.tags[pointer] = self.pointer_tag(pointer, moved.after)
+
+    def pointer_tag(self, pointer: Pointer, version: str) -> str | None:
+        """A new tag of an environment at a version; None where the version has no tag any more."""
+        component, environment = pointer
+        at = self.version_tag(component, version)
+        ref = _pointer_ref(self.names, component, environment)
+        return pointer_tag(self.chain, ref, component, version, environment, at) if at else None
+
+    def version_tag(self, component: str, version: str) -> VersionTag | None:
+        """The tag that a version has in the end."""
+        if found := self.version_tags.get((component, version)):
+            return found
+        if version in self.world.tags.versions.get(component, {}):
+            return kept_version(self.chain, self.world, component, version)
+        return None
+
+    def replay(self, made: Entry) -> Entry | None:
+        """One of our entries on top of the chain; None where it says nothing new there."""
+        sources: dict[Pointer, str] = {}
+        changes: list[Change] = []
+        summary = made.summary
+        for change in made.changes:
+            if isinstance(change, Created):
+                created = self._created(change)
+                if created:
+                    sources[created.component, created.version] = self.world.state.versions[change.component][
+                        change.version
+                    ]
+                    changes.append(created)
+                    summary = summary.replace(str(change), str(created))
+                continue
+            moved = self._moved(change, self.chain.pointers.get(change.component, {}).get(change.environment))
+            if moved:
+                changes.append(moved)
+                summary = summary.replace(str(change), str(moved))
+        if not changes:
+            return None
+        author = (made.actor, made.authored or made.at)
+        return self.chain.add(summary, changes, sources, reason=made.reason, author=author)
+
+    def _created(self, change: Created) -> Created | None:
+        theirs = self.chain.versions.get(change.component, {}).get(change.version)
+        ours = self.world.state.versions.get(change.component, {}).get(change.version)
+        if ours is None or theirs == ours:
+            return None
+        if theirs is None:
+            return change
+        name = clash_name(change.version, change.commit)
+        self.renamed[change.component, change.version] = name
+        self.notes.append(
+            f"{change.name} was made from two different files; the remote's keeps the name, yours is {name}"
+        )
+        if name in self.chain.versions.get(change.component, {}):
+            return None
+        tag = self.chain.tag(
+            tag_name(change.component, name),
+            change.commit,
+            "commit",
+            f"{change.component} {name}, made as {change.version}",
+        )
+        self.chain.set_ref(tag_ref(change.component, name), tag, None)
+        self.version_tags[change.component, name] = VersionTag(tag, "tag")
+        return replace(change, version=name, tag=tag)
+
+    def _moved(self, change: Moved, live: str | None) -> Moved | None:
+        pointer = (change.component, change.environment)
+        after = self.renamed.get((change.component, change.after or ""), change.after)
+        received = self.moves.get(pointer, [])
+        # One of theirs may have come here by a fetch of tags, and been adopted as a stranger's.
+        if live == after or any(change.tag and change.tag == moved.tag for moved, _ in received):
+            return None
+        if received and received[-1][0].after != after:
+            theirs, actor = received[-1]
+            self.notes.append(
+                f"{change.name}: {name_of(actor)} had set {theirs.after or 'none'} meanwhile; "
+                f"your {after or 'removal'} comes after it"
+            )
+        tag, version_tag = change.tag, change.version_tag
+        at = self.version_tag(change.component, after) if after else None
+        if after and at and at.id != version_tag:
+            tag, version_tag = self.pointer_tag(pointer, after), at.id
+        before = self.tags.get(pointer, change.tag_before)
+        self.tags[pointer] = tag
+        return replace(change, before=live, after=after, tag_before=before, tag=tag, version_tag=version_tag)
+
+
+def merge(desk: Desk, world: World, theirs: str, remote: str, there: Mapping[str, str]) -> Pulled:
     """Make the ledger `theirs` with this repository's own entries replayed on top, and let the tags follow."""
     git = world.git
     other = Ledger(git, theirs)
-    if world.ledger is None:
-        local: tuple[Entry, ...] = ()
-        base = None
-    else:
+    ours: tuple[Entry, ...] = ()
+    base = None
+    if world.ledger:
         base = git.attempt("merge-base", theirs, world.ledger.tip).stdout.decode().strip() or None
-        local = world.ledger.since(base)
+        ours = world.ledger.since(base)
+    state = other.state()
     if base is None:
-        # Two ledgers with two beginnings. What ours was begun from are tags that may be old: theirs count.
-        local = tuple(entry for entry in local if entry.parent is not None)
-    received = other.since(base)
-    chain = Chain(git, other.last, other.state())
-    refs = _follow(world, chain, received)
-    replays: list[Entry] = []
-    dropped: list[Entry] = []
-    renamed: dict[tuple[str, str], str] = {}
-    for made in local:
-        entry = _renamed(world, chain, made, renamed, desk)
-        fresh = replayed(entry, chain.pointers, chain.versions)
-        if not fresh.changes:
-            dropped.append(entry)
+        ours = tuple(_without_old_tags(ours))
+    merging = _Merge(world, Chain(git, other.last, state), _names(world, there), other.since(base))
+    merging.follow()
+    replayed = [(made, merging.replay(made)) for made in ours]
+    # What another tool has moved here stays where it is, told, until it is adopted or moved on.
+    received = {moved.tag for moves in merging.moves.values() for moved, _ in moves}
+    foreign = {(f.component, f.environment) for f in world.differences[0] if f.tag.id not in received}
+    for (component, environment), tag in merging.tags.items():
+        if (component, environment) not in foreign:
+            ref = _pointer_ref(merging.names, component, environment)
+            merging.chain.set_ref(ref, tag, world.refs.get(ref))
+    merging.chain.set_ref(tracking_ref(remote), theirs, git.ref(tracking_ref(remote)))
+    merging.chain.before = world.ledger.tip if world.ledger else None
+    merging.chain.commit(desk)
+    desk.notes += merging.notes
+    return Pulled(
+        remote,
+        merging.received,
+        tuple(entry for _, entry in replayed if entry),
+        tuple(made for made, entry in replayed if entry is None),
+    )
+
+
+def _without_old_tags(ours: Iterable[Entry]) -> Iterable[Entry]:
+    """The entries of a ledger with a beginning of its own. What it was begun from are tags that may be old, and theirs
+    count; of these only the versions stay."""
+    for entry in ours:
+        if entry.parent is not None:
+            yield entry
             continue
-        for change in fresh.changes:
-            if isinstance(change, Moved):
-                _tell_overtaken(desk, received, change)
-        files = {
-            (c.component, c.version): world.state.versions[c.component][_original(c, renamed)]
-            for c in fresh.changes
-            if isinstance(c, Created)
-        }
-        changes = [_retagged(c, refs) for c in fresh.changes]
-        author = (entry.actor, entry.authored or entry.at)
-        replays.append(
-            chain.add(entry.summary, changes, files, reason=entry.reason, author=author, at=entry.authored or entry.at)
-        )
-        for change in changes:
-            if isinstance(change, Moved):
-                ref = pointer_ref(world, change.component, change.environment)
-                refs[ref] = change.tag
-    for ref, id in refs.items():
-        chain.set_ref(ref, id, world.refs.get(ref))
-    chain.before = world.ledger.tip if world.ledger else None
-    chain.commit(desk)
-    return Pulled(remote, received, tuple(replays), tuple(dropped))
+        created = tuple(change for change in entry.changes if isinstance(change, Created))
+        if created:
+            summary = entry.summary if len(created) == len(entry.changes) else f"adopt: {len(created)} versions"
+            yield replace(entry, changes=created, summary=summary)
 
 
-def pointer_ref(world: World, component: str, environment: str) -> str:
-    """The ref of a pointer: under the name that it has already, else this tool's own."""
-    existing = world.tags.environments.get(component, {}).get(environment)
-    return existing.ref if existing else tag_ref(component, environment)
-
-
-def _follow(world: World, chain: Chain, received: Iterable[Entry]) -> dict[str, str | None]:
-    """Where the tags of all pointers that the received entries moved must be, if their objects are here."""
-    last: dict[tuple[str, str], Moved] = {}
-    made: dict[tuple[str, str], Created] = {}
-    for entry in received:
-        for moved, _, _ in entry.moves:
-            last[moved.component, moved.environment] = moved
-        for created, _, _ in entry.creations:
-            made[created.component, created.version] = created
-    tags = [*(moved.tag for moved in last.values()), *(created.tag for created in made.values())]
-    here = world.git.check(tag for tag in tags if tag)
-    refs: dict[str, str | None] = {}
-    for (component, version), created in made.items():
-        existing = world.tags.versions.get(component, {}).get(version)
-        if created.tag in here:
-            refs[existing.ref if existing else tag_ref(component, version)] = created.tag
-    for (component, environment), moved in last.items():
-        ref = pointer_ref(world, component, environment)
-        if moved.tag is None or moved.tag in here:
-            refs[ref] = moved.tag
-            continue
-        # The remote's tag has moved on since, by another tool: ours is made anew from what the ledger says.
-        version_tag = world.tags.versions.get(component, {}).get(moved.after or "")
-        if version_tag:
-            message = f"Deploy {component}@{moved.after} to {environment}"
-            name = ref.removeprefix("refs/tags/")
-            refs[ref] = chain.tag(name, version_tag.id, kind_of(world.git, version_tag.id), message)
-    return refs
-
-
-def _retagged(change: Change, refs: Mapping[str, str | None]) -> Change:
-    if isinstance(change, Created):
-        return change
-    ref = tag_ref(change.component, change.environment)
-    return replace(change, tag_before=refs[ref]) if ref in refs else change
-
-
-def _tell_overtaken(desk: Desk, received: Iterable[Entry], change: Moved) -> None:
-    for entry in received:
-        for moved, _, actor in entry.moves:
-            same = (moved.component, moved.environment) == (change.component, change.environment)
-            if same and moved.after != change.after:
-                desk.notes.append(
-                    f"{change.name}: {name_of(actor)} had set {moved.after or 'none'} meanwhile; "
-                    f"your {change.after or 'removal'} comes after it"
-                )
-
-
-def _renamed(world: World, chain: Chain, entry: Entry, renamed: dict[tuple[str, str], str], desk: Desk) -> Entry:
-    """The entry with those versions under a name of their own that the remote has with another file."""
-
-    def under_its_name(change: Change) -> Change:
-        if isinstance(change, Created):
-            theirs = chain.versions.get(change.component, {}).get(change.version)
-            ours = world.state.versions.get(change.component, {}).get(change.version)
-            if theirs is None or theirs == ours:
-                return change
-            separator = "." if "-" in change.version else "-"
-            name = f"{change.version}{separator}clash.g{change.commit[:10]}"
-            renamed[change.component, change.version] = name
-            tag = chain.tag(tag_name(change.component, name), change.commit, "commit", f"{change.component} {name}")
-            chain.set_ref(tag_ref(change.component, name), tag, None)
-            desk.notes.append(
-                f"{change.name} was made from two different files; the remote's keeps the name, yours is {name}"
-            )
-            return replace(change, version=name, tag=tag)
-        version = renamed.get((change.component, change.after or ""))
-        if version is None:
-            return change
-        version_tag = chain.updates[tag_ref(change.component, version)][1] or ""
-        name = pointer_ref(world, change.component, change.environment).removeprefix(PREFIX)
-        tag = chain.tag(name, version_tag, "tag", f"Deploy {change.component}@{version} to {change.environment}")
-        return replace(change, after=version, tag=tag, version_tag=version_tag)
-
-    return replace(entry, changes=tuple(under_its_name(change) for change in entry.changes))
-
-
-def _original(created: Created, renamed: Mapping[tuple[str, str], str]) -> str:
-    for (component, version), name in renamed.items():
-        if component == created.component and name == created.version:
-            return version
-    return created.version
+def clash_name(version: str, commit: str) -> str:
+    """A name of its own for a version that another file was made with elsewhere. It is a pre-release, and so never
+    `stable`: `v1.1.0` becomes `v1.1.0-clash.g0123456789`."""
+    core, plus, build = version.partition("+")
+    return f"{core}{'.' if '-' in core else '-'}clash.g{commit[:10]}{plus}{build}"

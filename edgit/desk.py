@@ -1,0 +1,322 @@
+"""Where a moving command works: the repository's lock, its ref transactions, and what a killed one left behind.
+
+Rules:
+
+- one command moves at a time in a repository. The lock is also held by git while it moves refs, so that it ends with
+  the last writer; and it is marked while somebody works, so that the next command sees that one was killed;
+- what a transaction will do is written down before it begins. The ledger moves first: where it has, the rest follows;
+  where it has not, nothing has happened;
+- lock files of git's are removed only after a command was killed, when no git works here and they stay as they are;
+- a tag that is not where the ledger says follows it, and that is told: the ledger is the truth.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from edgit.chain import Chain
+from edgit.errors import EdgitError, Refused
+from edgit.git import Git, GitFailed, Object, RefUpdate
+from edgit.ledger import Created
+from edgit.repository import Behind, World
+from edgit.tags import PREFIX, read_name, read_tag_object, tag_name, tag_ref
+
+#: How long a command waits for another one, in seconds.
+LOCK_WAIT = 30.0
+#: How often, and how long each time in seconds, a ref that another git holds is waited for.
+BUSY_TRIES, BUSY_PAUSE = 5, 0.5
+#: How long a lock file of git's must have stayed as it is until it is taken for one that was left behind, in seconds.
+STALE_AFTER = 1.0
+
+_MARK = b"at work\n"
+
+
+@dataclass
+class Desk:
+    """The repository, its lock, and what happened besides, for the operator to read."""
+
+    git: Git
+    sleep: Callable[[float], None] = time.sleep
+    notes: list[str] = field(default_factory=list)
+    _left: bool = False
+
+    @property
+    def _folder(self) -> Path:
+        return self.git.folder / "edgit"
+
+    @property
+    def _pending(self) -> Path:
+        return self._folder / "pending.json"
+
+    @contextmanager
+    def locked(self) -> Iterator[World]:
+        """The world, with the lock held and whatever was left unfinished finished. What was done for that is told with
+        an error too."""
+        try:
+            self._folder.mkdir(exist_ok=True)
+            descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise EdgitError(f"{self._folder} cannot be written: {error.strerror}") from None
+        try:
+            self._acquire(descriptor)
+            with self._marked(descriptor) as killed:
+                if killed:
+                    self._clear_locks()
+                self._finish()
+                yield self._catch_up(World(self.git))
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _marked(self, descriptor: int) -> Iterator[bool]:
+        """Mark the lock while it is held, whether it was marked still, and take the mark off at an orderly end."""
+        killed = os.fstat(descriptor).st_size > 0
+        os.pwrite(descriptor, _MARK, 0)
+        self.git.inherited = (descriptor,)
+        orderly = False
+        try:
+            yield killed
+            orderly = True
+        except Exception as error:
+            # What ends by an exception has waited for its children. Not so what a signal ends.
+            orderly = True
+            for note in self.notes:
+                error.add_note(note)
+            raise
+        finally:
+            self.git.inherited = ()
+            if orderly and not self._left:
+                os.ftruncate(descriptor, 0)
+
+    def _acquire(self, descriptor: int) -> None:
+        deadline = time.monotonic() + LOCK_WAIT
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Refused(
+                        "another edgit command is at work in this repository", hint="wait for it to end, then try again"
+                    ) from None
+                self.sleep(0.05)
+            else:
+                return
+
+    # Moving refs
+
+    def transact(self, updates: Sequence[RefUpdate]) -> None:
+        """Move refs, all or none; killed in between, the next command finishes it. Raises `Refused` where one is not
+        what it must be, or stays in another git's hands."""
+        whole = [[update.ref, update.new, update.old] for update in updates]
+        temporary = self._pending.with_suffix(".new")
+        temporary.write_text(json.dumps(whole), "utf-8")
+        temporary.replace(self._pending)
+        try:
+            self._update(updates)
+        except GitFailed as error:
+            if not error.killed:
+                self._pending.unlink(missing_ok=True)
+                raise
+            self._clear_locks()
+            if not self._finish():
+                raise EdgitError("git was killed; nothing was changed", hint="try again") from None
+        except EdgitError:
+            self._pending.unlink(missing_ok=True)
+            raise
+        else:
+            self._pending.unlink(missing_ok=True)
+
+    def _update(self, updates: Sequence[RefUpdate]) -> None:
+        for tries in range(BUSY_TRIES):
+            try:
+                self.git.update_refs(updates)
+            except GitFailed as error:
+                if "File exists" not in error.stderr:
+                    raise
+                if tries + 1 == BUSY_TRIES:
+                    raise _busy(error) from None
+                self.sleep(BUSY_PAUSE)
+            else:
+                return
+
+    # After a kill
+
+    def _finish(self) -> bool:
+        """Finish the transaction that a killed command had begun; whether it has taken place."""
+        try:
+            told = json.loads(self._pending.read_text("utf-8"))
+            updates = [RefUpdate(ref, new, old) for ref, new, old in told]
+        except FileNotFoundError:
+            return False
+        except (ValueError, TypeError):
+            updates = []
+        refs = self.git.refs(*(update.ref for update in updates)) if updates else {}
+        begun = bool(updates) and refs.get(updates[0].ref) == updates[0].new
+        rest = [update for update in updates if refs.get(update.ref) == update.old != update.new]
+        if begun and rest:
+            self._update(rest)
+            names = ", ".join(update.ref.removeprefix(PREFIX) for update in rest)
+            self.notes.append(f"finished what an earlier command had begun: {names}")
+        self._pending.unlink(missing_ok=True)
+        return begun
+
+    def _clear_locks(self) -> None:
+        """Remove the lock files that a killed command's git has left: a live one's are gone, or other files, after a
+        moment."""
+        before = {path: stamp for path in self._locks() if (stamp := _stamp(path))}
+        if not before:
+            return
+        self.sleep(STALE_AFTER)
+        left = [path for path, stamp in before.items() if _stamp(path) == stamp]
+        if left and git_at_work(self._folders()):
+            # One of theirs, perhaps. The mark stays, and the next command looks again.
+            self._left = True
+            return
+        for path in left:
+            path.unlink(missing_ok=True)
+            self.notes.append(f"removed a lock that a killed command had left: {path.relative_to(self.git.folder)}")
+
+    def _locks(self) -> Iterable[Path]:
+        folder = self.git.folder
+        for pattern in ("*.lock", "packed-refs.new", "worktrees/*/*.lock", "reftable/*.lock", "refs/**/*.lock"):
+            yield from folder.glob(pattern)
+
+    def _folders(self) -> list[Path]:
+        """Where a git that works in this repository is to be found: its work trees, and its git folder."""
+        told = [file.read_text().strip() for file in self.git.folder.glob("worktrees/*/gitdir")]
+        main = [self.git.folder.parent] if self.git.folder.name == ".git" else []
+        return [self.git.root, self.git.folder, *main, *(Path(text).parent for text in told)]
+
+    def _catch_up(self, world: World) -> World:
+        """Tags that are not where the ledger says follow it now."""
+        behind = world.differences[1]
+        if not behind:
+            return world
+        chain = Chain(world.git, None, world.state)
+        objects = world.git.read(pointer.tag for pointer in behind if pointer.tag)
+        said = [_follow(chain, world, pointer, objects.get(pointer.tag or "")) for pointer in behind]
+        chain.commit(self)
+        self.notes += said
+        return World(self.git)
+
+
+def _busy(error: GitFailed) -> Refused:
+    lock = error.stderr.partition("'")[2].partition("'")[0] if "Unable to create '" in error.stderr else "a lock file"
+    return Refused(
+        f"another git holds {lock}; nothing was changed",
+        hint=f"try again when it has ended; if none is at work here, it was killed: rm '{lock}'",
+    )
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def git_at_work(folders: Sequence[Path]) -> bool:
+    """Whether a git process works in one of these folders; where that cannot be told, whether there is any."""
+    processes = Path("/proc")
+    if not (processes / "self" / "cwd").exists():
+        listed = subprocess.run(["ps", "-A", "-o", "comm="], capture_output=True, text=True, check=False).stdout
+        return any(Path(line.strip()).name.startswith("git") for line in listed.splitlines())
+    for process in processes.glob("[0-9]*"):
+        try:
+            if not (process / "comm").read_text().startswith("git"):
+                continue
+            where = (process / "cwd").readlink()
+        except OSError:
+            continue  # It has ended, or is somebody else's.
+        if any(where.is_relative_to(folder) for folder in folders):
+            return True
+    return False
+
+
+# Tags from the ledger
+
+
+class VersionTag(NamedTuple):
+    """The object that a version's tag names; `kind` is `commit` for one without annotation, else `tag`."""
+
+    id: str
+    kind: str
+
+
+def _follow(chain: Chain, world: World, pointer: Behind, tag: Object | None) -> str:
+    """Let a pointer's tag be what the ledger says, in the chain's transaction; what there is to tell about it. Where
+    the tag's object is gone it is made anew, and so is the version's tag, from the file that the ledger keeps."""
+    name = tag_name(pointer.component, pointer.environment)
+    if pointer.version is None:
+        chain.set_ref(pointer.ref, None, pointer.found)
+        return f"{name} follows the ledger: removed"
+    try:
+        version_tag = kept_version(chain, world, pointer.component, pointer.version)
+    except EdgitError as error:
+        return f"{name} lacks its tag, which cannot be made anew: {error.detail}"
+    ref = pointer.ref if pointer.found else (_made_for(tag, pointer) or pointer.ref)
+    new = pointer.tag
+    if tag is None:
+        new = pointer_tag(chain, ref, pointer.component, pointer.version, pointer.environment, version_tag)
+    chain.set_ref(ref, new, pointer.found)
+    return f"{name} follows the ledger: {pointer.version}"
+
+
+def _made_for(tag: Object | None, pointer: Behind) -> str | None:
+    """The ref that a tag was made for, where that is one of this pointer's names."""
+    if tag is None or tag.kind != "tag":
+        return None
+    ref = PREFIX + read_tag_object(tag.body).name
+    named = read_name(ref)
+    return ref if named and (named.component, named.slot) == (pointer.component, pointer.environment) else None
+
+
+def pointer_tag(chain: Chain, ref: str, component: str, version: str, environment: str, at: VersionTag) -> str:
+    """A new tag of an environment at a version's tag; its id."""
+    return chain.tag(ref.removeprefix(PREFIX), at.id, at.kind, f"Deploy {component}@{version} to {environment}")
+
+
+def kept_version(chain: Chain, world: World, component: str, version: str) -> VersionTag:
+    """A version's tag; where it is gone, one that comes back in the chain's transaction."""
+    existing = world.tags.versions.get(component, {}).get(version)
+    if existing:
+        return VersionTag(existing.id, "commit" if existing.id in world.lightweight else "tag")
+    tag = restored_version(chain, world, component, version)
+    chain.set_ref(tag_ref(component, version), tag.id, None)
+    return tag
+
+
+def restored_version(chain: Chain, world: World, component: str, version: str) -> VersionTag:
+    """The tag of a version that the ledger knows, as it was, or else at its commit, or else at a new commit that holds
+    its file. Raises `EdgitError` where the ledger has it not."""
+    known = world.state.versions.get(component, {}) if world.ledger else {}
+    blob = known.get(version)
+    made = world.ledger.made.get((component, version)) if world.ledger else None
+    if blob is None or made is None:
+        raise EdgitError(f"the ledger has no {component} {version}; it has {', '.join(sorted(known)) or 'none'}")
+    here = world.git.check([made.tag, made.commit])
+    if made.tag in here:
+        return VersionTag(made.tag, "commit" if made.tag == made.commit else "tag")
+    commit = made.commit if made.commit in here else _lone_commit(chain, made, blob)
+    said = f"{component} {version}, restored from the ledger"
+    return VersionTag(chain.tag(tag_name(component, version), commit, "commit", said), "tag")
+
+
+def _lone_commit(chain: Chain, made: Created, blob: str) -> str:
+    """A commit without parents that holds a version's file and nothing else: its own commit is gone for good."""
+    _, _, now, zone = chain.identity
+    path = made.path or f"components/{made.component}"
+    tree = chain.edited(None, {path: blob})
+    person = f"{chain.person} {now} {zone}"
+    message = f"{made.component} {made.version}, restored from the ledger\n\nIts commit {made.commit} is gone.\n"
+    return chain.put(Object("commit", f"tree {tree}\nauthor {person}\ncommitter {person}\n\n{message}".encode()))
