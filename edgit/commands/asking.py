@@ -280,10 +280,17 @@ def check_command(files: tuple[Path, ...], environment: str, format: str) -> Non
         )
     else:
         render.lines(map(str, findings))
-        said = f"{len(findings)} of them lead nowhere" if findings else "all of them lead to a version"
-        render.note(f"{count} references in {len(texts)} ensembles: {said}")
+        bad = sum(1 for found in findings if found.kind != "invalid")
+        said = f"{bad} of them {'leads' if bad == 1 else 'lead'} nowhere" if bad else "all of them lead to a version"
+        render.note(f"{_many(count, 'reference')} in {_many(len(texts), 'ensemble')}: {said}")
+        if unread := len(findings) - bad:
+            render.note(f"{_many(unread, 'ensemble')} could not be read")
     if findings:
         raise click.exceptions.Exit(1)
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _yaml(folder: Path) -> list[Path]:

@@ -21,7 +21,7 @@ from edgit.git import Git
 from edgit.ledger import Moved
 from edgit.moves import Desk, Outcome
 from edgit.repository import World
-from resolver.errors import ResolverError, nearest
+from resolver.errors import ResolverError, listed, nearest
 from resolver.history import parse_instant
 from resolver.reference import is_environment
 from resolver.version import canonical
@@ -155,8 +155,8 @@ def tell_differences(world: World) -> None:
 
 
 def now() -> datetime:
-    """This machine's clock."""
-    return datetime.now(UTC)
+    """This machine's clock, in whole seconds as git has them."""
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 def kv_target(git: Git, given: str | None) -> str | None:
@@ -214,6 +214,12 @@ def publish_next(git: Git) -> None:
         return
     target = git.config("edgit.kv")
     render.next_step(f"edgit publish --to {target or 'local|cloudflare'}, or let the workflow do it")
+
+
+def live_in(world: World, component: str) -> str:
+    """Where a component is live, for a message."""
+    there = world.environments(component)
+    return f"it is live in {listed(there)}" if there else "it is live nowhere"
 
 
 def tell_moves(moves: Iterable[Moved], unchanged: Sequence[Any], *, dry_run: bool) -> None:
@@ -315,7 +321,8 @@ def outcome_as_json(outcome: Outcome, pushed: bool) -> dict[str, object]:
 
 def at_terminal() -> bool:
     """Whether somebody is there to be asked."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
+    # A stream that is closed is None.
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
 
 
 def desk() -> Desk:

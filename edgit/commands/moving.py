@@ -21,6 +21,7 @@ from edgit.commands.common import (
     complete_version,
     desk,
     finish,
+    live_in,
     open_world,
     option_dry_run,
     option_format,
@@ -33,7 +34,7 @@ from edgit.git import Git
 from edgit.ledger import last_good, moves_of
 from edgit.moves import Wish
 from edgit.repository import World
-from resolver.errors import InvalidVersion, listed
+from resolver.errors import InvalidVersion, listed, nearest
 from resolver.history import format_instant
 from resolver.version import canonical
 
@@ -229,7 +230,15 @@ def deploy_set(
     store = store_for(at.git, publish, kv)
     with at.locked() as world:
         outcome = moves.move(at, world, wishes, reason=reason, dry_run=dry_run)
+        _tell_new(world, environment, outcome)
     finish(at.git, outcome, format, store=store)
+
+
+def _tell_new(world: World, environment: str, outcome: moves.Outcome) -> None:
+    """The first move to an environment may be a slip of the keyboard."""
+    known = {name for found in world.state.pointers.values() for name in found}
+    if known and environment not in known and outcome.moved:
+        render.note(f"`{environment}` is a new environment; there are {listed(known)}.{nearest(environment, known)}")
 
 
 @deploy.command("get")
@@ -243,9 +252,8 @@ def deploy_get(component: str, environment: str) -> None:
     world.known(component)
     version = world.state.version(component, environment)
     if version is None:
-        there = world.environments(component)
         raise EdgitError(
-            f"{component} has nothing live in {environment}; it is live in {listed(there)}",
+            f"{component} has nothing live in {environment}; {live_in(world, component)}",
             hint=f"next: edgit deploy set {component} VERSION --to {environment}",
         )
     click.echo(version)
@@ -275,6 +283,8 @@ def deploy_unset(
     with at.locked() as world:
         wishes = [Wish(world.known(name), environment, None) for name in dict.fromkeys(components)]
         outcome = moves.move(at, world, wishes, verb="unset", reason=reason, dry_run=dry_run)
+        for wish in outcome.unchanged:
+            render.note(f"nothing of {wish.component} was live in {environment}; {live_in(world, wish.component)}")
     finish(at.git, outcome, format, store=store)
 
 
@@ -334,6 +344,10 @@ def good_version(world: World, component: str, environment: str) -> str:
         hint=f"choose one of: edgit tag list {component}, then: "
         f"edgit rollback {component} --from {environment} --to VERSION",
     )
+
+
+def _pointers(count: int) -> str:
+    return "1 pointer" if count == 1 else f"{count} pointers"
 
 
 @click.command()
@@ -399,7 +413,7 @@ def restore(
             render.note(f"{target} becomes {source} as of {format_instant(date)}:")
             for move in plan.moved:
                 click.echo(f"  {move.component}: {move.before or 'none'} -> {move.after or 'none'}", err=True)
-            if at_terminal() and not yes and not click.confirm(f"Move {len(plan.moved)} pointers?", err=True):
+            if at_terminal() and not yes and not click.confirm(f"Move {_pointers(len(plan.moved))}?", err=True):
                 raise Refused("not confirmed; nothing was moved")
         outcome = moves.move(at, world, wishes, verb="restore", reason=why, dry_run=dry_run)
     finish(at.git, outcome, format, store=store)
@@ -436,9 +450,7 @@ def promote(
         for name in dict.fromkeys(components):
             version = world.state.version(world.known(name), source)
             if version is None:
-                raise EdgitError(
-                    f"{name} has nothing live in {source}; it is live in {listed(world.environments(name))}"
-                )
+                raise EdgitError(f"{name} has nothing live in {source}; {live_in(world, name)}")
             wishes.append(Wish(name, target, version))
             if source == f"{target}-canary":
                 wishes.append(Wish(name, source, None))

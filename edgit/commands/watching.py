@@ -18,6 +18,7 @@ from edgit.commands.common import (
     argument_component,
     complete_environment,
     kv_target,
+    live_in,
     needed_kv,
     open_git,
     open_world,
@@ -32,7 +33,6 @@ from edgit.kv import Kv, open_kv
 from edgit.ledger import moves_of
 from edgit.moves import Desk, Wish
 from edgit.repository import World
-from resolver.errors import listed
 
 
 @click.command()
@@ -105,9 +105,7 @@ def guard(
         pointer = f"{environment}-canary" if canary else environment
         version = world.state.version(component, pointer)
         if version is None:
-            raise EdgitError(
-                f"{component} has nothing live in {pointer}; it is live in {listed(world.environments(component))}"
-            )
+            raise EdgitError(f"{component} has nothing live in {pointer}; {live_in(world, component)}")
         subject = metrics.Subject(component, environment, version, canary)
         rules = watch.Rules(threshold, window, min_requests, every or watch.every_of(window), settle)
         where = metrics.source(
