@@ -169,8 +169,8 @@ def record_foreign(desk: Desk, world: World, chain: Chain, found: Foreign) -> En
     if said.version is None:
         desk.notes.append(f"{name} was moved by another tool, and what it means cannot be told: {said.problem}")
         return None
-    version_tag = world.tags.versions.get(found.component, {}).get(said.version)
     known = said.version in chain.versions.get(found.component, {})
+    version_tag = None if known else world.trace_of(found.component, said.version)
     created = world.creations({found.component: {said.version: version_tag}}, dated=True) if version_tag else []
     if not known and not created:
         desk.notes.append(f"{name} was moved by another tool to {said.version}, whose file is nowhere to be found")
@@ -188,8 +188,7 @@ def record_foreign(desk: Desk, world: World, chain: Chain, found: Foreign) -> En
     _, _, now, _ = chain.identity
     when = instant(min(said.at, now) if said.at is not None else now)
     who = said.actor or "unknown <>"
-    fresh = [] if known else created
-    entry = chain.add(f"adopt: {moved}", [*fresh, moved], _files(world, fresh), author=(who, when))
+    entry = chain.add(f"adopt: {moved}", [*created, moved], _files(world, created), author=(who, when))
     desk.notes.append(f"on record now: {name} was moved to {said.version} by {name_of(who)}, with another tool")
     return entry
 

@@ -4,20 +4,25 @@ Rules:
 
 - this module reads; nothing here changes a ref or a file;
 - a command loads the world once and decides on it. What is read lazily (the ledger's past) is read once;
-- a repository without a ledger is read as if its tags had begun one: `World.genesis` is that entry, not yet written.
+- a repository without a ledger is read as if its tags had begun one: `World.genesis` is that entry, not yet written;
+- what tags, files or the registry say that cannot be used is in `World.doubts`, for a person to read, never dropped in
+  silence;
+- git is asked as often for a thousand components as for one.
 """
 
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
 
-from edgit.components import FOLDERS, REGISTRY, Component, discover, read_registry
+from edgit.components import REGISTRY, Component
 from edgit.errors import EdgitError
+from edgit.files import File, Files
 from edgit.git import Git, Object
 from edgit.ledger import (
     LEDGER,
@@ -38,21 +43,16 @@ from edgit.tags import (
     Tagged,
     meaning,
     read_headers,
+    read_name,
     read_person,
     read_tag_object,
     read_tags,
+    tag_ref,
     told_version,
+    unread,
 )
 from resolver.errors import listed, nearest
 from resolver.version import highest, precedence
-
-
-class File(NamedTuple):
-    """A component's file at a commit; `blob` is its object's id."""
-
-    path: str
-    type: str | None
-    blob: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,9 @@ class Ledger:
     @functools.cached_property
     def last(self) -> Entry:
         """The newest entry."""
-        return next(iter(self._entries("-1", self.tip)))
+        for entry in self._entries("-1", self.tip):
+            return entry
+        raise damaged(self._git, self.tip, "it is no commit")
 
     @functools.cached_property
     def entries(self) -> tuple[Entry, ...]:
@@ -99,21 +101,37 @@ class Ledger:
         """The entries after one of them, oldest first."""
         return self.entries if ancestor is None else tuple(self._entries("--reverse", f"{ancestor}..{self.tip}"))
 
-    def touching(self, component: str, environment: str) -> Moved | None:
-        """The last move of one pointer."""
-        path = f"components/{component}/{environment}"
-        for entry in self._entries("-1", self.tip, "--", path):
+    @functools.cached_property
+    def last_moves(self) -> dict[tuple[str, str], Moved]:
+        """(component, environment) → its last move."""
+        return {(moved.component, moved.environment): moved for entry in self.entries for moved, _, _ in entry.moves}
+
+    @functools.cached_property
+    def made(self) -> dict[tuple[str, str], Created]:
+        """(component, version) → how the version came to be."""
+        return {
+            (created.component, created.version): created for entry in self.entries for created, _, _ in entry.creations
+        }
+
+    @functools.cached_property
+    def known_tags(self) -> dict[tuple[str, str], set[str]]:
+        """(component, environment) → the object ids of every tag that it has had."""
+        found: dict[tuple[str, str], set[str]] = {}
+        for entry in self.entries:
             for moved, _, _ in entry.moves:
-                if (moved.component, moved.environment) == (component, environment):
-                    return moved
-        return None
+                ids = found.setdefault((moved.component, moved.environment), set())
+                ids.update(id for id in (moved.tag_before, moved.tag) if id)
+        return found
 
     def _entries(self, *which: str) -> Iterator[Entry]:
         layout = "--format=%H%n%P%n%ct%n%at%n%an <%ae>%n%B"
         command = ["-c", "i18n.logOutputEncoding=UTF-8", "log", "-z", "--first-parent", "--no-show-signature", layout]
-        for record in self._git.run(*command, *which).decode(errors="replace").split("\0"):
+        done = self._git.attempt(*command, *which)
+        if done.returncode:
+            raise damaged(self._git, self.tip, done.stderr.decode(errors="replace").strip())
+        for record in done.stdout.decode(errors="replace").split("\0"):
             if record:
-                yield _entry(record)
+                yield _entry(self._git, record)
 
     def state(self) -> State:
         """What is live and what exists at the tip."""
@@ -130,15 +148,23 @@ class Ledger:
         return fold(self._entries("-1", first), until=moment)
 
 
-def _entry(record: str) -> Entry:
+def damaged(git: Git, commit: str, why: str) -> EdgitError:
+    """The error of a ledger that cannot be read: what is wrong where, and how to get it back."""
+    remote = git.remote()
+    ways = [f"what the ledger is at: git log {LEDGER}"]
+    if git.attempt("log", "-1", commit + "^").returncode == 0:
+        ways.append(f"to take that commit off: git update-ref {LEDGER} {commit[:10]}^")
+    if remote:
+        ways.append(f"to take the ledger of {remote}: git fetch {remote} +{LEDGER}:{LEDGER}")
+    return EdgitError(f"{LEDGER} is damaged at {commit[:10]}: {why}", hint="\n".join(ways))
+
+
+def _entry(git: Git, record: str) -> Entry:
     id, parent, committed, authored, actor, message = record.split("\n", 5)
     try:
         summary, reason, changes, generation = read_message(message)
     except (ValueError, KeyError, IndexError) as error:
-        raise EdgitError(
-            f"{LEDGER} holds a commit that is no entry of the ledger, {id[:10]}: {error}",
-            hint=f"look at it: git show {id[:10]}; the ledger at the remote: git fetch origin {LEDGER}",
-        ) from None
+        raise damaged(git, id, f"that commit is no entry of the ledger; {error}") from None
     return Entry(
         id,
         parent.split(" ")[0] or None,
@@ -154,7 +180,10 @@ def _entry(record: str) -> Entry:
 
 def read_state(git: Git, commit: str, *folders: str) -> State:
     """The state that a ledger commit holds."""
-    listed_ = git.run("ls-tree", "-r", "-z", "--full-tree", commit, *folders).decode(errors="surrogateescape")
+    done = git.attempt("ls-tree", "-r", "-z", "--full-tree", commit, *folders)
+    if done.returncode:
+        raise damaged(git, commit, done.stderr.decode(errors="replace").strip())
+    listed_ = done.stdout.decode(errors="surrogateescape")
     pointers: dict[str, dict[str, str]] = {}
     versions: dict[str, dict[str, str]] = {}
     for line in listed_.split("\0"):
@@ -168,6 +197,8 @@ def read_state(git: Git, commit: str, *folders: str) -> State:
     # Few versions are live, however many pointers there are: each value is read once.
     values = git.read(dict.fromkeys(blob for found in pointers.values() for blob in found.values()))
     live = {blob: object.body.decode(errors="replace").strip() for blob, object in values.items()}
+    if missing := {blob for found in pointers.values() for blob in found.values()} - set(live):
+        raise damaged(git, commit, f"the object {min(missing)} is missing")
     return State(
         {name: {env: live[blob] for env, blob in found.items()} for name, found in pointers.items()},
         versions,
@@ -179,10 +210,37 @@ class World:
 
     def __init__(self, git: Git) -> None:
         self.git = git
+        self._now = int(time.time())
         self.refs = git.refs("refs/tags", LEDGER)
-        self.tags: Tagged = read_tags({ref: id for ref, id in self.refs.items() if ref.startswith(PREFIX)})
         tip = self.refs.get(LEDGER)
         self.ledger = Ledger(git, tip) if tip else None
+
+    @functools.cached_property
+    def tags(self) -> Tagged:
+        """The tags of components; of an environment's several tags the one that was set last, the rest as rivals."""
+        read = read_tags(self.refs)
+        environments = {name: dict(found) for name, found in read.environments.items()}
+        rivals = dict(read.rivals)
+        several = {
+            (name, slot): (environments[name][slot], *others)
+            for (name, slot), others in rivals.items()
+            if slot in environments.get(name, {})
+        }
+        if not several:
+            return read
+        set_at = self._dates([tag.id for forms in several.values() for tag in forms])
+        for (name, slot), forms in several.items():
+            last = max(forms, key=lambda tag: set_at.get(tag.id, (None, None))[1] or instant(0))
+            environments[name][slot] = last
+            rivals[name, slot] = tuple(tag for tag in forms if tag is not last)
+        return Tagged(read.versions, environments, rivals)
+
+    @functools.cached_property
+    def _set(self) -> list[tuple[str, str, Tag]]:
+        """Every tag of an environment, rivals and all: component, environment, tag."""
+        found = [(name, slot, tag) for name, tags in self.tags.environments.items() for slot, tag in tags.items()]
+        others = ((name, slot, tag) for (name, slot), tags in self.tags.rivals.items() for tag in tags)
+        return found + [(name, slot, tag) for name, slot, tag in others if slot in self.tags.environments.get(name, {})]
 
     @functools.cached_property
     def state(self) -> State:
@@ -212,23 +270,28 @@ class World:
     # Components
 
     @functools.cached_property
-    def components(self) -> dict[str, Component]:
-        """The components among the files of the work tree, without those that git ignores."""
-        if self.git.bare:
-            return self._discovered("HEAD") if self.git.ref("HEAD") else {}
-        command = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *FOLDERS]
-        paths = self.git.run("-c", "core.quotePath=off", *command).decode(errors="surrogateescape").split("\0")
-        registry = self.git.root / REGISTRY
-        registered = read_registry(registry.read_bytes()) if registry.is_file() else {}
-        here = {path for path in paths if path and (self.git.root / path).is_file()}
-        return discover(here, registered)
+    def files(self) -> Files:
+        """Which file is which component, today and at a commit."""
+        return Files(self.git)
 
-    def _discovered(self, commit: str) -> dict[str, Component]:
-        command = ["ls-tree", "-r", "-z", "--full-tree", "--name-only", commit, *FOLDERS]
-        paths = self.git.run(*command).decode(errors="surrogateescape").split("\0")
-        registry = self.git.read([f"{commit}:{REGISTRY}"]).get(f"{commit}:{REGISTRY}")
-        registered = read_registry(registry.body, f"{commit[:10]}:{REGISTRY}") if registry else {}
-        return discover((path for path in paths if path), registered)
+    @property
+    def components(self) -> Mapping[str, Component]:
+        """The components among the files of today. Raises `EdgitError` where the registry cannot be read."""
+        return self.files.components
+
+    @property
+    def located(self) -> Mapping[tuple[str, str], File]:
+        """(component, commit) → the component's file there, as far as it was looked for."""
+        return self.files.located
+
+    def file_at(self, component: str, commit: str) -> File | None:
+        """The component's file at a commit."""
+        return self.files_at([(component, commit)]).get((component, commit))
+
+    def files_at(self, wanted: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], File]:
+        """(component, commit) → the component's file there; those that have none are left out."""
+        self.files.locate(wanted)
+        return self.files.located
 
     @functools.cached_property
     def names(self) -> set[str]:
@@ -237,7 +300,9 @@ class World:
 
     def known(self, component: str) -> str:
         """The component's name. Raises `EdgitError` that says which there are."""
-        if component in self.names:
+        # What has a tag or a place in the ledger is known, however the files or the registry are today.
+        known = (self.tags.versions, self.tags.environments, self.state.pointers, self.state.versions)
+        if any(component in names for names in known) or component in self.names:
             return component
         raise EdgitError(
             f"unknown component `{component}`.{nearest(component, self.names)}"
@@ -248,15 +313,21 @@ class World:
 
     def type(self, component: str) -> str | None:
         """The component's type, from its file, else from a tag that states it."""
-        if component in self.components:
-            return self.components[component].type
+        if component in self.files.today:
+            return self.files.today[component].type
         tags = [*self.tags.versions.get(component, {}).values(), *self.tags.environments.get(component, {}).values()]
         return next((tag.type for tag in tags if tag.type), None)
 
     def versions(self, component: str) -> list[str]:
         """Its versions, highest first: those with a tag and those that the ledger keeps."""
         found = {*self.tags.versions.get(component, {}), *self.state.versions.get(component, {})}
-        return sorted(found, key=precedence, reverse=True)
+        return sorted(found, key=self._order.__getitem__, reverse=True)
+
+    @functools.cached_property
+    def _order(self) -> dict[str, int]:
+        """Every version that any component has → its place. Components share them, and comparing two is slow."""
+        every = {v for kind in (self.tags.versions, self.state.versions) for found in kind.values() for v in found}
+        return {version: place for place, version in enumerate(sorted(sorted(every), key=precedence))}
 
     def environments(self, component: str) -> dict[str, str]:
         """What is live of a component, by environment."""
@@ -270,8 +341,10 @@ class World:
             return tag
         if version in self.state.versions.get(component, {}):
             raise EdgitError(
-                f"the tag of {component} {version} is gone; the ledger still has its file",
-                hint=f"next: edgit tag restore {component} {version}",
+                f"the tag of {component} {version} is gone; the ledger still has its file"
+                if self.ledger
+                else f"the tag of {component} {version} is gone; a tag that pointed at it still has its file",
+                hint=f"next: {'' if self.ledger else 'edgit adopt, then '}edgit tag restore {component} {version}",
             )
         there = self.versions(component)
         raise EdgitError(
@@ -279,36 +352,44 @@ class World:
             hint=f"next: edgit tag create {component} {version}, or choose one of: edgit tag list {component}",
         )
 
+    def trace_of(self, component: str, version: str) -> Tag | None:
+        """The tag of a version, or what an environment's tag still tells of it."""
+        kinds = (self.tags.versions, self.lost_versions)
+        return next((tags[version] for kind in kinds if version in (tags := kind.get(component, {}))), None)
+
     # Tags
 
     @functools.cached_property
     def _objects(self) -> dict[str, Object]:
         """The objects that environments' tags lead to, down to the commits."""
         found: dict[str, Object] = {}
-        wanted = {tag.id for tags in self.tags.environments.values() for tag in tags.values()}
+        wanted = {tag.id for _, _, tag in self._set}
         known = {tag.id for tags in self.tags.versions.values() for tag in tags.values()}
         while wanted:
             read = self.git.read(wanted)
             found |= read
-            targets = {read_tag_object(o.body).target for o in read.values() if o.kind == "tag"}
+            opened = (read_tag_object(object.body) for object in read.values() if object.kind == "tag")
             # A version's own tag needs no look: its name has said already what it is.
-            wanted = {id for id in targets if id not in found and not (id in known and self._annotated(id))}
+            onward = {tag.target for tag in opened if not (tag.target_kind == "tag" and tag.target in known)}
+            wanted = onward - found.keys()
         return found
 
     @functools.cached_property
     def _commits(self) -> dict[str, str]:
         """Version tag → commit, of the versions that an environment's tag at a commit itself may mean."""
         named: list[tuple[str, str, str | None]] = []  # component, target, the version tag that its message names
-        for name, tags in self.tags.environments.items():
-            versions = self.tags.versions.get(name, {})
-            for tag in tags.values():
-                found = self._objects.get(tag.id)
-                opened = read_tag_object(found.body) if found and found.kind == "tag" else None
-                if opened is None:
-                    named.append((name, tag.id, None))
-                elif opened.target_kind == "commit":
-                    told = versions.get(told_version(opened.message) or "")
-                    named.append((name, opened.target, told.id if told else None))
+        for name, _, tag in self._set:
+            found = self._objects.get(tag.id)
+            opened = read_tag_object(found.body) if found and found.kind == "tag" else None
+            if opened is None:
+                named.append((name, tag.id, None))
+            elif opened.target_kind == "commit":
+                told = self.tags.versions.get(name, {}).get(told_version(opened.message) or "")
+                named.append((name, opened.target, told.id if told else None))
+            elif opened.target not in self._objects:
+                continue  # A version's own tag.
+            else:
+                named.append((name, "", None))  # A tag of a tag: whatever it ends in.
         # The version that it names is one question. Where it names none, or wrongly, all of them are.
         commits = self.commits_of(id for _, _, id in named if id)
         doubtful = {name for name, target, id in named if id is None or commits.get(id) != target}
@@ -316,8 +397,8 @@ class World:
         return commits | self.commits_of(rest - set(commits))
 
     @functools.cached_property
-    def _commit_ids(self) -> frozenset[str]:
-        """Version tags that are lightweight: the tag's object is the commit itself."""
+    def lightweight(self) -> frozenset[str]:
+        """The ids of version tags that are a commit's own."""
         ids = {tag.id for tags in self.tags.versions.values() for tag in tags.values()}
         lines = self.git.run(
             "cat-file", "--batch-check=%(objecttype)", input="".join(f"{id}\n" for id in ids).encode()
@@ -325,7 +406,7 @@ class World:
         return frozenset(id for id, kind in zip(ids, lines.splitlines(), strict=True) if kind == "commit")
 
     def _annotated(self, id: str) -> bool:
-        return id not in self._commit_ids
+        return id not in self.lightweight
 
     def commits_of(self, tags: Iterable[str]) -> dict[str, str]:
         """Tag object → the commit that it ends in."""
@@ -347,7 +428,9 @@ class World:
 
     def meaning(self, component: str, environment: str) -> Meaning:
         """What an environment's tag says."""
-        tag = self.tags.environments[component][environment]
+        return self._meaning(component, self.tags.environments[component][environment])
+
+    def _meaning(self, component: str, tag: Tag) -> Meaning:
         return meaning(component, tag, self.tags.versions.get(component, {}), self._commits, self._objects)
 
     @functools.cached_property
@@ -365,17 +448,22 @@ class World:
                 said = self.meaning(component, environment) if tag else None
                 if said is not None and said.version == recorded.get(environment) and said.version is not None:
                     continue
-                moved = self.ledger.touching(component, environment)
-                if tag is None:
-                    behind.append(self._behind(component, environment, None, moved))
-                elif moved and moved.tag_before == tag.id and moved.tag != tag.id and self._is_tag(tag.id):
+                moved = self.ledger.last_moves.get((component, environment))
+                if tag is None or (moved and moved.tag != tag.id and self._was_there(component, environment, tag)):
                     behind.append(self._behind(component, environment, tag, moved))
                 elif said is not None and (moved is None or moved.tag != tag.id):
                     foreign.append(Foreign(component, environment, recorded.get(environment), tag, said))
         return tuple(foreign), tuple(behind)
 
-    def _is_tag(self, id: str) -> bool:
-        return id in self._objects and self._objects[id].kind == "tag"
+    def _was_there(self, component: str, environment: str, tag: Tag) -> bool:
+        """Whether a tag is one that this pointer has had before, made for it and for one moment: such a one is back
+        since a command was cut short, or a fetch brought it from where the moves are not yet, and no new move."""
+        found = self._objects.get(tag.id)
+        if self.ledger is None or found is None or found.kind != "tag":
+            return False
+        named = read_name(PREFIX + read_tag_object(found.body).name)
+        own = named is not None and (named.component, named.slot) == (component, environment)
+        return own and tag.id in self.ledger.known_tags.get((component, environment), ())
 
     def _behind(self, component: str, environment: str, tag: Tag | None, moved: Moved | None) -> Behind:
         ref = tag.ref if tag else f"{PREFIX}components/{component}/{environment}"
@@ -393,7 +481,7 @@ class World:
     @functools.cached_property
     def untold_versions(self) -> dict[str, dict[str, Tag]]:
         """The versions that have a tag and are not in the ledger."""
-        recorded = self.ledger.state().versions if self.ledger else {}
+        recorded = self.state.versions if self.ledger else {}
         untold = {
             name: {version: tag for version, tag in tags.items() if version not in recorded.get(name, {})}
             for name, tags in self.tags.versions.items()
@@ -403,7 +491,7 @@ class World:
     def creations(self, wanted: Mapping[str, Mapping[str, Tag]], *, dated: bool) -> list[Created]:
         """The changes that tell of these versions; those whose file is not to be found are left out."""
         commits = self.commits_of(tag.id for tags in wanted.values() for tag in tags.values())
-        self._locate(
+        self.files.locate(
             (name, commits[tag.id]) for name, tags in wanted.items() for tag in tags.values() if tag.id in commits
         )
         dates = self._dates([tag.id for tags in wanted.values() for tag in tags.values()] if dated else [], commits)
@@ -419,39 +507,9 @@ class World:
                     found.append(Created(name, version, tag.id, commit, type, file.path, at, actor))
         return found
 
-    @functools.cached_property
-    def located(self) -> dict[tuple[str, str], File]:
-        """(component, commit) → the component's file there, as far as it was looked for."""
-        return {}
-
-    def file_at(self, component: str, commit: str) -> File | None:
-        """The component's file at a commit."""
-        self._locate([(component, commit)])
-        return self.located.get((component, commit))
-
-    def _locate(self, wanted: Iterable[tuple[str, str]]) -> None:
-        missing = [pair for pair in dict.fromkeys(wanted) if pair not in self.located]
-        # Where the file lies today it has mostly always lain: that is one question for all of them.
-        guesses = {(name, commit): self.components[name] for name, commit in missing if name in self.components}
-        ids = self.git.check(f"{commit}:{component.path}" for (_, commit), component in guesses.items())
-        for (name, commit), component in guesses.items():
-            blob = ids.get(f"{commit}:{component.path}")
-            if blob:
-                self.located[name, commit] = File(component.path, component.type, blob)
-        by_commit: dict[str, list[str]] = {}
-        for name, commit in missing:
-            if (name, commit) not in self.located:
-                by_commit.setdefault(commit, []).append(name)
-        for commit, names in by_commit.items():
-            there = self._discovered(commit)
-            paths = {name: there[name] for name in names if name in there}
-            ids = self.git.check(f"{commit}:{component.path}" for component in paths.values())
-            for name, component in paths.items():
-                blob = ids.get(f"{commit}:{component.path}")
-                if blob:
-                    self.located[name, commit] = File(component.path, component.type, blob)
-
-    def _dates(self, tags: Sequence[str], commits: Mapping[str, str]) -> dict[str, tuple[str | None, datetime | None]]:
+    def _dates(
+        self, tags: Sequence[str], commits: Mapping[str, str] = MappingProxyType({})
+    ) -> dict[str, tuple[str | None, datetime | None]]:
         objects = self.git.read([*tags, *(commits[tag] for tag in tags if tag in commits)])
         dates: dict[str, tuple[str | None, datetime | None]] = {}
         for tag in tags:
@@ -465,7 +523,7 @@ class World:
                 actor, at = read_person(read_headers(found.body)[0].get("committer", ""))
             if at is None and tag in commits and commits[tag] in objects:
                 actor, at = read_person(read_headers(objects[commits[tag]].body)[0].get("committer", ""))
-            dates[tag] = (actor, instant(at) if at is not None else None)
+            dates[tag] = (actor, self.past(at))
         return dates
 
     @functools.cached_property
@@ -473,19 +531,10 @@ class World:
         """The first entry of a ledger, from what the tags still say; None where they say nothing, or it has begun."""
         if self.ledger or not self.tags.components():
             return None
-        changes: list[Change] = [*self.creations(self.tags.versions, dated=True)]
-        moves = []
-        for component, tags in self.tags.environments.items():
-            for environment, tag in tags.items():
-                said = self.meaning(component, environment)
-                if said.version is None:
-                    continue
-                at = instant(said.at) if said.at is not None else None
-                moves.append(
-                    Moved(component, environment, None, said.version, None, tag.id, said.version_tag, at, said.actor)
-                )
-        moves.sort(key=lambda m: (m.at is not None, m.at or instant(0), m.component, m.environment))
-        changes += moves
+        wanted = {name: dict(tags) for name, tags in self.tags.versions.items()}
+        for name, versions in self.lost_versions.items():
+            wanted[name] = {**versions, **wanted.get(name, {})}
+        changes: list[Change] = [*self.creations(wanted, dated=True), *self._found_moves()]
         if not changes:
             return None
         latest = max((change.at for change in changes if change.at), default=instant(0))
@@ -498,6 +547,91 @@ class World:
             f"Begin the ledger from {len(changes)} tags",
             tuple(changes),
         )
+
+    def _found_moves(self) -> list[Moved]:
+        """What the tags tell of moves, oldest first: of a pointer that stands under several names, one for each."""
+        told = [(self._meaning(name, tag), name, slot, tag) for name, slot, tag in self._set]
+        moves = [
+            Moved(name, slot, None, said.version, None, tag.id, said.version_tag, self.past(said.at), said.actor)
+            for said, name, slot, tag in told
+            if said.version is not None
+        ]
+        # The one that counts stands last: it was set last, as far as dates tell.
+        counts = {tags[slot].id for tags in self.tags.environments.values() for slot in tags}
+        # A tag without a tagger that points at a version's: no commit was asked, and the version's date is the nearest.
+        undated = self._dates([moved.version_tag for moved in moves if moved.at is None and moved.version_tag])
+        moves = [m if m.at else replace(m, at=undated.get(m.version_tag or "", (None, None))[1]) for m in moves]
+        moves.sort(key=lambda m: (m.at or instant(0), m.tag in counts, m.component, m.environment))
+        found: list[Moved] = []
+        live: dict[tuple[str, str], str | None] = {}
+        for moved in moves:
+            before = live.get((moved.component, moved.environment))
+            if before != moved.after:
+                found.append(replace(moved, before=before))
+            live[moved.component, moved.environment] = moved.after
+        return found
+
+    def past(self, at: int | None) -> datetime | None:
+        """The instant of a date in git; one that lies in the future was written by a clock that was wrong."""
+        return None if at is None else instant(max(0, min(at, self._now)))
+
+    @functools.cached_property
+    def lost_versions(self) -> dict[str, dict[str, Tag]]:
+        """Versions without a tag of their own that an environment's tag still tells of, with what is left of it."""
+        found: dict[str, dict[str, Tag]] = {}
+        for name, _, tag in self._set:
+            said = self._meaning(name, tag)
+            if said.version and said.version_tag and said.version not in self.tags.versions.get(name, {}):
+                found.setdefault(name, {})[said.version] = Tag(tag_ref(name, said.version), said.version_tag, tag.type)
+        return found
+
+    @property
+    def doubts(self) -> list[str]:
+        """What is in the repository and cannot be used as it stands, `unclear` apart: a sentence each, for a person."""
+        found = [f"the tag {name} is not read: {why}" for name, why in unread(self.refs)]
+        for (name, slot), others in sorted(self.tags.rivals.items()):
+            if slot in self.tags.environments.get(name, {}):
+                counts = self.tags.environments[name][slot]
+                version = self._meaning(name, counts).version
+                found += [
+                    f"the tag {tag.name} says {said}, and {counts.name}, which was set later, {version or 'nothing'}; "
+                    "the latter counts"
+                    for tag in others
+                    if (said := self._meaning(name, tag).version) not in (None, version)
+                ]
+            else:
+                counts = self.tags.versions[name][slot]
+                commits = self.commits_of([counts.id, *(tag.id for tag in others)])
+                files = self.files_at((name, commit) for commit in commits.values())
+                blobs = {id: files[name, commit].blob for id, commit in commits.items() if (name, commit) in files}
+                found += [
+                    f"the tags {tag.name} and {counts.name} are two different files; the latter counts"
+                    for tag in others
+                    if blobs.get(tag.id) not in (None, blobs.get(counts.id))
+                ]
+        for name, tags in self.fileless.items():
+            found += [
+                f"the tag {tag.name} is at no commit with a file of {name}, and is left out; "
+                f"if the file lay elsewhere, name that in {REGISTRY}"
+                for tag in tags
+            ]
+        return found + [
+            f"`{name}` is the name of several files: {listed([component.path, *component.others])}; the first counts, "
+            f"unless {REGISTRY} names another"
+            for name, component in sorted(self.files.today.items())
+            if component.others
+        ]
+
+    @property
+    def fileless(self) -> dict[str, list[Tag]]:
+        """The tags of versions whose file is not found where they point."""
+        untold = self.untold_versions
+        if self.ledger:
+            there = {(created.component, created.version) for created in self.creations(untold, dated=False)}
+        else:
+            there = {(name, version) for name, versions in self.state.versions.items() for version in versions}
+        left = {name: [tag for v, tag in tags.items() if (name, v) not in there] for name, tags in untold.items()}
+        return {name: tags for name, tags in sorted(left.items()) if tags}
 
     @property
     def unclear(self) -> list[tuple[str, str, str]]:

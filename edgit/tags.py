@@ -9,26 +9,29 @@
 Rules:
 
 - a slot is a version (`v1.2.3`), or else an environment;
-- where one slot of a component stands under several names, this tool's own is the one that counts;
+- where a version stands under several names, this tool's own is the one that counts, spelled with its `v`; of an
+  environment's tags it is the one that was set last. The others are `rivals`, and told where they disagree;
 - an environment's tag means the version whose tag it points at, else the one that its message names, else the only
-  version on its commit. Two versions on one commit and no word about it mean nothing.
+  version on its commit. Two versions on one commit and no word about it mean nothing;
+- a version that only an environment's tag still tells of, because its own tag was deleted, is a version.
 """
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from edgit.git import Object
 from resolver.reference import TYPES, is_environment, is_name
-from resolver.version import canonical, is_version
+from resolver.version import canonical, is_version, precedence
 
 PREFIX = "refs/tags/"
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """What a tag's name says. `rank` orders the forms: 0 is this tool's own."""
 
     component: str
@@ -37,21 +40,27 @@ class Slot:
     rank: int
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
+class Tag(NamedTuple):
     """A ref below refs/tags and the object it names."""
 
     ref: str
     id: str
     type: str | None = None
 
+    @property
+    def name(self) -> str:
+        """The tag as git lists it."""
+        return self.ref.removeprefix(PREFIX)
+
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """All tags of components: component → version → tag, and component → environment → tag."""
+    """All tags of components: component → version → tag, and component → environment → tag. `rivals` are further tags
+    of the same component and slot."""
 
     versions: Mapping[str, Mapping[str, Tag]] = field(default_factory=dict)
     environments: Mapping[str, Mapping[str, Tag]] = field(default_factory=dict)
+    rivals: Mapping[tuple[str, str], tuple[Tag, ...]] = field(default_factory=dict)
 
     def components(self) -> set[str]:
         """Everything that has a tag."""
@@ -70,13 +79,23 @@ def tag_name(component: str, slot: str) -> str:
 
 def read_name(ref: str) -> Slot | None:
     """What a ref means; None for a tag that is no component's."""
-    first, *middle, last = ref.removeprefix(PREFIX).split("/")
-    if not middle or not ref.startswith(PREFIX):
+    path, _, last = ref.rpartition("/")
+    owner = _owner(path)
+    slot = _slot(last)
+    return Slot(owner[0], slot, owner[1], owner[2]) if owner and slot else None
+
+
+# A repository has many more tags than components and slots.
+@functools.lru_cache(maxsize=65536)
+def _owner(path: str) -> tuple[str, str | None, int] | None:
+    """Component, type and rank of the tags below a path."""
+    if not path.startswith(PREFIX):
         return None
+    first, *middle = path.removeprefix(PREFIX).split("/")
     type: str | None = None
     rank = 0
     if first in ("components", "logic"):
-        if middle[0] in TYPES and len(middle) > 1:
+        if middle and middle[0] in TYPES and len(middle) > 1:
             type, middle, rank = TYPES[middle[0]], middle[1:], 1
         elif first == "logic":
             return None
@@ -85,22 +104,50 @@ def read_name(ref: str) -> Slot | None:
     else:
         return None
     component = "/".join(middle)
-    if not is_name(component):
-        return None
-    if is_version(last):
-        return Slot(component, canonical(last), type, rank)
-    return Slot(component, last, type, rank) if is_environment(last) else None
+    # A name that began with a type's folder could not be told from one without it.
+    return (component, type, rank) if is_name(component) and not (len(middle) > 1 and middle[0] in TYPES) else None
+
+
+@functools.lru_cache(maxsize=65536)
+def _slot(text: str) -> str | None:
+    if is_version(text):
+        return canonical(text)
+    return text if is_environment(text) else None
+
+
+def unread(refs: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The tags that are written like a component's and mean nothing here, with why."""
+    for ref in refs:
+        path, _, slot = ref.rpartition("/")
+        owner = _owner(path)
+        if owner is None or _slot(slot) is not None:
+            continue
+        if slot in ("latest", "stable"):
+            why = f"`{slot}` is no environment here: it always is the highest version" + (
+                " without a pre-release" if slot == "stable" else ""
+            )
+        elif re.match(r"[vV]?\d", slot):
+            why = (
+                f"`{slot}` is not a version such as v1.2.3, nor the name of an environment, which begins with a letter"
+            )
+        else:
+            why = f"`{slot}` cannot name an environment: a letter, then letters, digits, `-` and `_`"
+        yield ref.removeprefix(PREFIX), why
 
 
 def read_tags(refs: Mapping[str, str]) -> Tagged:
     """The tags of components among all refs."""
     versions: dict[str, dict[str, Tag]] = {}
     environments: dict[str, dict[str, Tag]] = {}
-    ranked = sorted(((slot.rank, ref, slot) for ref in refs if (slot := read_name(ref))), key=lambda item: item[:2])
-    for _, ref, slot in ranked:
+    rivals: dict[tuple[str, str], tuple[Tag, ...]] = {}
+    read = [(slot.rank, not ref.endswith(slot.slot), ref, slot) for ref in refs if (slot := read_name(ref))]
+    for _, _, ref, slot in sorted(read):
+        tag = Tag(ref, refs[ref], slot.type)
         kind = versions if is_version(slot.slot) else environments
-        kind.setdefault(slot.component, {}).setdefault(slot.slot, Tag(ref, refs[ref], slot.type))
-    return Tagged(versions, environments)
+        if kind.setdefault(slot.component, {}).setdefault(slot.slot, tag) is not tag:
+            key = (slot.component, slot.slot)
+            rivals[key] = (*rivals.get(key, ()), tag)
+    return Tagged(versions, environments, rivals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +192,17 @@ def read_tag_object(body: bytes) -> TagObject:
 
 # `Deploy my-prompt@v1.0.0 to prod`, `Rollback my-prompt in prod to v1.0.0`
 _TOLD = (re.compile(r"@(v?\d\S*)"), re.compile(r"\bto (v?\d\S*)"))
+_TOLD_EXACTLY = (
+    re.compile(r"Deploy (?P<component>\S+)@(?P<version>\S+) to \S+"),
+    re.compile(r"Rollback (?P<component>\S+) in \S+ to (?P<version>\S+)"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
     """What an environment's tag says: the version (None: it cannot be told, and `problem` says why), the id of the
-    version's tag, who set it and when (seconds), as far as that is known. `dated` is False where the time is only
-    that of the commit."""
+    version's tag (of its commit, where that tag is gone), who set it and when (seconds), as far as that is known.
+    `dated` is False where the time is only that of the commit or of the version."""
 
     version: str | None
     version_tag: str | None
@@ -166,51 +217,55 @@ def meaning(
 ) -> Meaning:
     """What an environment's tag means.
 
-    `commits` maps object ids (of version tags, and of whatever environments' tags point at) to the commits they end
-    in; `objects` holds the tag's own object and what it leads to.
+    `commits` maps version tags to the commits they end in, as far as a tag at a commit may mean them; `objects` holds
+    the tag's own object and what it leads to, but for the versions' tags.
     """
-    found = objects.get(tag.id)
-    if found is None:
-        return Meaning(None, None, None, None, False, "its object is missing here")
-    told: str | None = None
+    by_id = {version_tag.id: version for version, version_tag in versions.items()}
+    target, message = tag.id, ""
     actor: str | None = None
     at: int | None = None
-    target = tag.id
-    seen: set[str] = set()
-    by_id = {version_tag.id: version for version, version_tag in versions.items()}
-    while found is not None and found.kind == "tag" and target not in seen:
-        seen.add(target)
-        opened = read_tag_object(found.body)
-        if actor is None:
+    found = objects.get(target)
+    while found is None or found.kind == "tag":
+        opened = read_tag_object(found.body) if found else None
+        # A version's tag says all by its name, and the object keeps it when the tag is deleted or moved.
+        version = by_id.get(target) or (_version_named(component, opened.name) if opened else None)
+        if version is not None:
+            if target == tag.id and opened:
+                return Meaning(version, target, opened.tagger, opened.at, False)
+            return Meaning(version, target, actor, at, at is not None)
+        if opened is None:
+            return Meaning(None, None, actor, at, at is not None, f"the object {target[:10]} is missing here")
+        if target == tag.id:
             actor, at = opened.tagger, opened.at
-        if told is None:
-            told = told_version(opened.message)
-        if target != tag.id:
-            # A tag that points at a version's tag, which may itself be deleted or moved by now.
-            named = read_name(PREFIX + opened.name)
-            if named and named.component == component and is_version(named.slot):
-                return Meaning(named.slot, target, actor, at, True)
+        message = message if told_version(message) else opened.message
         target = opened.target
-        if target in by_id and not (objects.get(target) and objects[target].kind == "commit"):
-            return Meaning(by_id[target], target, actor, at, True)
         found = objects.get(target)
     dated = at is not None
-    if found is None or found.kind != "commit":
-        return Meaning(None, None, actor, at, dated, "it points at nothing that is a version or a commit")
+    if found.kind != "commit":
+        return Meaning(None, None, actor, at, dated, f"it points at a {found.kind}, which is no version and no commit")
     if not dated:
-        headers, _ = read_headers(found.body)
-        person, at = read_person(headers.get("committer", ""))
+        person, at = read_person(read_headers(found.body)[0].get("committer", ""))
         actor = actor or person
+    told = told_version(message)
     if told is not None and told in versions and commits.get(versions[told].id) == target:
         return Meaning(told, versions[told].id, actor, at, dated)
+    gone = _deployed_version(component, message)
+    if gone is not None and gone not in versions:
+        return Meaning(gone, target, actor, at, dated)
     here = {version: other for version, other in versions.items() if commits.get(other.id) == target}
     if len(here) == 1:
-        (version, other), *_ = here.items()
+        ((version, other),) = here.items()
         return Meaning(version, other.id, actor, at, dated)
     if not here:
         return Meaning(None, None, actor, at, dated, f"no version of it is tagged at {target[:10]}")
-    names = ", ".join(sorted(here))
+    names = ", ".join(sorted(here, key=precedence))
     return Meaning(None, None, actor, at, dated, f"{names} are all at {target[:10]} and it names none of them")
+
+
+def _version_named(component: str, name: str) -> str | None:
+    """The version of a component that a tag's name means."""
+    slot = read_name(PREFIX + name)
+    return slot.slot if slot and slot.component == component and is_version(slot.slot) else None
 
 
 def told_version(message: str) -> str | None:
@@ -219,4 +274,15 @@ def told_version(message: str) -> str | None:
     for pattern in _TOLD:
         if (found := pattern.search(subject)) and is_version(found[1]):
             return canonical(found[1])
+    return None
+
+
+def _deployed_version(component: str, message: str) -> str | None:
+    """The version that a message names in just the words of a tool, and of this component: that can be relied on where
+    the version has no tag any more."""
+    subject = message.split("\n", 1)[0].strip()
+    for pattern in _TOLD_EXACTLY:
+        found = pattern.fullmatch(subject)
+        if found and found["component"] == component and is_version(found["version"]):
+            return canonical(found["version"])
     return None
