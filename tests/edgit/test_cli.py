@@ -1,0 +1,415 @@
+"""The commands as an operator gives them: what each says, what it leaves behind, and its exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.edgit.repo import Repo, clone, make, with_remote
+from worker.sqlite import SqliteStore
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    """my-prompt v1.0.0 and v1.1.0, the second live in prod; my-config v2.1.0, live nowhere. KV is a file."""
+    repo = make(tmp_path / "work")
+    repo.env["KV"] = str(tmp_path / "kv.sqlite3")
+    repo.version("my-prompt", "v1.0.0")
+    repo.deploy("my-prompt", "v1.0.0")
+    repo.version("my-prompt", "v1.1.0")
+    repo.deploy("my-prompt", "v1.1.0")
+    repo.write("components/configs/my-config.json", "{}\n")
+    repo.edgit("tag", "create", "my-config", "v2.1.0")
+    return repo
+
+
+def kv(repo: Repo, key: str) -> object:
+    """A value in KV."""
+    found = SqliteStore(Path(repo.env["KV"])).get_many([key])
+    return json.loads(found[key][0]) if key in found else None
+
+
+# What the command was told wrong
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("deploy get my-promt --from prod", 1, "Did you mean `my-prompt`?"),
+        ("deploy get nothing --from prod", 1, "there are my-config, my-prompt"),
+        ("deploy get my-prompt --from staging", 1, "has nothing live in staging; it is live in prod"),
+        ("deploy get my-config --from prod", 1, "it is live nowhere"),
+        ("deploy get my-prompt", 2, "Missing option '--from'"),
+        ("deploy set my-prompt v9.0.0 --to prod", 1, "has no version v9.0.0; it has v1.1.0, v1.0.0"),
+        ("deploy set my-prompt one --to prod", 2, "`one` is not a version such as v1.2.3"),
+        ("deploy set my-prompt --to prod", 2, "`my-prompt` has no version behind it"),
+        ("deploy set my-prompt v1.0.0 my-prompt v1.1.0 --to prod", 2, "my-prompt stands there twice"),
+        ("deploy set my-prompt v1.0.0 --to latest", 2, "cannot name an environment"),
+        ("deploy set my-prompt v1.0.0 --to a/b", 2, "cannot name an environment"),
+        ("history --date 2024-11-12T14:47:00", 2, "has no offset"),
+        ("history --date tuesday", 2, "is not an instant"),
+        ("history --date 9999-01-01T00:00:00Z", 2, "lies in the future"),
+        ("history nothing", 1, "unknown component `nothing`"),
+        ("rollback my-config --from prod", 1, "nothing is live there"),
+        ("rollback my-prompt my-config --from prod --to v1.0.0", 2, "--to names one version"),
+        ("promote my-prompt --from staging --to prod", 1, "has nothing live in staging"),
+        ("restore --date 2020-01-01T00:00:00Z --to debug", 1, "nothing was live in prod at 2020-01-01T00:00:00Z"),
+        ("restore --date 2024-11-02T00:00:00Z --to debug --only my-config", 1, "my-config had nothing live in prod"),
+        (
+            "diff --date 2024-11-01T00:00:00Z --date 2024-11-02T00:00:00Z --date 2024-11-03T00:00:00Z",
+            2,
+            "once or twice",
+        ),
+        ("tag create my-prompt v1.0.0", 3, "v1.0.0 exists already, and versions never change"),
+        ("tag create my-prompt v1.2.0 nonsense", 1, "git knows no commit `nonsense`"),
+        ("tag restore my-prompt v3.0.0", 1, "the ledger has no my-prompt v3.0.0"),
+        ("push", 1, "no remote"),
+        ("pull", 1, "no remote"),
+        ("publish", 1, "no KV is named"),
+        ("publish --to nowhere", 1, "`nowhere` is no KV"),
+        ("publish --to cloudflare", 1, "CLOUDFLARE_API_TOKEN"),
+        ("rollback my-prompt --from prod --publish", 1, "no KV is named"),
+        ("canary set 101 --kv local", 2, "outside 0 to 100"),
+        ("canary set my-prompt many --kv local", 2, "is not a percentage"),
+        ("canary set my-prompt@prod-canary 10 --kv local", 2, "my-prompt@prod"),
+        ("canary set a b 10 --kv local", 2, "a name and a percentage"),
+        ("canary clear my-prompt --kv local", 3, "has no percentage for `my-prompt`"),
+        ("canary get nothing --kv local", 1, "has no component `nothing`"),
+        ("drill my-config", 1, "a drill takes two versions"),
+        ("deploi", 2, "Did you mean `deploy`?"),
+        ("deploy sett", 2, "Did you mean `set`?"),
+        ("--colour", 2, "No such option"),
+        # Nothing was watched: 1 would say that it was bad and was rolled back.
+        ("guard nothing --from prod --metrics http://127.0.0.1:9/ --threshold 0.01 --kv local", 2, "unknown component"),
+        ("guard my-prompt --from prod --metrics http://127.0.0.1:9/ --threshold 0.01", 2, "no KV is named"),
+    ],
+)
+def test_what_is_wrong_is_said_and_changes_nothing(repo: Repo, command: str, code: int, said: str) -> None:
+    before = repo.refs()
+    answer = repo.edgit(*command.split(), code=code)
+    assert said in answer.err
+    assert answer.err.startswith("error: ")
+    assert answer.out == ""
+    assert repo.refs() == before
+
+
+def test_outside_of_a_repository(tmp_path: Path) -> None:
+    outside = Repo(tmp_path)
+    assert "is not in a git repository" in outside.edgit("components", "list", code=1).err
+
+
+def test_a_repository_without_a_commit(tmp_path: Path) -> None:
+    empty = Repo(tmp_path)
+    empty.git("init", "--quiet")
+    assert "there are no components yet" in empty.edgit("components", "list").err
+    assert "nothing has been deployed yet" in empty.edgit("history").err
+    assert json.loads(empty.edgit("components", "list", "--format", "json").out) == []
+    # Its first commit is the one that `tag create` makes.
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "hello.md").write_text("hi\n")
+    assert "made hello v1.0.0" in empty.edgit("tag", "create", "hello", "v1.0.0").out
+
+
+def test_somebody_whom_git_does_not_know(repo: Repo) -> None:
+    repo.git("config", "user.useConfigOnly", "true")
+    for name in ("AUTHOR", "COMMITTER"):
+        repo.env |= {f"GIT_{name}_NAME": "", f"GIT_{name}_EMAIL": ""}
+    answer = repo.edgit("deploy", "set", "my-prompt", "v1.0.0", "--to", "prod", code=1)
+    assert "git does not know who you are" in answer.err
+    assert "git config user.name" in answer.err
+
+
+# Moves
+
+
+def test_a_move_says_what_it_did_and_what_comes_next(repo: Repo) -> None:
+    answer = repo.deploy("my-prompt", "v1.0.0")
+    assert answer.out == "my-prompt prod: v1.1.0 -> v1.0.0\n"
+    assert answer.err == "next: edgit publish --to local|cloudflare, or let the workflow do it\n"
+    repo.git("config", "edgit.kv", "local")
+    assert repo.deploy("my-prompt", "v1.1.0").err.startswith("next: edgit publish --to local,")
+    repo.git("config", "edgit.workflow", "publish.yml")
+    assert repo.deploy("my-prompt", "v1.0.0").err == ""
+
+
+def test_several_components_are_one_move(repo: Repo) -> None:
+    before = int(repo.git("rev-list", "--count", "refs/edgit/ledger"))
+    answer = repo.deploy("my-prompt", "v1.0.0", "my-config@v2.1.0")
+    assert answer.out == "my-prompt prod: v1.1.0 -> v1.0.0\nmy-config prod: none -> v2.1.0\n"
+    assert int(repo.git("rev-list", "--count", "refs/edgit/ledger")) == before + 1
+    # All or nothing: the second one does not exist.
+    refs = repo.refs()
+    repo.deploy("my-prompt", "v1.1.0", "my-config", "v9.0.0", code=1)
+    assert repo.refs() == refs
+
+
+MOVES = [
+    "deploy set my-prompt v1.0.0 --to prod",
+    "deploy unset my-prompt --from prod",
+    "rollback my-prompt --from prod",
+    "restore --date 2024-11-01T09:10:00Z --from prod --to debug",
+    "promote my-prompt --from prod --to staging",
+    "tag create my-prompt v1.2.0 HEAD~1",
+]
+
+
+@pytest.mark.parametrize("command", MOVES)
+def test_a_dry_run_tells_the_same_and_changes_nothing(repo: Repo, command: str) -> None:
+    before = repo.refs()
+    dry = json.loads(repo.edgit(*command.split(), "--dry-run", "--format", "json").out)
+    told = repo.edgit(*command.split(), "--dry-run").out
+    assert "would " in told
+    assert repo.refs() == before
+    assert dry["dry_run"]
+    done = json.loads(repo.edgit(*command.split(), "--format", "json").out)
+    assert repo.refs() != before
+    assert done == {**dry, "dry_run": False}
+
+
+def test_what_is_live_already_is_no_move(repo: Repo) -> None:
+    before = repo.refs()
+    assert repo.deploy("my-prompt", "v1.1.0").out == "my-prompt prod: v1.1.0 already\n"
+    answer = repo.edgit("deploy", "unset", "my-prompt", "--from", "prd")
+    assert answer.out == "my-prompt prd: none already\n"
+    assert "nothing of my-prompt was live in prd; it is live in prod" in answer.err
+    assert repo.refs() == before
+
+
+def test_a_new_environment_is_told(repo: Repo) -> None:
+    answer = repo.deploy("my-prompt", "v1.0.0", to="pord")
+    assert "`pord` is a new environment; there are prod. Did you mean `prod`?" in answer.err
+    assert "new environment" not in repo.deploy("my-prompt", "v1.1.0", to="pord").err
+
+
+def test_rollback_goes_to_the_last_good_version(repo: Repo) -> None:
+    assert repo.edgit("rollback", "my-prompt", "--from", "prod").out == "my-prompt prod: v1.1.0 -> v1.0.0\n"
+    # v1.1.0 was rolled back from, and before v1.0.0 there was nothing.
+    assert (
+        "has never had another good version in prod than v1.0.0"
+        in repo.edgit("rollback", "my-prompt", "--from", "prod", code=1).err
+    )
+    repo.edgit("rollback", "my-prompt", "--from", "prod", "--to", "v1.1.0", "--reason", "it was good")
+    assert repo.live("my-prompt") == "v1.1.0"
+
+
+def test_restore_makes_an_environment_what_one_was(repo: Repo) -> None:
+    repo.deploy("my-config", "v2.1.0", to="debug")
+    answer = repo.edgit("restore", "--date", "2024-11-01T09:04:00Z", "--from", "prod", "--to", "debug")
+    assert answer.out == "my-prompt debug: none -> v1.0.0\nmy-config debug: v2.1.0 -> none\n"
+    # The plan stands before the move, and nobody is asked off a terminal.
+    assert answer.err.startswith("note: debug becomes prod as of 2024-11-01T09:04:00Z:\n  my-prompt: none -> v1.0.0\n")
+    assert "prod as of 2024-11-01T09:04:00Z" in repo.edgit("log", "--limit", "1").out
+
+
+def test_restore_can_keep_and_choose(repo: Repo) -> None:
+    repo.deploy("my-config", "v2.1.0", to="debug")
+    date = ["--date", "2024-11-01T09:04:00Z", "--to", "debug"]
+    assert repo.edgit("restore", *date, "--keep").out == "my-prompt debug: none -> v1.0.0\n"
+    assert repo.edgit("restore", *date, "--only", "my-prompt").out == "my-prompt debug: v1.0.0 already\n"
+
+
+def test_a_promoted_canary_ends_in_the_same_move(repo: Repo) -> None:
+    repo.deploy("my-prompt", "v1.0.0")
+    repo.deploy("my-prompt", "v1.1.0", to="prod-canary")
+    answer = repo.edgit("promote", "my-prompt", "--from", "prod-canary", "--to", "prod")
+    assert answer.out == "my-prompt prod: v1.0.0 -> v1.1.0\nmy-prompt prod-canary: v1.1.0 -> none\n"
+
+
+def test_a_canary_is_told_where_its_percentage_is(repo: Repo) -> None:
+    assert "edgit canary get my-prompt" in repo.deploy("my-prompt", "v1.0.0", to="prod-canary").err
+
+
+# Sharing
+
+
+def test_moves_push_by_themselves_where_that_is_set(tmp_path: Path) -> None:
+    repo, remote = with_remote(tmp_path)
+    repo.version("my-prompt", "v1.0.0")
+    assert repo.deploy("my-prompt", "v1.0.0").err.endswith("next: edgit push\n")
+    assert "refs/tags/components/my-prompt/prod" not in remote.refs()
+    assert repo.edgit("push").out == "pushed 2 moves and 2 tags to origin\n"
+    assert repo.edgit("push").out == "origin has everything\n"
+    repo.git("config", "edgit.autoPush", "true")
+    repo.write("components/prompts/my-prompt.md", "two\n")
+    repo.edgit("tag", "create", "my-prompt", "v1.1.0")
+    assert "generation 4, pushed to origin" in repo.deploy("my-prompt", "v1.1.0").err
+    assert remote.refs()["refs/tags/components/my-prompt/prod"] == repo.refs()["refs/tags/components/my-prompt/prod"]
+    assert "Everything up-to-date" in repo.run("push", "--tags").err
+
+
+def test_a_push_that_fails_says_that_the_move_is_made(tmp_path: Path) -> None:
+    repo, _ = with_remote(tmp_path)
+    repo.version("my-prompt", "v1.0.0")
+    repo.git("config", "edgit.autoPush", "true")
+    repo.git("remote", "set-url", "origin", str(tmp_path / "gone.git"))
+    answer = repo.deploy("my-prompt", "v1.0.0", code=4)
+    assert "moved here, and not pushed: " in answer.err
+    assert repo.live("my-prompt") == "v1.0.0"
+
+
+def test_a_move_can_publish_at_once(repo: Repo) -> None:
+    answer = repo.edgit("rollback", "my-prompt", "--from", "prod", "--kv", "local")
+    assert answer.out.startswith("my-prompt prod: v1.1.0 -> v1.0.0\npublished generation 6 to local KV ")
+    versions = kv(repo, "component-versions")
+    assert isinstance(versions, dict)
+    assert versions["my-prompt"]["prod"] == "v1.0.0"
+    repo.git("config", "edgit.kv", "local")
+    done = repo.edgit("deploy", "set", "my-prompt", "v1.1.0", "--to", "prod", "--publish", "--format", "json")
+    assert json.loads(done.out)["published"]["generation"] == 7
+    versions = kv(repo, "component-versions")
+    assert isinstance(versions, dict)
+    assert versions["my-prompt"]["prod"] == "v1.1.0"
+
+
+def test_a_publish_that_is_refused_says_that_the_move_is_made(repo: Repo, tmp_path: Path) -> None:
+    other = make(tmp_path / "other")
+    other.env["KV"] = repo.env["KV"]
+    for number in range(9):
+        other.version("theirs", f"v1.{number}.0")
+    other.edgit("publish", "--to", "local")
+    answer = repo.edgit("rollback", "my-prompt", "--from", "prod", "--kv", "local", code=3)
+    assert "moved here, and not published: " in answer.err
+    assert repo.live("my-prompt") == "v1.0.0"
+
+
+def test_status_tells_what_is_not_published(repo: Repo) -> None:
+    assert "KV      not asked" in repo.edgit("status").out
+    assert "nothing is published yet" in repo.edgit("status", "--kv", "local").out
+    repo.edgit("publish", "--to", "local")
+    assert "as git has it" in repo.edgit("status", "--kv", "local").out
+    repo.edgit("rollback", "my-prompt", "--from", "prod")
+    answer = repo.edgit("status", "--kv", "local")
+    assert "behind git" in answer.out
+    assert "not yet: my-prompt prod -> v1.0.0" in answer.out
+    assert answer.err == "next: edgit publish --to local\n"
+    assert json.loads(repo.edgit("status", "--kv", "local", "--format", "json").out)["kv"]["state"] == "behind"
+
+
+def test_a_clone_needs_a_pull_and_nothing_else(tmp_path: Path) -> None:
+    repo, _ = with_remote(tmp_path)
+    repo.version("my-prompt", "v1.0.0")
+    repo.deploy("my-prompt", "v1.0.0")
+    repo.git("push", "--quiet", "origin", "HEAD")
+    repo.edgit("push")
+    there = clone(repo, tmp_path / "clone", "--no-tags", "--branch", "main", name="Grace")
+    there.git("remote", "set-url", "origin", str(tmp_path / "origin.git"))
+    assert "edgit pull" in there.edgit("components", "list").err
+    there.edgit("pull")
+    assert there.live("my-prompt") == "v1.0.0"
+
+
+# Questions
+
+
+def test_the_two_lists_have_one_shape(repo: Repo) -> None:
+    repo.write("components/prompts/draft.md", "not a version yet\n")
+    now = repo.edgit("components", "list", "--format", "json").out
+    then = repo.edgit("history", "--date", "2024-11-01T09:04:00Z", "--format", "json").out
+    assert json.loads(now) == [
+        {"name": "my-config", "type": "config", "environments": {}},
+        {"name": "my-prompt", "type": "prompt", "environments": {"prod": "v1.1.0"}},
+    ]
+    assert json.loads(then) == [{"name": "my-prompt", "type": "prompt", "environments": {"prod": "v1.0.0"}}]
+    # One scalar a line, so that `diff` shows what changed and nothing else.
+    assert '      "prod": "v1.1.0"\n' in now
+
+
+def test_history_at_an_instant(repo: Repo) -> None:
+    instant = ["--date", "2024-11-01T09:04:00Z"]
+    assert repo.edgit("history", *instant).out == "my-prompt: v1.0.0\n"
+    assert repo.edgit("history", "my-prompt", *instant, "--from", "prod").out == "v1.0.0\n"
+    # Nothing is an answer too.
+    assert repo.edgit("history", "my-config", *instant, "--from", "prod").out == ""
+    answer = repo.edgit("history", "--date", "2020-01-01T00:00:00Z")
+    assert (answer.out, answer.code) == ("", 0)
+    assert "nothing was live in prod at 2020-01-01T00:00:00Z; the first move there was at 2024-11-01T" in answer.err
+    assert json.loads(repo.edgit("history", "--date", "2020-01-01T00:00:00Z", "--format", "json").out) == []
+
+
+def test_an_offset_is_the_same_instant(repo: Repo) -> None:
+    assert repo.edgit("history", "--date", "2024-11-01T10:04:00+01:00").out == "my-prompt: v1.0.0\n"
+
+
+def test_diff_and_log(repo: Repo) -> None:
+    repo.deploy("my-config", "v2.1.0")
+    repo.edgit("rollback", "my-prompt", "--from", "prod", "--reason", "wrong answers\n\nTicket 7")
+    found = json.loads(repo.edgit("diff", "--date", "2024-11-01T09:04:00Z", "--format", "json").out)
+    assert found == [{"component": "my-config", "before": None, "after": "v2.1.0"}]
+    shown = repo.edgit("diff", "--date", "2024-11-01T09:04:00Z").out.splitlines()
+    assert shown[1].split() == ["my-config", "none", "v2.1.0", "2024-11-01T09:09:00Z", "Ada"]
+    last = json.loads(repo.edgit("log", "my-prompt", "--limit", "1", "--format", "json").out)[0]
+    assert (last["before"], last["version"], last["reason"]) == ("v1.1.0", "v1.0.0", "wrong answers\n\nTicket 7")
+    assert repo.edgit("log", "my-prompt", "--limit", "1").out.splitlines()[1].endswith("rollback: wrong answers")
+
+
+# The canary's percentage
+
+
+def test_a_canary_from_the_first_percent_to_its_end(repo: Repo) -> None:
+    repo.deploy("my-prompt", "v1.0.0")
+    repo.git("config", "edgit.kv", "local")
+    repo.edgit("publish")
+    answer = repo.edgit("canary", "set", "my-prompt", "10")
+    assert answer.out == "my-prompt: none -> 10 %\n"
+    assert "has no canary" in answer.err
+    assert "next: edgit deploy set my-prompt VERSION --to prod-canary, then edgit publish" in answer.err
+    repo.edgit("deploy", "set", "my-prompt", "v1.1.0", "--to", "prod-canary", "--publish")
+    answer = repo.edgit("canary", "set", "50%")
+    assert answer.out == (
+        "all components: none -> 50 %\n"
+        "  my-prompt prod: the canary v1.1.0 takes 10 %, v1.0.0 the rest (by the entry `my-prompt`)\n"
+    )
+    assert repo.edgit("canary", "get").out.splitlines() == [
+        "component  environment  stable  canary  percent  by entry",
+        "my-prompt  prod         v1.0.0  v1.1.0  10 %     my-prompt",
+    ]
+    assert repo.edgit("canary", "clear", "my-prompt").out == (
+        "my-prompt: 10 % -> none\n  my-prompt prod: the canary v1.1.0 takes 50 %, v1.0.0 the rest (by the entry `*`)\n"
+    )
+    before = kv(repo, "rollout-percentage")
+    assert (
+        "would set: my-prompt@prod: none -> 0.1 %"
+        in repo.edgit("canary", "set", "my-prompt@prod", "0.1", "--dry-run").out
+    )
+    assert kv(repo, "rollout-percentage") == before == {"*": 50}
+    (canary,) = json.loads(repo.edgit("canary", "get", "my-prompt", "--from", "prod", "--format", "json").out)[
+        "canaries"
+    ]
+    assert canary == {
+        "component": "my-prompt",
+        "environment": "prod",
+        "stable": "v1.0.0",
+        "canary": "v1.1.0",
+        "percentage": "50",
+        "entry": "*",
+    }
+    history = kv(repo, "rollout-history")
+    assert isinstance(history, list)
+    assert [change["actor"] for change in history] == ["Ada <ada@example.com>"] * 3
+
+
+# Drill
+
+
+def test_a_drill_leaves_nothing_behind(repo: Repo) -> None:
+    answer = repo.edgit("drill", "my-prompt", "--kv", "local")
+    steps = [line.split(" s  ")[1] for line in answer.out.splitlines()[:-1]]
+    assert steps == [
+        "deployed v1.1.0, the good version, to prod-drill",
+        "deployed v1.0.0, the bad one",
+        "rolled back to v1.1.0",
+        "took prod-drill away again",
+    ]
+    assert repo.live("my-prompt", "prod-drill") is None
+    assert repo.live("my-prompt") == "v1.1.0"
+    repo.deploy("my-prompt", "v1.0.0", to="prod-drill")
+    assert "has something live in prod-drill" in repo.edgit("drill", "my-prompt", code=3).err
+
+
+def test_a_component_may_have_a_deep_name(repo: Repo) -> None:
+    repo.write("components/templates/mail/de/header_v2.html", "<h1>\n")
+    repo.edgit("tag", "create", "mail/de/header_v2", "v1.0.0")
+    repo.deploy("mail/de/header_v2", "v1.0.0", to="prod-us-west")
+    assert "mail/de/header_v2 (template)\n  v1.0.0 [prod-us-west]\n" in repo.edgit("components", "list").out
