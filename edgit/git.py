@@ -157,9 +157,11 @@ class Git:
         done = self.attempt(*arguments)
         said = done.stderr.decode(errors="replace")
         if broken := _BROKEN.search(said):
+            file = self.folder / broken[1]
             raise EdgitError(
-                f"the ref {broken[1]} is damaged: {self.folder / broken[1]} holds no object's id",
-                hint=f"next: rm '{self.folder / broken[1]}', then: edgit pull",
+                f"the ref {broken[1]} is damaged: {file} holds no object's id",
+                hint=f"what it was at is among what `git fsck` calls dangling: echo ID > '{file}'\n"
+                f"to take what the remote has: rm '{file}', then: edgit pull",
             )
         if done.returncode:
             raise GitFailed.of(arguments, said)

@@ -148,7 +148,7 @@ def _line(change: Change) -> str:
         said = [
             ("tag", change.tag),
             ("commit", change.commit),
-            ("file", f"{change.type or NONE} {change.path}" if change.path else None),
+            ("file", f"{change.type or NONE} {change.path or ''}" if change.path or change.type else None),
         ]
     said += [("at", format_instant(change.at) if change.at else None), ("by", change.actor)]
     return "; ".join([head, *(f"{name} {_escaped(value)}" for name, value in said if value is not None)])
