@@ -14,16 +14,22 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from resolver.documents import VERSION_MAP
 from resolver.errors import ResolverError
 
 #: The most keys that KV takes in one bulk get.
 BULK = 100
+#: A version map may come as the bytes of its text.
+_MAP_TYPES = (str, bytes, memoryview)
 #: The longest key that KV takes, in bytes of UTF-8; asked for a longer one, it fails.
 LONGEST_KEY = 512
 
 
 class Entry(NamedTuple):
-    """A value of KV, which is text, and its metadata, which is any JSON."""
+    """A value of KV, which is text, and its metadata, which is any JSON.
+
+    Only a version map may come as the bytes of its text; `resolver.documents` reads either.
+    """
 
     value: str
     metadata: object = None
@@ -73,6 +79,8 @@ async def list_keys(store: Store, prefix: str, timeout: float) -> list[str]:
             return [str(key) for key in await store.list_keys(prefix)]
     except TimeoutError:
         raise KvFailed(f"KV did not list `{prefix}` within {timeout * 1000:.0f} ms") from None
+    except KvFailed:
+        raise
     except Exception as error:
         raise KvFailed(f"KV failed: {_shown(error)}") from error
 
@@ -80,7 +88,7 @@ async def list_keys(store: Store, prefix: str, timeout: float) -> list[str]:
 def _checked(key: str, entry: object) -> Entry | None:
     if entry is None:
         return None
-    if isinstance(entry, Entry) and isinstance(entry.value, str):
+    if isinstance(entry, Entry) and isinstance(entry.value, _MAP_TYPES if key == VERSION_MAP else str):
         return entry
     raise KvFailed(f"KV answered something that is no text for `{key}`")
 

@@ -242,5 +242,15 @@ def test_a_map_of_ten_thousand_components(edge: httpx.Client) -> None:
     refreshed(edge)
     found = edge.post("/resolve", json={"references": ["c-9999", "my-prompt@staging"]}).json()
     assert [r["version"] for r in found["references"]] == ["v1.49.0", "v1.1.0"]
-    lever(edge, put={"component-versions": [text, {**dict(metadata), "generation": 31}]})  # type: ignore[call-overload]
+    # Once a map is known to be large it is read as bytes; what it says is the same, and so are its metadata.
+    large |= {"c-9999": {"prod": "v2.0.0"}, "größe": {"prod": "v3.0.0"}}
+    map_ = json.dumps(large, ensure_ascii=False)
+    lever(edge, put={"component-versions": [map_, {"generation": 31, "revision": "moved"}]})
+    refreshed(edge)
+    found = edge.post("/resolve", json={"references": ["c-9999", "c-9998", "größe"]}).json()
+    assert [r["version"] for r in found["references"]] == ["v2.0.0", "v1.48.0", "v3.0.0"]
+    assert (found["snapshot"]["generation"], found["snapshot"]["revision"]) == (31, "moved")
+    lever(edge, delete=["component-versions"])
+    refreshed(edge)
+    lever(edge, put={"component-versions": [text, {**dict(metadata), "generation": 32}]})  # type: ignore[call-overload]
     refreshed(edge)
