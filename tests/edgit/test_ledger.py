@@ -21,7 +21,7 @@ environments = st.sampled_from(["prod", "prod-eu", "debug", "none", "by"])
 versions = st.sampled_from(["v1.0.0", "v1.2.3-rc.1", "v10.0.0+build.5", "v0.0.1-none"])
 ids = st.text("0123456789abcdef", min_size=40, max_size=40)
 #: What people are called, and files: anything that fits into git, bytes that are no UTF-8 among it.
-texts = st.text(st.characters(exclude_characters="\0", exclude_categories=())).filter(
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=[])).filter(
     lambda text: not any("\ud800" <= character < "\udc80" or "\udcff" < character < "\ue000" for character in text)
 )
 moments = st.none() | st.integers(0, 4 * 10**9).map(lambda at: datetime.fromtimestamp(at, UTC))
@@ -54,7 +54,7 @@ reasons = st.none() | st.lists(
             "é",
         ]
     )
-    | st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)))
+    | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 ).map("\n".join)
 
 
