@@ -98,7 +98,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> 
     if room is None or sum(widths) + 2 * (len(widths) - 1) <= room:
         heading, *text = (_row(row, widths) for row in (columns, *found))
     else:
-        heading, *text = _stacked(columns, found, widths, room)
+        heading, *text = _stacked(columns, found, widths)
     lines([click.style(heading, bold=True) if coloured(sys.stdout) else heading, *text])
 
 
@@ -106,19 +106,22 @@ def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cell + " " * (room - width(cell)) for cell, room in zip(cells, widths, strict=True)).rstrip()
 
 
-def _stacked(columns: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], room: int) -> Iterable[str]:
+def _wrapped(text: str, indent: str) -> list[str]:
+    """A text that stands 4 columns from the left, in lines of the terminal's width; all but the first are indented."""
+    room = max(20, shutil.get_terminal_size().columns)
+    whole = textwrap.wrap(
+        text, room, initial_indent="    ", subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return [line[4:] if place == 0 else line for place, line in enumerate(whole)]
+
+
+def _stacked(columns: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Iterable[str]:
     yield _row(columns[:-1], widths[:-1])
     for row in rows:
         yield _row(row[:-1], widths[:-1])
         if row[-1]:
-            yield from textwrap.wrap(
-                f"{columns[-1]}: {row[-1]}",
-                max(room, 20),
-                initial_indent="    ",
-                subsequent_indent="      ",
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
+            first, *rest = _wrapped(f"{columns[-1]}: {row[-1]}", "      ")
+            yield from ["    " + first, *rest]
 
 
 def width(text: str) -> int:
@@ -142,8 +145,13 @@ def component_tree(components: Iterable[tuple[str, str | None, Sequence[str], Ma
         text.append(click.style(label, bold=True) if colour else label)
         leaves = list(_leaves(name, versions, environments))
         for place, (leaf, live) in enumerate(leaves):
-            branch = ("└── " if place == len(leaves) - 1 else "├── ") if tty else "  "
-            text.append(branch + leaf + (click.style(live, fg="green") if colour and live else live))
+            last = place == len(leaves) - 1
+            branch = ("└── " if last else "├── ") if tty else "  "
+            first, *rest = _wrapped(leaf + live, "      " if last else "│     ") if tty else [leaf + live]
+            if colour and live:
+                first = leaf + click.style(first.removeprefix(leaf), fg="green")
+                rest = [click.style(line, fg="green") for line in rest]
+            text += [branch + first, *rest]
     lines(text)
 
 

@@ -40,6 +40,10 @@ def components_list(format: str) -> None:
     """List every component with its versions and what is live where.
 
     The JSON has the shape of `edgit history --date … --format json`, so that `diff` of the two shows what changed.
+
+    \b
+    edgit components list
+    edgit components list --format json
     """
     world = open_world()
     if format == "json":
@@ -159,7 +163,13 @@ def _versioned_at(world: World, date: datetime) -> set[str]:
     help="Given twice: from then to then; once: from then to now.",
 )
 @click.option(
-    "--from", "environment", type=Environment(), default="prod", show_default=True, shell_complete=complete_environment
+    "--from",
+    "environment",
+    type=Environment(),
+    default="prod",
+    show_default=True,
+    shell_complete=complete_environment,
+    help="The environment that is looked at.",
 )
 @option_format("text", "json")
 def diff(dates: tuple[datetime, ...], environment: str, format: str) -> None:
@@ -208,7 +218,12 @@ def diff(dates: tuple[datetime, ...], environment: str, format: str) -> None:
 @click.option("--limit", type=click.IntRange(min=1), help="Only so many, the newest.")
 @option_format("text", "json")
 def log(component: str | None, environment: str | None, limit: int | None, format: str) -> None:
-    """The audit trail: who moved what, when and why, the newest first."""
+    """The audit trail: who moved what, when and why, the newest first.
+
+    \b
+    edgit log --limit 20
+    edgit log my-prompt --from prod
+    """
     world = open_world()
     if component:
         world.known(component)
@@ -252,6 +267,10 @@ def check_command(files: tuple[Path, ...], environment: str, format: str) -> Non
     """Hold every reference of every ensemble against what git has: dangling, out of range, unreachable.
 
     Without FILE: all of ensembles/ and components/ensembles/. Exits 1 where something was found.
+
+    \b
+    edgit check
+    edgit check ensembles/one.yaml --from staging
     """
     from edgit.check import check  # noqa: PLC0415
 

@@ -112,7 +112,7 @@ def canary_clear(name: str | None, kv: str | None, dry_run: bool, format: str) -
     To end a canary at once: edgit canary set NAME 0, or edgit deploy unset NAME --from prod-canary.
 
     \b
-    edgit canary clear my-prompt@prod-eu
+    edgit canary clear my-prompt
     """
     entry = _entry(name)
     git, store = _where(kv)

@@ -115,7 +115,12 @@ def _commit_file(git: Git, world: World, component: str, version: str, message: 
 @argument_component("component", required=False)
 @option_format("text", "json")
 def tag_list(component: str | None, format: str) -> None:
-    """List the versions of COMPONENT, or of all, the highest first."""
+    """List the versions of COMPONENT, or of all, the highest first.
+
+    \b
+    edgit tag list my-prompt
+    edgit tag list --format json
+    """
     world = open_world()
     names = [world.known(component)] if component else sorted(world.names)
     born = {
@@ -161,7 +166,11 @@ def tag_list(component: str | None, format: str) -> None:
 @option_dry_run
 @option_format("text", "json")
 def tag_restore(component: str, version: str, dry_run: bool, format: str) -> None:
-    """Bring back the tag of a version that was deleted or moved; the ledger still has its file."""
+    """Bring back the tag of a version that was deleted or moved; the ledger still has its file.
+
+    \b
+    edgit tag restore my-prompt v1.0.0
+    """
     at = desk()
     with at.locked() as world:
         outcome = moves.restore_version(at, world, component, version, dry_run=dry_run)
@@ -247,7 +256,11 @@ def _tell_new(world: World, environment: str, outcome: moves.Outcome) -> None:
     "--from", "environment", type=Environment(), required=True, shell_complete=complete_environment, help="Where."
 )
 def deploy_get(component: str, environment: str) -> None:
-    """Print the version of COMPONENT that is live in an environment, and nothing else."""
+    """Print the version of COMPONENT that is live in an environment, and nothing else.
+
+    \b
+    edgit deploy get my-prompt --from prod
+    """
     world = open_world()
     world.known(component)
     version = world.state.version(component, environment)
@@ -277,7 +290,11 @@ def deploy_unset(
     dry_run: bool,
     format: str,
 ) -> None:
-    """Take components out of an environment, all or nothing: a canary that failed, a drill that is over."""
+    """Take components out of an environment, all or nothing: a canary that failed, a drill that is over.
+
+    \b
+    edgit deploy unset my-prompt --from prod-canary
+    """
     at = desk()
     store = store_for(at.git, publish, kv)
     with at.locked() as world:
@@ -353,9 +370,22 @@ def _pointers(count: int) -> str:
 @click.command()
 @click.option("--date", "date", type=Instant(), required=True, help="The instant to go back to: 2024-11-12T14:47:00Z.")
 @click.option(
-    "--from", "source", type=Environment(), default="prod", show_default=True, shell_complete=complete_environment
+    "--from",
+    "source",
+    type=Environment(),
+    default="prod",
+    show_default=True,
+    shell_complete=complete_environment,
+    help="The environment that is looked at.",
 )
-@click.option("--to", "target", type=Environment(), required=True, shell_complete=complete_environment)
+@click.option(
+    "--to",
+    "target",
+    type=Environment(),
+    required=True,
+    shell_complete=complete_environment,
+    help="The environment that is moved.",
+)
 @click.option(
     "--only",
     multiple=True,
@@ -421,8 +451,22 @@ def restore(
 
 @click.command()
 @argument_component("components", nargs=-1, required=True)
-@click.option("--from", "source", type=Environment(), required=True, shell_complete=complete_environment)
-@click.option("--to", "target", type=Environment(), required=True, shell_complete=complete_environment)
+@click.option(
+    "--from",
+    "source",
+    type=Environment(),
+    required=True,
+    shell_complete=complete_environment,
+    help="The environment that is followed.",
+)
+@click.option(
+    "--to",
+    "target",
+    type=Environment(),
+    required=True,
+    shell_complete=complete_environment,
+    help="The environment that is moved.",
+)
 @option_reason
 @option_publish
 @option_dry_run
@@ -463,7 +507,12 @@ def promote(
 @option_dry_run
 @option_format("text", "json")
 def adopt(components: tuple[str, ...], dry_run: bool, format: str) -> None:
-    """Put on record what other tools have tagged: pointers that they moved, versions that they made."""
+    """Put on record what other tools have tagged: pointers that they moved, versions that they made.
+
+    \b
+    edgit adopt --dry-run
+    edgit adopt my-prompt
+    """
     at = desk()
     with at.locked() as world:
         for name in components:

@@ -45,6 +45,10 @@ def init(auto_push: bool | None, kv: str | None) -> None:
     """Prepare a repository: begin the ledger, and choose whether moves are pushed at once.
 
     Without a repository one is made. Nothing is asked off a terminal, where pushing at once is off.
+
+    \b
+    edgit init
+    edgit init --auto-push --kv local
     """
     here = Path.cwd()
     try:
@@ -98,7 +102,11 @@ def init(auto_push: bool | None, kv: str | None) -> None:
 @click.command()
 @option_format("text", "json")
 def push(format: str) -> None:
-    """Bring the ledger and the tags to the remote: all of it, or nothing where the remote has moved on."""
+    """Bring the ledger and the tags to the remote: all of it, or nothing where the remote has moved on.
+
+    \b
+    edgit push
+    """
     at = desk()
     with at.locked() as world:
         pushed = sync.push(world)
@@ -125,7 +133,11 @@ def _count(number: int, noun: str) -> str:
 @click.command()
 @option_format("text", "json")
 def pull(format: str) -> None:
-    """Bring the remote's moves here; moves made here meanwhile come after them, and nothing is lost."""
+    """Bring the remote's moves here; moves made here meanwhile come after them, and nothing is lost.
+
+    \b
+    edgit pull
+    """
     at = desk()
     with at.locked() as world:
         pulled = sync.pull(at, world)
@@ -229,7 +241,14 @@ def _tell_untold(world: World) -> None:
 @option_kv
 @option_format("text", "json")
 def status(kv: str | None, format: str) -> None:
-    """Where git, the remote and KV stand: what is published, what not yet, what only KV has."""
+    """Where git, the remote and KV stand: what is published, what not yet, what only KV has.
+
+    The remote is as it was last seen; `edgit pull` asks it.
+
+    \b
+    edgit status
+    edgit status --kv cloudflare
+    """
     world = open_world()
     git = world.git
     remote = git.remote()
@@ -320,10 +339,19 @@ _STANDING = {
     help="local, local=PATH or cloudflare; the setting edgit.kv if not given.",
 )
 @click.option(
-    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), default=Path("snapshot.json"), show_default=True
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("snapshot.json"),
+    show_default=True,
+    help="The file to write.",
 )
 def snapshot(target: str | None, output: Path) -> None:
-    """Write what is published to a file that a deployment of the Worker carries, for isolates that start without KV."""
+    """Write what is published to a file that a deployment of the Worker carries, for isolates that start without KV.
+
+    \b
+    edgit snapshot --from local --output snapshot.json
+    """
     git = open_git_or_none()
     named = target or (git.config("edgit.kv") if git else None)
     if named is None:

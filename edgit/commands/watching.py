@@ -212,6 +212,7 @@ def drill(component: str, environment: str, url: str | None, timeout: float, kv:
     is published; with --url the edge is asked until it answers what was published.
 
     \b
+    edgit drill my-prompt
     edgit drill my-prompt --kv local --url http://127.0.0.1:8787
     """
     git = open_git()
