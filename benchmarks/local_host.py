@@ -1,4 +1,4 @@
-"""The local edge beside an application that answers a constant, in one uvicorn as `make dev` has it. For measuring only.
+"""The local edge beside an application that answers a constant, in one uvicorn as `make dev` has it; to be measured.
 
     python -m benchmarks.local_host     VARS (a JSON object of variables); prints its address
 

@@ -2,7 +2,7 @@
 // constant: what ours answers for one reference, written down. For measuring only. KV is a table in this process that
 // answers after a set time.
 //
-//   node benchmarks/wasm.mjs serve     PORT (0: a free one), VARS (a JSON object of variables)
+//   node benchmarks/wasm.mjs serve     PORT (0: a free one), VARS (a JSON object of variables), BUNDLE (a staged folder)
 //       /constant                      the constant Worker; every other path is ours
 //       header x-bench-cold            an isolate with nothing in memory answers
 //       POST /bench {"delay": 10}      how many ms KV takes from now on; the answer has the CPU time of this process so
@@ -14,7 +14,7 @@ import { createServer } from "node:http";
 import { resolve } from "node:path";
 import { root, runtime } from "../tests/edge/runtime.mjs";
 
-const { PORT = "0", VARS = "{}" } = process.env;
+const { PORT = "0", VARS = "{}", BUNDLE = "build/worker_src" } = process.env;
 const written = readFileSync(resolve(root, "build/seed.json"), "utf8");
 const seed = JSON.parse(written);
 const CONSTANT = `
@@ -56,7 +56,7 @@ class KvNamespace {
 
 const env = { KV: new KvNamespace(), ALLOW_ANONYMOUS: "true", ...JSON.parse(VARS) };
 const booted = performance.now();
-const python = await runtime("build/worker_src", env);
+const python = await runtime(BUNDLE, env);
 const boot = performance.now() - booted;
 python.FS.mkdirTree("/session/measure/benchmarks");
 python.FS.mount(python.FS.filesystems.NODEFS, { root: resolve(root, "benchmarks") }, "/session/measure/benchmarks");

@@ -212,7 +212,7 @@ def indexes_needed(references: Iterable[Reference], snapshot: Snapshot) -> froze
     needed = set()
     for reference in references:
         selector, name = reference.selector, reference.name
-        if selector is None or selector.kind == "environment" or selector.kind == "version":
+        if selector is None or selector.kind in ("environment", "version"):
             continue
         pointed = selector.kind != "range" and selector.text in snapshot.pointers.get(name, {})
         if not pointed and name not in snapshot.indexes:
