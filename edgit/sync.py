@@ -20,7 +20,7 @@ from edgit.chain import Chain
 from edgit.desk import Desk, VersionTag, kept_version, pointer_tag
 from edgit.errors import EdgitError, NotReached, Refused
 from edgit.git import Git, RefUpdate
-from edgit.ledger import LEDGER, Change, Created, Entry, Moved, fold
+from edgit.ledger import LEDGER, Change, Created, Entry, Moved
 from edgit.moves import name_of
 from edgit.repository import Ledger, World
 from edgit.tags import PREFIX, Tagged, read_name, read_tags, tag_name, tag_ref
@@ -220,34 +220,47 @@ def pull(desk: Desk, world: World) -> Pulled:
         pulled = merge(desk, world, theirs, remote, there)
     elif theirs and git.ref(tracking_ref(remote)) != theirs:
         git.attempt("update-ref", tracking_ref(remote), theirs)
-    _bring_foreign(desk, World(git), there, theirs, remote)
+    world = World(git)
+    other = Ledger(git, theirs) if theirs else None
+    if other:
+        _tell_lost(desk, world, there, other, remote)
+    _bring_foreign(desk, world, there, other, remote)
     return replace(pulled, versions=len(updates), notes=tuple(desk.notes))
 
 
-def _bring_foreign(desk: Desk, world: World, there: Mapping[str, str], theirs: str | None, remote: str) -> None:
-    """Tags of environments at the remote that its ledger does not account for come here as they are, to be adopted."""
+def _tell_lost(desk: Desk, world: World, there: Mapping[str, str], theirs: Ledger, remote: str) -> None:
+    """Tell which environments' tags at the remote are not where its ledger says: deleted, or ones of before. A push
+    sets them right. One that another tool has moved is no such: it is new."""
     known = world.ledger.known_tags if world.ledger else {}
-    strange = {
-        ref: (id, name)
-        for ref, id in there.items()
-        if (name := read_name(ref))
-        and not is_version(name.slot)
-        and id not in known.get((name.component, name.slot), ())
-        and world.refs.get(ref) != id
-    }
-    here = world.git.check(id for id, _ in strange.values())
-    strange = {ref: found for ref, found in strange.items() if found[0] in here}
-    if not strange:
-        return
-    live = fold(Ledger(world.git, theirs).entries) if theirs else {}
-    for ref, (_, name) in strange.items():
-        recorded = live.get(name.component, {}).get(name.slot, "none")
-        if world.ledger:
-            desk.notes.append(
-                f"{ref.removeprefix(PREFIX)} was moved at {remote} by another tool (the ledger says {recorded}); "
-                "next: edgit adopt, or edgit deploy set to move it on"
-            )
-    desk.transact([RefUpdate(ref, id, world.refs.get(ref)) for ref, (id, _) in strange.items()])
+    names = _names(world, there)
+    for pointer, moved in sorted(theirs.last_moves.items()):
+        ref = _pointer_ref(names, *pointer)
+        at = there.get(ref)
+        if at != moved.tag and (at is None or at in known.get(pointer, ())) and world.refs.get(ref) != at:
+            desk.notes.append(f"{ref.removeprefix(PREFIX)} at {remote} is not where its ledger says; next: edgit push")
+
+
+def _bring_foreign(desk: Desk, world: World, there: Mapping[str, str], theirs: Ledger | None, remote: str) -> None:
+    """Tags of environments at the remote that no ledger accounts for come here as they are, to be adopted."""
+    known = world.ledger.known_tags if world.ledger else {}
+    strange: dict[str, Pointer] = {}
+    for ref, id in there.items():
+        name = read_name(ref)
+        if name is None or is_version(name.slot) or world.refs.get(ref) == id:
+            continue
+        if id not in known.get((name.component, name.slot), ()):
+            strange[ref] = (name.component, name.slot)
+    here = world.git.check(there[ref] for ref in strange)
+    updates = [RefUpdate(ref, there[ref], world.refs.get(ref)) for ref in strange if there[ref] in here]
+    if updates:
+        desk.transact(updates)
+    for update in updates if world.ledger else ():
+        moved = theirs.last_moves.get(strange[update.ref]) if theirs else None
+        desk.notes.append(
+            f"{update.ref.removeprefix(PREFIX)} was moved at {remote} by another tool "
+            f"(the ledger says {(moved.after if moved else None) or 'none'}); "
+            "next: edgit adopt, or edgit deploy set to move it on"
+        )
 
 
 # Merge
