@@ -112,7 +112,8 @@ class Git:
             top = _run(start, ["rev-parse", "--show-toplevel"])
             if top.returncode and b"must be run in a work tree" in top.stderr:
                 raise EdgitError(
-                    f"{start} lies in the folder that git keeps for itself", hint="next: cd to the files of the work tree"
+                    f"{start} lies in the folder that git keeps for itself",
+                    hint="next: cd to the files of the work tree",
                 )
             if top.returncode:
                 raise GitFailed.of(["rev-parse", "--show-toplevel"], top.stderr.decode(errors="replace"))
