@@ -32,7 +32,7 @@ COMMANDS = {
     "Questions": {
         "components": ("asking:components", "what there is, and what is live where"),
         "history": ("asking:history", "every move; what was live at an instant"),
-        "diff": ("asking:diff", "what changed between two instants"),
+        "diff": ("asking:diff", "what changed between two versions, or two instants"),
         "log": ("asking:log", "the audit trail: who, what, when and why"),
         "check": ("asking:check_command", "whether the ensembles' references lead to versions"),
         "status": ("sharing:status", "how git, the remote and KV stand to each other"),

@@ -169,6 +169,12 @@ def _leaves(name: str, versions: Sequence[str], environments: Mapping[str, str])
         yield f"no version yet: edgit tag create {name} v1.0.0", ""
 
 
+def diff(found: Iterable[str]) -> None:
+    """A unified diff."""
+    colours = {"+": "green", "-": "red", "@": "cyan"} if coloured(sys.stdout) else {}
+    lines(click.style(line, fg=colours[line[0]]) if line[:1] in colours else line for line in found)
+
+
 def moves_as_json(moves: Iterable[LedgerMove]) -> list[dict[str, object]]:
     """Moves as a program reads them."""
     return [

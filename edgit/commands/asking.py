@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -14,8 +15,11 @@ from edgit.commands.common import (
     Environment,
     Group,
     Instant,
+    Version,
     argument_component,
     complete_environment,
+    complete_version,
+    live_in,
     now,
     open_world,
     option_format,
@@ -154,12 +158,13 @@ def _versioned_at(world: World, date: datetime) -> set[str]:
 
 
 @click.command()
+@argument_component("component", required=False)
+@click.argument("versions", nargs=-1, type=Version(), shell_complete=complete_version, metavar="[VERSION [VERSION]]")
 @click.option(
     "--date",
     "dates",
     type=Instant(),
     multiple=True,
-    required=True,
     help="Given twice: from then to then; once: from then to now.",
 )
 @click.option(
@@ -172,15 +177,63 @@ def _versioned_at(world: World, date: datetime) -> set[str]:
     help="The environment that is looked at.",
 )
 @option_format("text", "json")
-def diff(dates: tuple[datetime, ...], environment: str, format: str) -> None:
-    """What changed in an environment between two instants.
+def diff(
+    component: str | None,
+    versions: tuple[str, ...],
+    dates: tuple[datetime, ...],
+    environment: str,
+    format: str,
+) -> None:
+    """What changed in the file of COMPONENT between two versions, or in an environment between two instants.
+
+    With one VERSION: from that one to the one that is live.
 
     \b
-    edgit diff --date 2024-11-05T12:00:00Z --date 2024-11-12T14:47:00Z
+    edgit diff my-prompt v1.0.0 v1.1.0
+    edgit diff my-prompt v1.0.0 --from staging
+    edgit diff --date 2024-11-01T09:05:00Z --date 2024-11-12T14:47:00Z
     """
-    if len(dates) > 2:
-        raise click.UsageError("--date stands there once or twice")
+    if bool(versions) == bool(dates) or len(versions) > 2 or len(dates) > 2 or (dates and component):
+        raise click.UsageError(
+            "it compares two versions of a component, or two dates: NAME VERSION VERSION, or --date --date"
+        )
     world = open_world()
+    if component:
+        _diff_versions(world, world.known(component), versions, environment, format)
+    else:
+        _diff_dates(world, dates, environment, format)
+
+
+def _diff_versions(world: World, component: str, versions: tuple[str, ...], environment: str, format: str) -> None:
+    live = world.state.version(component, environment)
+    if len(versions) == 1 and live is None:
+        raise EdgitError(f"{component} has nothing live in {environment}; {live_in(world, component)}")
+    before, after = versions[0], versions[1] if len(versions) == 2 else str(live)
+    old, new = (_file(world, component, version).splitlines() for version in (before, after))
+    found = list(difflib.unified_diff(old, new, f"{component} {before}", f"{component} {after}", lineterm=""))
+    if format == "json":
+        render.document({"component": component, "before": before, "after": after, "diff": found})
+        return
+    render.diff(found)
+    if not found:
+        render.note(f"{component} {before} and {after} are the same text")
+
+
+def _file(world: World, component: str, version: str) -> str:
+    """The file of a version, as text: from the ledger, else from its tag's commit."""
+    blob = world.state.versions.get(component, {}).get(version)
+    if blob is None:
+        tag = world.version_tag(component, version)
+        commit = world.commits_of([tag.id]).get(tag.id)
+        file = world.file_at(component, commit) if commit else None
+        blob = file.blob if file else None
+    found = world.git.read([blob]).get(blob) if blob else None
+    if found is None:
+        raise EdgitError(f"{component} {version} has no file in git any more", hint="next: edgit check")
+    return found.body.decode(errors="replace")
+
+
+def _diff_dates(world: World, dates: tuple[datetime, ...], environment: str, format: str) -> None:
     first, second = sorted(dates) if len(dates) == 2 else (dates[0], now())
     before, after = (
         {name: found[environment] for name, found in world.at(date).items() if environment in found}

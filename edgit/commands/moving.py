@@ -518,6 +518,8 @@ def adopt(components: tuple[str, ...], dry_run: bool, format: str) -> None:
         for name in components:
             world.known(name)
         outcome = moves.adopt(at, world, components, dry_run=dry_run)
+        for doubt in world.doubts:
+            render.warn(doubt)
     if format == "text" and not outcome.entries:
         for text in outcome.notes:
             render.note(text)

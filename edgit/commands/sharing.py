@@ -231,9 +231,15 @@ _CHANGES_SHOWN = 40
 
 
 def _tell_untold(world: World) -> None:
-    untold = world.untold_versions
-    if untold:
-        names = [f"{name} {version}" for name, versions in untold.items() for version in versions]
+    # Of what cannot be put on record, `World.doubts` tells.
+    lost = {tag.id for tags in world.fileless.values() for tag in tags}
+    names = [
+        f"{name} {version}"
+        for name, versions in world.untold_versions.items()
+        for version, tag in versions.items()
+        if tag.id not in lost
+    ]
+    if names:
         render.warn(f"not on record and so not published: {listed(names)}; next: edgit adopt")
 
 
@@ -277,6 +283,11 @@ def status(kv: str | None, format: str) -> None:
                     for name, versions in world.untold_versions.items()
                     for version in versions
                 ],
+                "unclear_tags": [
+                    {"component": name, "environment": environment, "problem": problem}
+                    for name, environment, problem in world.unclear
+                ],
+                "doubts": world.doubts,
                 "kv": found.as_json() if found else None,
             }
         )
@@ -311,6 +322,8 @@ def status(kv: str | None, format: str) -> None:
     render.lines(text)
     for component, environment, problem in world.unclear:
         render.warn(f"the tag components/{component}/{environment} means no version: {problem}")
+    for doubt in world.doubts:
+        render.warn(doubt)
     _tell_untold(world)
     if unpushed:
         render.next_step("edgit push")

@@ -262,7 +262,9 @@ def drill(component: str, environment: str, url: str | None, timeout: float, kv:
         if steps:
             step(f"took {environment} away again", wish(None), None)
     took = steps[2][1]
-    seen = f", and {url} answers it" if url and store else ", published" if store else ", not published: no KV is named"
+    seen = (
+        f", until {url} answered it" if url and store else f", until {store.name} had it" if store else ", in git alone"
+    )
     if format == "json":
         render.document(
             {

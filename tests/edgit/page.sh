@@ -344,7 +344,7 @@ edgit check
 section "Use Case 4: Audit Trail"
 
 is "git log --grep" "deploy: components/my-prompt/ab-test-b none -> v1.8.0" \
-  "$(git log --all --decorate --oneline --grep="components/my-prompt" | head -n 1 | sed 's/^[^ ]* ([^)]*) //')"
+  "$(git log --all --decorate --oneline --grep="components/my-prompt" | head -n 1 | sed -E 's/^[0-9a-f]+ (\([^)]*\) )?//')"
 is "who deployed v1.1.0 to prod" "Ada" "$(git log --all --format=%an --grep="components/my-prompt/prod v1.0.0 -> v1.1.0" | sort -u)"
 git log --all components/my-prompt/prod > ../out
 is "git log of the tag" "    deploy: components/my-prompt/prod v1.0.0 -> v1.1.0" \

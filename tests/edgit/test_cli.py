@@ -60,7 +60,7 @@ def kv(repo: Repo, key: str) -> object:
         (
             "diff --date 2024-11-01T00:00:00Z --date 2024-11-02T00:00:00Z --date 2024-11-03T00:00:00Z",
             2,
-            "once or twice",
+            "or two dates",
         ),
         ("tag create my-prompt v1.0.0", 3, "v1.0.0 exists already, and versions never change"),
         ("tag create my-prompt v1.2.0 nonsense", 1, "git knows no commit `nonsense`"),
@@ -413,3 +413,26 @@ def test_a_component_may_have_a_deep_name(repo: Repo) -> None:
     repo.edgit("tag", "create", "mail/de/header_v2", "v1.0.0")
     repo.deploy("mail/de/header_v2", "v1.0.0", to="prod-us-west")
     assert "mail/de/header_v2 (template)\n  v1.0.0 [prod-us-west]\n" in repo.edgit("components", "list").out
+
+
+def test_diff_of_two_versions_is_that_of_the_file(repo: Repo) -> None:
+    repo.write("unrelated.txt", "not shown\n")
+    expected = "--- my-prompt v1.0.0\n+++ my-prompt v1.1.0\n@@ -1 +1 @@\n-my-prompt v1.0.0\n+my-prompt v1.1.0\n"
+    assert repo.edgit("diff", "my-prompt", "v1.0.0", "v1.1.0").out == expected
+    # One version: against what is live.
+    assert repo.edgit("diff", "my-prompt", "v1.0.0").out == expected
+    answer = repo.edgit("diff", "my-prompt", "v1.1.0")
+    assert (answer.out, answer.err) == ("", "note: my-prompt v1.1.0 and v1.1.0 are the same text\n")
+    # A deleted tag takes nothing away: the ledger has the file.
+    repo.git("tag", "--delete", "components/my-prompt/v1.0.0")
+    assert repo.edgit("diff", "my-prompt", "v1.0.0", "v1.1.0").out == expected
+    assert "has no version v9.0.0" in repo.edgit("diff", "my-prompt", "v9.0.0", "v1.1.0", code=1).err
+    assert "it compares two versions" in repo.edgit("diff", "my-prompt", code=2).err
+
+
+def test_a_tag_that_cannot_be_used_is_told_and_not_offered_for_adoption(repo: Repo) -> None:
+    repo.git("tag", "components/my-prompt/v3.0.0", repo.git("rev-list", "--max-parents=0", "HEAD"))
+    answer = repo.edgit("status")
+    assert "components/my-prompt/v3.0.0 is at no commit with a file of my-prompt" in answer.err
+    assert "edgit adopt" not in answer.err
+    assert json.loads(repo.edgit("status", "--format", "json").out)["doubts"]
