@@ -329,3 +329,19 @@ def test_every_example_of_a_help_works(made: Repo, tmp_path: Path, example: str)
         assert "CLOUDFLARE_API_TOKEN" in answer.err
     else:
         assert answer.code == 0, answer.all
+
+
+def test_the_operators_page_has_every_command_and_only_options_that_are() -> None:
+    page = (ROOT / "docs" / "operator.md").read_text("utf-8")
+    for path, command in ALL.items():
+        if not isinstance(command, click.Group):
+            assert f"edgit {' '.join(path)}" in page, path
+    known = {
+        option for command in ALL.values() for each in command.params for option in (*each.opts, *each.secondary_opts)
+    }
+    foreign = {"--tags", "--all", "--grep", "--namespace-id", "--remote", "--help"}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page)) - known == foreign
+    for example in re.findall(r"^(?:\| `)?(edgit [^`\n#]*?)(?:`.*| *#.*)?$", page, re.M):
+        words = shlex.split(example)[1:]
+        place = tuple(words[:2]) if tuple(words[:2]) in ALL else tuple(words[:1])
+        ALL[place].make_context(" ".join(place), words[len(place) :])
