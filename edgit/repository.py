@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import functools
+import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -230,10 +231,17 @@ class World:
             return read
         set_at = self._dates([tag.id for forms in several.values() for tag in forms])
         for (name, slot), forms in several.items():
-            last = max(forms, key=lambda tag: set_at.get(tag.id, (None, None))[1] or instant(0))
+            # What the ledger knows to be over does not count, whatever its clock said.
+            fresh = [tag for tag in forms if not self._is_over(name, slot, tag)] or forms
+            last = max(fresh, key=lambda tag: set_at.get(tag.id, (None, None))[1] or instant(0))
             environments[name][slot] = last
             rivals[name, slot] = tuple(tag for tag in forms if tag is not last)
         return Tagged(read.versions, environments, rivals)
+
+    def _is_over(self, component: str, environment: str, tag: Tag) -> bool:
+        if self.ledger is None or tag.id not in self.ledger.known_tags.get((component, environment), ()):
+            return False
+        return tag.id != self.ledger.last_moves[component, environment].tag
 
     @functools.cached_property
     def _set(self) -> list[tuple[str, str, Tag]]:
@@ -439,7 +447,7 @@ class World:
         if self.ledger is None:
             return (), ()
         foreign: list[Foreign] = []
-        behind: list[Behind] = []
+        behind: list[tuple[str, str, Tag | None, Moved | None]] = []
         for component in sorted({*self.state.pointers, *self.tags.environments}):
             recorded = self.state.pointers.get(component, {})
             tagged = self.tags.environments.get(component, {})
@@ -449,15 +457,18 @@ class World:
                 if said is not None and said.version == recorded.get(environment) and said.version is not None:
                     continue
                 moved = self.ledger.last_moves.get((component, environment))
-                if tag is None or (moved and moved.tag != tag.id and self._was_there(component, environment, tag)):
-                    behind.append(self._behind(component, environment, tag, moved))
+                if tag is None or (moved and moved.tag != tag.id and self._is_old(component, environment, tag)):
+                    behind.append((component, environment, tag, moved))
                 elif said is not None and (moved is None or moved.tag != tag.id):
                     foreign.append(Foreign(component, environment, recorded.get(environment), tag, said))
-        return tuple(foreign), tuple(behind)
+        made = self.git.read(moved.tag for *_, moved in behind if moved and moved.tag)
+        return tuple(foreign), tuple(self._behind(*found, made) for found in behind)
 
-    def _was_there(self, component: str, environment: str, tag: Tag) -> bool:
+    def _is_old(self, component: str, environment: str, tag: Tag) -> bool:
         """Whether a tag is one that this pointer has had before, made for it and for one moment: such a one is back
         since a command was cut short, or a fetch brought it from where the moves are not yet, and no new move."""
+        if self._unfinished.get(tag.ref) == tag.id:
+            return True
         found = self._objects.get(tag.id)
         if self.ledger is None or found is None or found.kind != "tag":
             return False
@@ -465,16 +476,26 @@ class World:
         own = named is not None and (named.component, named.slot) == (component, environment)
         return own and tag.id in self.ledger.known_tags.get((component, environment), ())
 
-    def _behind(self, component: str, environment: str, tag: Tag | None, moved: Moved | None) -> Behind:
-        ref = tag.ref if tag else f"{PREFIX}components/{component}/{environment}"
-        return Behind(
-            component,
-            environment,
-            ref,
-            tag.id if tag else None,
-            moved.tag if moved else None,
-            self.state.version(component, environment),
-        )
+    @functools.cached_property
+    def _unfinished(self) -> dict[str, str | None]:
+        """Ref → where a command that was cut short, or is at work now, moves it from: what `Desk` has written down."""
+        try:
+            return {ref: old for ref, _, old in json.loads((self.git.folder / "edgit/pending.json").read_bytes())}
+        except (OSError, ValueError, TypeError):
+            return {}
+
+    def _behind(
+        self, component: str, environment: str, tag: Tag | None, moved: Moved | None, made: Mapping[str, Object]
+    ) -> Behind:
+        wanted = (moved.tag if moved else None) or ""
+        ref, found = (tag.ref, tag.id) if tag else (tag_ref(component, environment), None)
+        if wanted in made and made[wanted].kind == "tag":
+            # The name that the ledger's own tag stands under, and none of its rivals.
+            name = PREFIX + read_tag_object(made[wanted].body).name
+            slot = read_name(name)
+            if slot and (slot.component, slot.slot) == (component, environment):
+                ref, found = name, self.refs.get(name)
+        return Behind(component, environment, ref, found, wanted or None, self.state.version(component, environment))
 
     # What is not in the ledger yet
 

@@ -226,6 +226,47 @@ def test_the_ledger_ahead_of_a_tag_is_finished_and_told(repo: Repo) -> None:
     assert repo.tagged("x") == "v1.2.0"
 
 
+def test_a_plain_tag_that_a_killed_command_left_is_not_foreign(repo: Repo) -> None:
+    repo.git("tag", "-f", PROD, "components/x/v1.2.0^{commit}")
+    repo.edgit("adopt")
+    before = repo.refs()
+    repo.deploy("x", "v1.0.0")
+    after = repo.refs()
+    # As it is when git is killed between the ledger's rename and the tag's.
+    repo.git("update-ref", PROD_REF, before[PROD_REF])
+    updates = [[ref, after[ref], before[ref]] for ref in ("refs/edgit/ledger", PROD_REF)]
+    repo.write(".git/edgit/pending.json", json.dumps(updates), commit=False)
+    told = repo.edgit("deploy", "get", "x", "--from", "prod")
+    assert told.out == "v1.0.0\n"
+    assert "is behind the ledger, which says v1.0.0" in told.err
+    assert "another tool" not in told.err
+    repo.deploy("x", "v1.0.0", to="eu")
+    assert repo.tagged("x") == "v1.0.0"
+    assert len(moves(repo)) == 4
+
+
+def test_of_several_tags_of_a_pointer_the_ledgers_own_is_brought_up(repo: Repo, tmp_path: Path) -> None:
+    annotate(as_bo(repo), "prompts/x/prod", "components/x/v1.2.0", "Set x to prod")
+    repo.now += 60
+    repo.edgit("adopt")
+    assert repo.live("x") == "v1.2.0"
+    stale = clone(repo, tmp_path / "stale.git", "--bare")
+    repo.now -= 3600  # Whose clock was wrong is nobody's to guess: what is on record is over.
+    repo.deploy("x", "v1.0.0")
+    assert repo.live("x") == "v1.0.0"
+    assert repo.edgit("deploy", "get", "x", "--from", "prod").err == ""
+    moved = repo.refs()
+    for fetched in (True, False):
+        if fetched:
+            repo.git("fetch", "--quiet", "--force", "--tags", str(stale.root))
+        else:
+            repo.git("tag", "-d", "prompts/x/prod")
+        assert repo.refs() != moved
+        assert "is behind the ledger, which says v1.0.0" in repo.edgit("status").err
+        repo.edgit("adopt")
+        assert repo.refs() == moved
+
+
 @pytest.mark.parametrize("form", ["components/x/", "prompts/x/", "components/prompts/x/"])
 def test_a_deleted_tag_comes_back_under_its_own_name(form: str, tmp_path: Path) -> None:
     repo = make(tmp_path / "work")
