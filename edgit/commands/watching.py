@@ -121,7 +121,7 @@ def guard(
         git = world.git
         # Asked before the watch: a guard that finds out only then that it cannot publish guards nothing.
         store = None if watch_only else open_kv(needed_kv(git, kv))
-        target = None if canary or watch_only else good_version(world, component, environment)
+        target = None if canary or watch_only else _way_back(world, component, environment)
         by_hand = (
             f"edgit deploy unset {component} --from {pointer}"
             if canary
@@ -161,6 +161,14 @@ def _could_not_tell() -> Iterator[None]:
         if error.exit_code != watch.Verdict.BREACH:
             raise
         raise metrics.InvalidWatch(error.detail, hint=error.hint) from None
+
+
+def _way_back(world: World, component: str, environment: str) -> str:
+    """Where a rollback would go, found before the watch begins."""
+    try:
+        return good_version(world, component, environment)
+    except EdgitError as error:
+        raise EdgitError(error.detail, hint="add --watch-only, which tells a breach and moves nothing") from None
 
 
 def _moved_ago(world: World, component: str, pointer: str) -> float | None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from tests.edgit.repo import Repo, clone, make, with_remote
+from tests.edgit.repo import Answer, Repo, clone, make, with_remote
 from worker.sqlite import SqliteStore
 
 
@@ -436,3 +439,60 @@ def test_a_tag_that_cannot_be_used_is_told_and_not_offered_for_adoption(repo: Re
     assert "components/my-prompt/v3.0.0 is at no commit with a file of my-prompt" in answer.err
     assert "edgit adopt" not in answer.err
     assert json.loads(repo.edgit("status", "--format", "json").out)["doubts"]
+
+
+# The guard
+
+
+@pytest.fixture
+def metrics() -> Iterator[tuple[str, list[str]]]:
+    """An address that answers with the error rate in the list."""
+    rate = ["0.5"]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-length", str(len(rate[0])))
+            self.end_headers()
+            self.wfile.write(rate[0].encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/", rate
+        server.shutdown()
+        thread.join()
+
+
+def guard(repo: Repo, address: str, code: int, *more: str) -> Answer:
+    watch = ["--from", "prod", "--metrics", address, "--threshold", "0.01", "--window", "0.3", "--min-requests", "0"]
+    return repo.edgit("guard", "my-prompt", *watch, "--kv", "local", *more, code=code)
+
+
+def test_the_guard_rolls_back_and_publishes(repo: Repo, metrics: tuple[str, list[str]]) -> None:
+    address, rate = metrics
+    repo.edgit("publish", "--to", "local")
+    answer = guard(repo, address, 1, "--reason", "too many errors")
+    assert "my-prompt prod is back at v1.0.0, published to local KV " in answer.out
+    versions = kv(repo, "component-versions")
+    assert isinstance(versions, dict)
+    assert repo.live("my-prompt") == versions["my-prompt"]["prod"] == "v1.0.0"
+    assert "guard: too many errors" in repo.edgit("log", "--limit", "1").out
+    assert "add --watch-only" in guard(repo, address, 2).err
+    repo.deploy("my-prompt", "v1.1.0")
+    rate[0] = "0.001"
+    assert "is good" in guard(repo, address, 0).out
+    rate[0] = "soon"
+    assert "Could not tell" in guard(repo, address, 2).out
+    assert repo.live("my-prompt") == "v1.1.0"
+
+
+def test_a_breach_that_is_only_watched_moves_nothing(repo: Repo, metrics: tuple[str, list[str]]) -> None:
+    answer = guard(repo, metrics[0], 1, "--watch-only")
+    assert answer.err.endswith("next: edgit rollback my-prompt --from prod\n")
+    assert repo.live("my-prompt") == "v1.1.0"
+    found = json.loads(guard(repo, metrics[0], 1, "--watch-only", "--format", "json").out)
+    assert (found["verdict"], found["rolled_back"]) == ("breach", None)
