@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -10,12 +11,16 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 from edgit import edge, github
 from edgit.errors import EdgitError, NotReached
 from edgit.git import Git
 from tests.edgit.repo import make
+from tests.worker.fakes import Behind, FakeClock, FakeStore
+from worker.app import Edge, Platform, Request
+from worker.settings import read_settings
 
 
 @dataclass
@@ -91,7 +96,7 @@ def test_the_edge_shows_a_generation_when_several_answers_in_a_row_do() -> None:
     assert len(server.asked) == len(told)
     assert took == pytest.approx(3 * edge.EVERY)
     assert {(method, path, token, body) for method, path, token, body in server.asked} == {
-        ("POST", "/resolve", "Bearer secret", '{"references":[]}')
+        ("POST", "/resolve", "Bearer secret", '{"references":["edgit@v0.0.0"]}')
     }
 
 
@@ -127,6 +132,32 @@ def test_an_edge_that_is_not_there_is_told() -> None:
         pass
     with pytest.raises(NotReached, match="did not answer"):
         wait(server, 1)
+
+
+def test_the_real_edge_answers_the_question() -> None:
+    clock, store, behind = FakeClock(), FakeStore(), Behind()
+    store.publish({"a": {"prod": "v1.0.0"}}, generation=6)
+    app = Edge(read_settings({"ALLOW_ANONYMOUS": "true"}), clock.clock(), draw_key=lambda: "k")
+
+    def answer(asked: httpx.Request) -> httpx.Response:
+        request = Request(asked.method, asked.url.path, "", dict(asked.headers), asked.content)
+
+        async def handled() -> httpx.Response:
+            found = await app.handle(request, Platform(store, behind))
+            await behind.run()
+            return httpx.Response(found.status, content=found.body)
+
+        return asyncio.run(handled())
+
+    def sleep(seconds: float) -> None:
+        clock.time += seconds
+
+    with httpx.Client(base_url="http://edge", transport=httpx.MockTransport(answer)) as client:
+        assert edge.ask(client) == edge.Seen(6, "r6", "kv")
+        store.publish({"a": {"prod": "v1.1.0"}}, generation=7)
+        took = edge.wait_for(client, 7, "r7", timeout=60, clock=lambda: clock.time, sleep=sleep)
+    # A busy edge goes on with what it holds for FRESH_FOR.
+    assert 5 <= took <= 6
 
 
 # GitHub
