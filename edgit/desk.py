@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -56,6 +57,10 @@ class Desk:
     @property
     def _pending(self) -> Path:
         return self._folder / "pending.json"
+
+    @property
+    def _unwritten(self) -> Path:
+        return self._folder / "pending.new"
 
     @contextmanager
     def locked(self) -> Iterator[World]:
@@ -117,9 +122,8 @@ class Desk:
         """Move refs, all or none; killed in between, the next command finishes it. Raises `Refused` where one is not
         what it must be, or stays in another git's hands."""
         whole = [[update.ref, update.new, update.old] for update in updates]
-        temporary = self._pending.with_suffix(".new")
-        temporary.write_text(json.dumps(whole), "utf-8")
-        temporary.replace(self._pending)
+        self._unwritten.write_text(json.dumps(whole), "utf-8")
+        self._unwritten.replace(self._pending)
         try:
             self._update(updates)
         except GitFailed as error:
@@ -152,6 +156,7 @@ class Desk:
 
     def _finish(self) -> bool:
         """Finish the transaction that a killed command had begun; whether it has taken place."""
+        self._unwritten.unlink(missing_ok=True)
         try:
             told = json.loads(self._pending.read_text("utf-8"))
             updates = [RefUpdate(ref, new, old) for ref, new, old in told]
@@ -209,8 +214,12 @@ class Desk:
         return World(self.git)
 
 
+_TAKEN = re.compile(r"[Uu]nable to create (?:file )?'?(?P<file>.+?)'?: File exists")
+
+
 def _busy(error: GitFailed) -> Refused:
-    lock = error.stderr.partition("'")[2].partition("'")[0] if "Unable to create '" in error.stderr else "a lock file"
+    found = _TAKEN.search(error.stderr)
+    lock = found["file"] if found else "a lock file"
     return Refused(
         f"another git holds {lock}; nothing was changed",
         hint=f"try again when it has ended; if none is at work here, it was killed: rm '{lock}'",

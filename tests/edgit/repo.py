@@ -77,6 +77,15 @@ class Repo:
             **self.env,
         }
 
+    def hook(self, name: str, script: str) -> Path:
+        """Let git run this shell script at a moment of its own."""
+        folder = self.root if (self.root / "HEAD").is_file() else self.root / ".git"
+        hook = folder / "hooks" / name
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(f"#!/bin/sh\n{script}\n")
+        hook.chmod(0o755)
+        return hook
+
     # Git
 
     def run(self, *arguments: str, input: str | None = None) -> Answer:
@@ -188,7 +197,8 @@ def make(root: Path, *, bare: bool = False, format: str = "sha1", name: str = NA
     """A new repository with one commit, or a bare one with none."""
     root.mkdir(parents=True, exist_ok=True)
     repo = Repo(root, name=name)
-    repo.git("init", "--quiet", "--initial-branch=main", f"--object-format={format}", *(["--bare"] if bare else []))
+    options = ["--bare"] if bare else []
+    repo.git("init", "--quiet", "--template=", "--initial-branch=main", f"--object-format={format}", *options)
     if not bare:
         repo.git("commit", "--quiet", "--allow-empty", "-m", "Begin")
     return repo

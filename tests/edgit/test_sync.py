@@ -485,9 +485,7 @@ def test_a_push_at_once_that_is_refused_says_so(team: Team) -> None:
 
 def test_a_remote_that_refuses_one_tag_takes_nothing(team: Team) -> None:
     """New versions go first, and are in nobody's way; the ledger and the pointers come together or not at all."""
-    hook = team.remote.root / "hooks/update"
-    hook.write_text('#!/bin/sh\ncase "$1" in refs/tags/*/prod) exit 1;; esac\n')
-    hook.chmod(0o755)
+    hook = team.remote.hook("update", 'case "$1" in refs/tags/*/prod) exit 1;; esac')
     team.ada.version("my-prompt", "v2.0.0")
     team.ada.deploy("my-prompt", "v2.0.0")
     before = team.remote.refs()
