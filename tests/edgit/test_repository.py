@@ -1,0 +1,135 @@
+"""The world as a command finds it: what it knows, what it asks of git, and what the past was."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgit.errors import EdgitError
+from edgit.ledger import instant
+from edgit.repository import published_pointers
+from tests.edgit.repo import BEGIN, Repo, make
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    repo = make(tmp_path / "work")
+    for version in ("v1.2.0", "v1.10.0", "v2.0.0-rc.1"):
+        repo.version("my-prompt", version)
+    repo.deploy("my-prompt", "v1.2.0")
+    repo.deploy("my-prompt", "v1.10.0")
+    return repo
+
+
+def test_names_versions_and_environments(repo: Repo) -> None:
+    repo.write("configs/fresh.json", "{}", commit=False)
+    with repo.here():
+        world = repo.world()
+        assert world.names == {"my-prompt", "fresh"}
+        assert world.versions("my-prompt") == ["v2.0.0-rc.1", "v1.10.0", "v1.2.0"]
+        assert world.versions("fresh") == []
+        assert world.environments("my-prompt") == {"prod": "v1.10.0"}
+        assert (world.type("my-prompt"), world.type("fresh"), world.type("nobody")) == ("prompt", "config", None)
+        assert published_pointers(world.state) == {
+            "my-prompt": {"prod": "v1.10.0", "latest": "v2.0.0-rc.1", "stable": "v1.10.0"}
+        }
+
+
+def test_an_unknown_name_and_an_unknown_version_say_what_there_is(repo: Repo) -> None:
+    with repo.here():
+        world = repo.world()
+        with pytest.raises(EdgitError, match=r"unknown component `my-promt`.*my-prompt"):
+            world.known("my-promt")
+        with pytest.raises(EdgitError, match=r"my-prompt has no version v3.0.0; it has v2.0.0-rc.1, v1.10.0, v1.2.0"):
+            world.version_tag("my-prompt", "v3.0.0")
+        repo.git("tag", "-d", "components/my-prompt/v1.2.0")
+        with pytest.raises(EdgitError, match="the ledger still has its file") as caught:
+            repo.world().version_tag("my-prompt", "v1.2.0")
+    assert caught.value.hint == "next: edgit tag restore my-prompt v1.2.0"
+
+
+def test_the_state_at_every_instant(repo: Repo) -> None:
+    with repo.here():
+        world = repo.world()
+        first, second = (at for entry in world.entries for _, at, _ in entry.moves)
+        assert world.at(instant(BEGIN)) == {}
+        assert world.at(instant(int(first.timestamp()) - 1)) == {}
+        assert world.at(first) == {"my-prompt": {"prod": "v1.2.0"}}
+        assert world.at(first.replace(microsecond=999999)) == {"my-prompt": {"prod": "v1.2.0"}}
+        assert world.at(instant(int(second.timestamp()) - 1)) == {"my-prompt": {"prod": "v1.2.0"}}
+        assert world.at(second) == world.at(datetime.now(UTC)) == {"my-prompt": {"prod": "v1.10.0"}}
+        assert world.ledger is not None
+        assert world.ledger.last == world.entries[-1]
+        assert world.ledger.since(world.entries[-2].id) == world.entries[-1:]
+
+
+def test_a_commit_that_is_no_entry_is_told_with_a_way_back(repo: Repo) -> None:
+    tip = repo.refs()["refs/edgit/ledger"]
+    odd = repo.git("commit-tree", f"{tip}^{{tree}}", "-p", tip, "-m", "by hand")
+    repo.git("update-ref", "refs/edgit/ledger", odd)
+    answer = repo.edgit("history", code=1)
+    assert f"refs/edgit/ledger is damaged at {odd[:10]}" in answer.err
+    assert "git update-ref refs/edgit/ledger" in answer.err
+    repo.git("update-ref", "refs/edgit/ledger", f"{odd}^")
+    assert repo.live("my-prompt") == "v1.10.0"
+
+
+def grown(repo: Repo, components: int, versions: int) -> None:
+    """Prompts with versions, each version on a commit of its own, prod at the first and eu at the last of them."""
+    for version in range(versions):
+        for number in range(components):
+            repo.write(f"prompts/p{number}.md", f"{number} {version}", commit=False)
+        repo.now += 60
+        repo.git("add", "-A")
+        repo.git("commit", "-qm", "more")
+        for number in range(components):
+            repo.git("tag", "-a", f"prompts/p{number}/v1.{version}.0", "-m", "Release")
+    for number in range(components):
+        repo.git("tag", "-a", f"prompts/p{number}/prod", "-m", "Set", f"prompts/p{number}/v1.0.0")
+        repo.git("tag", "-a", f"prompts/p{number}/eu", "-m", f"Deploy p{number}@v1.{versions - 1}.0 to eu")
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["in place", "moved since"])
+@pytest.mark.parametrize("adopted", [False, True], ids=["no ledger", "ledger"])
+def test_git_is_asked_as_often_for_many_as_for_few(
+    adopted: bool, moved: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = []
+    real = subprocess.run
+    for components, versions in ((1, 2), (4, 5)):
+        repo = make(tmp_path / f"{components}")
+        grown(repo, components, versions)
+        if moved:
+            (repo.root / "prompts").rename(repo.root / "notes")
+            for number in range(components):
+                (repo.root / f"notes/p{number}.md").rename(repo.root / f"notes/p{number}.txt")
+            (repo.root / "components").mkdir()
+            (repo.root / "notes").rename(repo.root / "components/prompts")
+            repo.git("add", "-A")
+            repo.git("commit", "-qm", "elsewhere")
+        if adopted:
+            repo.edgit("adopt")
+        asked: list[Any] = []
+
+        def counted(command: Any, *, asked: list[Any] = asked, **options: Any) -> Any:
+            asked.append(command)
+            return real(command, **options)
+
+        monkeypatch.setattr(subprocess, "run", counted)
+        with repo.here():
+            world = repo.world()
+            assert world.differences == ((), ())
+            assert len(world.entries) == 1
+            assert world.at(datetime.now(UTC)) == world.state.pointers
+            assert {len(world.versions(name)) for name in world.names} == {versions}
+            assert world.doubts == []
+            assert world.unclear == []
+            assert len(world.state.versions) == components
+        monkeypatch.setattr(subprocess, "run", real)
+        counts.append(len(asked))
+    assert counts[0] == counts[1]
+    assert counts[0] < 40
