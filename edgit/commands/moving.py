@@ -355,9 +355,10 @@ def good_version(world: World, component: str, environment: str) -> str:
     if version is not None:
         return version
     live = world.state.version(component, environment)
+    if live is None:
+        raise EdgitError(f"{component} was never live in {environment}; {live_in(world, component)}")
     raise EdgitError(
-        f"{component} has never had another good version in {environment}"
-        + (f" than {live}, which is live" if live else ", and nothing is live there"),
+        f"{component} has never had another good version in {environment} than {live}, which is live",
         hint=f"choose one of: edgit tag list {component}, then: "
         f"edgit rollback {component} --from {environment} --to VERSION",
     )

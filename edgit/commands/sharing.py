@@ -312,11 +312,13 @@ def status(kv: str | None, format: str) -> None:
         text.append(f"KV      {found.target}: {held}, {_STANDING[found.kind]}")
         text += [
             f"        not yet: {name} {move.environment} -> {move.version or 'none'} (generation {move.generation})"
-            for name, move in found.moves
+            for name, move in found.moves[-_SHOWN:]
         ]
-        text += [f"        not yet: version {name} {version}" for name, version in found.versions[:20]]
-        if len(found.versions) > 20:
-            text.append(f"        and {len(found.versions) - 20} more versions")
+        if len(found.moves) > _SHOWN:
+            text.append(f"        and {len(found.moves) - _SHOWN} moves before those")
+        text += [f"        not yet: version {name} {version}" for name, version in found.versions[:_SHOWN]]
+        if len(found.versions) > _SHOWN:
+            text.append(f"        and {len(found.versions) - _SHOWN} more versions")
         if found.kind not in ("behind", "empty", "current"):
             text += [f"        {difference}" for difference in found.differences]
     render.lines(text)
@@ -330,6 +332,9 @@ def status(kv: str | None, format: str) -> None:
     elif found is not None and found.kind in ("behind", "empty"):
         render.next_step(f"edgit publish --to {target}")
 
+
+#: How many moves and versions `status` names before it counts the rest.
+_SHOWN = 20
 
 _STANDING = {
     "empty": "nothing is published yet",

@@ -55,7 +55,7 @@ def kv(repo: Repo, key: str) -> object:
         ("history --date tuesday", 2, "is not an instant"),
         ("history --date 9999-01-01T00:00:00Z", 2, "lies in the future"),
         ("history nothing", 1, "unknown component `nothing`"),
-        ("rollback my-config --from prod", 1, "nothing is live there"),
+        ("rollback my-config --from prod", 1, "my-config was never live in prod; it is live nowhere"),
         ("rollback my-prompt my-config --from prod --to v1.0.0", 2, "--to names one version"),
         ("promote my-prompt --from staging --to prod", 1, "has nothing live in staging"),
         ("restore --date 2020-01-01T00:00:00Z --to debug", 1, "nothing was live in prod at 2020-01-01T00:00:00Z"),
@@ -468,7 +468,7 @@ def metrics() -> Iterator[tuple[str, list[str]]]:
 
 
 def guard(repo: Repo, address: str, code: int, *more: str) -> Answer:
-    watch = ["--from", "prod", "--metrics", address, "--threshold", "0.01", "--window", "0.3", "--min-requests", "0"]
+    watch = ["--from", "prod", "--metrics", address, "--threshold", "0.01", "--window", "3", "--min-requests", "0"]
     return repo.edgit("guard", "my-prompt", *watch, "--kv", "local", *more, code=code)
 
 
