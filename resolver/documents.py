@@ -3,6 +3,7 @@
 | Key                            | Document                                                           |
 |--------------------------------|--------------------------------------------------------------------|
 | `component-versions`           | `{"my-prompt": {"prod": "v1.0.0", "prod-canary": "v1.1.0"}}`       |
+| `component-versions/<n>`       | the same, as it was at generation n                                |
 | `rollout-percentage`           | `10`, or `{"*": 10, "my-prompt": 25, "my-prompt@prod-eu": 0}`      |
 | `history/<name>`               | `[{"at", "environment", "version", "actor", "generation", "published_at"}]` |
 | `rollout-history`              | `[{"at", "value", "actor"}]`                                       |
@@ -48,6 +49,16 @@ T = TypeVar("T")
 Steps: TypeAlias = Generator[None, None, T]
 """Work in small steps, and what it comes to."""
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+def version_map_key(generation: int) -> str:
+    """Where the version map of one generation stands in KV, for readers to whom its number was announced."""
+    return f"{VERSION_MAP}/{generation}"
+
+
+def is_version_map(key: str) -> bool:
+    """Whether a key of KV is that of a version map."""
+    return key == VERSION_MAP or key.startswith(f"{VERSION_MAP}/")
 
 
 def history_key(name: str) -> str:
@@ -147,6 +158,10 @@ class Snapshot:
     generation: int | None = None
 
 
+class _Announcement(msgspec.Struct, frozen=True):
+    generation: Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+
+
 class _RawRolloutChange(msgspec.Struct, frozen=True):
     at: Moment
     value: msgspec.Raw
@@ -161,6 +176,7 @@ _text = msgspec.json.Decoder(str)
 _any = msgspec.json.Decoder()
 _move = msgspec.json.Decoder(Move)
 _release = msgspec.json.Decoder(Release)
+_announcement = msgspec.json.Decoder(_Announcement)
 _rollout_change = msgspec.json.Decoder(_RawRolloutChange)
 
 #: The braces of a document, and what stands between them.
@@ -190,6 +206,14 @@ def decode_map_metadata(metadata: object) -> MapMetadata:
         generation=generation if isinstance(generation, int) and not isinstance(generation, bool) else None,
         revision=revision if isinstance(revision, str) else None,
     )
+
+
+def decode_generation(text: str) -> int:
+    """The number that is announced as `{"generation": 21}`. Raises `InvalidDocument`."""
+    try:
+        return _announcement.decode(text).generation
+    except _FAILURES as error:
+        raise InvalidDocument(f"no number is announced: {error}", field="generation") from None
 
 
 def decode_content_metadata(metadata: object) -> ContentMetadata:

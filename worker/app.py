@@ -64,8 +64,8 @@ from resolver.plan import (
 )
 from resolver.plan import Request as CoreRequest
 from resolver.reference import DIRECTORIES, LONGEST_NAME, Reference, is_environment, is_name, is_region, parse_reference
-from worker.cache import Behind, Clock, Content, ContentCache, SnapshotCache, View
-from worker.kv import Entry, Store, list_keys, read
+from worker.cache import Behind, Clock, Content, ContentCache, Heard, SnapshotCache, View
+from worker.kv import Announcements, Entry, Store, list_keys, read
 from worker.problem import CONTENT_TYPE, Refused, problem_of
 from worker.settings import Settings
 
@@ -103,10 +103,11 @@ class Response(msgspec.Struct, frozen=True):
 
 
 class Platform(NamedTuple):
-    """What a host lends to one request: its KV, and what runs work behind the response."""
+    """What a host lends to one request: its KV, what runs work behind the response, where numbers are announced."""
 
     store: Store
     behind: Behind
+    announcements: Announcements | None = None
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -209,6 +210,14 @@ class HistoryAnswer(msgspec.Struct, frozen=True):
     moves: tuple[MoveAnswer, ...]
 
 
+class HeardInfo(msgspec.Struct, frozen=True):
+    """What this isolate knows of the announced number: how old it is, which one, and what went wrong last."""
+
+    heard_age_ms: int | None
+    announced: int | None
+    error: str | None
+
+
 class Health(msgspec.Struct, frozen=True):
     """The answer to `GET /health`. What was dropped from a document is named to authorised callers only."""
 
@@ -219,6 +228,8 @@ class Health(msgspec.Struct, frozen=True):
     dropped: int
     problems: tuple[str, ...] | None
     counters: dict[str, int]
+    #: Left out where there is no GENERATION_URL.
+    generation_url: HeardInfo | msgspec.UnsetType = msgspec.UNSET
 
 
 class World(NamedTuple):
@@ -367,11 +378,13 @@ class Edge:
     async def health(self, platform: Platform, *, authorised: bool) -> Health:
         """How this isolate is; asking reads the snapshot like any request."""
         try:
-            view: View | None = await self.snapshots.view(platform.store, platform.behind)
+            view: View | None = await self.snapshots.view(platform.store, platform.behind, platform.announcements)
         except ResolverError:
             view = None
         problems = view.held.problems if view else ()
-        degraded = view is not None and (view.stale or problems or view.held.source == "bundled")
+        heard = msgspec.UNSET if platform.announcements is None else _heard_info(self.snapshots.heard)
+        unheard = heard is not msgspec.UNSET and heard.error
+        degraded = view is not None and (view.stale or problems or view.held.source == "bundled" or unheard)
         return Health(
             status="down" if view is None else "degraded" if degraded else "ok",
             snapshot=None if view is None else _info(view),
@@ -388,6 +401,7 @@ class Edge:
                 "content_misses": self.contents.misses,
                 "content_bytes": self.contents.size,
             },
+            generation_url=heard,
         )
 
     # What a request is resolved from
@@ -395,7 +409,7 @@ class Edge:
     async def _world(self, references: Sequence[Reference], at: datetime | None, platform: Platform) -> World:
         if at is not None:
             return await self._past([r.name for r in references], references, at, platform)
-        view = await self.snapshots.view(platform.store, platform.behind)
+        view = await self.snapshots.view(platform.store, platform.behind, platform.announcements)
         return World(view.held.snapshot, _info(view), view, None)
 
     async def _widened(self, world: World, references: Sequence[Reference], platform: Platform) -> World:
@@ -718,6 +732,11 @@ def encoded(value: object) -> bytes:
 def _info(view: View) -> SnapshotInfo:
     snapshot = view.held.snapshot
     return SnapshotInfo(snapshot.revision, snapshot.generation, max(0, round(view.age * 1000)), view.held.source)
+
+
+def _heard_info(heard: Heard) -> HeardInfo:
+    age = None if heard.age is None else max(0, round(heard.age * 1000))
+    return HeardInfo(age, heard.number, heard.error)
 
 
 def _scope(call: EnsembleCall) -> Scope:

@@ -5,13 +5,26 @@ Rules of the snapshot:
 - younger than `fresh_for` it is used; younger than `stale_for` it is used and refreshed behind the response, one
   refresh at a time by a lease that expires; older than that it is read again first, for at most `read_budget`, and
   then the last good one is used while the read goes on behind the response;
+- what is read first is read by one request, and those that come meanwhile wait with it. Where KV failed lately only
+  that one waits: in an outage all others answer at once. After a silence of `patient_after` the wait is `kv_timeout`;
 - with nothing in memory one bulk get is awaited for `kv_timeout`, by one request for all that come meanwhile, then the
   snapshot bundled at deploy time is used, and without one `KvFailed` is raised;
 - a read that fails, or is nonsense, never replaces a good snapshot, and the next attempt waits for `retry_for`;
 - of two reads under way the one that began later wins, in whatever order they end;
-- the generation never goes down, except where the lower one is still there after `distrust_for`;
+- the generation never goes down, except where the lower one is still there after `distrust_for`, and is not below what
+  was announced;
 - a map is decoded in small steps, between which requests are answered from the snapshot before it;
 - only values are kept, never a task or a promise: what one request began no other may await.
+
+Rules of the announced number, where there is a GENERATION_URL:
+
+- it is heard again by the snapshot's rules, with `generation_fresh_for` and `generation_stale_for`;
+- a number above the held generation is followed by a read of that generation's own key, which no cache can have an old
+  answer to. A number below it is an old copy, and says nothing;
+- while the number says the held generation, the lower one that KV's own caches still have is no failure: the pointers
+  stay, and what was read besides (percentages, lists of versions) is taken;
+- a number whose map is not there is tried for `distrust_for`, and then ignored until another one comes;
+- whatever fails here leaves KV's own way as it is. It is told in `/health`, and no answer is stale for it.
 
 Contents are immutable, so they stay until the budget pushes out the one that was not used for longest.
 """
@@ -22,6 +35,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, NamedTuple, TypeVar
 
 from resolver.documents import (
@@ -34,19 +48,20 @@ from resolver.documents import (
     decode_map_metadata,
     decode_rollout,
     index_key,
+    version_map_key,
     version_map_steps,
 )
 from resolver.errors import InvalidDocument
 from resolver.history import releases_at
 from resolver.rollout import RolloutTable
-from worker.kv import Entry, KvFailed, Store, read
+from worker.kv import Announcements, Entry, KvFailed, Store, read, read_latest
 from worker.settings import Settings
 
 Behind = Callable[[Awaitable[None]], None]
 """Runs something after the response, as `ctx.waitUntil` does."""
 
 T = TypeVar("T")
-#: How often a request looks for the snapshot that another one reads, within `read_budget`.
+#: How often a request looks for what another one reads, within `read_budget`.
 _GLANCES = 8
 
 SnapshotSource = Literal["kv", "bundled"]
@@ -77,6 +92,80 @@ class View(NamedTuple):
     stale: str | None
 
 
+class Heard(NamedTuple):
+    """What is known of the announced number: since how many seconds, which one it is, and what went wrong last."""
+
+    age: float | None
+    number: int | None
+    error: str | None
+
+
+class _Renewal:
+    """Whose turn it is to read something again, and who waits for it. Times are on the monotonic clock."""
+
+    def __init__(self, settings: Settings, stale_for: float, monotonic: Callable[[], float]) -> None:
+        self._settings = settings
+        self._stale_for = stale_for
+        self._monotonic = monotonic
+        #: After a failure: when it may be read again.
+        self.retry_at = float("-inf")
+        #: Behind a response, or by a new isolate, no second read begins before that.
+        self.lease_until = float("-inf")
+        #: No second read that is waited for begins before that,
+        self._first_until = float("-inf")
+        #: and until then the requests that come meanwhile wait too.
+        self._waited_until = float("-inf")
+        #: How many reads have ended, well or badly.
+        self.ended = 0
+
+    def begin(
+        self, age: float, now: float, patient: bool, read: Callable[[], Awaitable[None]], behind: Behind
+    ) -> Awaitable[None] | None:
+        """Have it read if it is this request's turn. Gives what the request has to wait for, if anything."""
+        if now < self.retry_at:
+            return None
+        if age < self._stale_for:
+            if now >= self.lease_until:
+                # At once: what runs behind the response may not have begun when the next request comes.
+                self.lease_until = now + self._settings.lease_for
+                behind(self.run(read))
+            return None
+        if now < self._first_until:
+            return self._look_out(self._waited_until - now) if now < self._waited_until else None
+        budget = self._settings.kv_timeout if patient else self._settings.read_budget
+        failed_lately = now < self.retry_at + self._stale_for
+        self._first_until = now + self._settings.kv_timeout
+        self._waited_until = now if failed_lately else now + budget
+        return self._first(read, budget, behind)
+
+    async def run(self, read: Callable[[], Awaitable[None]]) -> None:
+        """Read it, under the lease."""
+        self.lease_until = self._monotonic() + self._settings.lease_for
+        try:
+            await read()
+        finally:
+            self.lease_until = self._first_until = float("-inf")
+            self.ended += 1
+
+    def failed(self) -> None:
+        """Let the next read wait for `retry_for`."""
+        self.retry_at = self._monotonic() + self._settings.retry_for
+
+    async def _first(self, read: Callable[[], Awaitable[None]], budget: float, behind: Behind) -> None:
+        reading = asyncio.ensure_future(self.run(read))
+        done, _ = await asyncio.wait({reading}, timeout=budget)
+        if not done:
+            behind(reading)
+
+    async def _look_out(self, left: float) -> None:
+        """Look, on timers of this request's own, whether the read that another one has under way has ended."""
+        ended = self.ended
+        while left > 0 and self.ended == ended:
+            pause = min(left, self._settings.read_budget / _GLANCES)
+            await asyncio.sleep(pause)
+            left -= pause
+
+
 class SnapshotCache:
     """The isolate's snapshot; see the rules above."""
 
@@ -85,8 +174,8 @@ class SnapshotCache:
         self._monotonic = clock.monotonic
         self._bundled = bundled
         self._held: Held | None = None
-        self._lease_until = float("-inf")
-        self._retry_at = float("-inf")
+        self._asked_at = float("-inf")
+        self._reading = _Renewal(settings, settings.stale_for, clock.monotonic)
         #: Goes up with every sign that a read is under way.
         self._signs = 0
         #: When a generation below the one held was seen first, without the higher one being seen since.
@@ -94,28 +183,47 @@ class SnapshotCache:
         self.last_error: str | None = None
         self.refreshes = 0
         self.failures = 0
+        self._hearing = _Renewal(settings, settings.generation_stale_for, clock.monotonic)
+        self._heard_at = float("-inf")
+        #: The number that was heard last.
+        self._announced: int | None = None
+        #: A number above the held one, and since when its map is wanted.
+        self._wanted: tuple[int, float] | None = None
+        self._hearing_error: str | None = None
 
-    async def view(self, store: Store, behind: Behind) -> View:
+    async def view(self, store: Store, behind: Behind, announcements: Announcements | None = None) -> View:
         """The snapshot for one request. Raises `KvFailed` when there is nothing at all to serve."""
         now = self._monotonic()
         held = self._held
         if held is None:
-            return await self._cold(store, now)
+            view = await self._cold(store, now)
+            held, now = self._held, self._monotonic()
+            if held is None or announcements is None:
+                return view
         age = now - held.read_at
-        if age < self._settings.fresh_for:
+        if age < self._settings.fresh_for and (
+            announcements is None or now - self._heard_at < self._settings.generation_fresh_for
+        ):
+            self._asked_at = now
             return View(held, age, None)
-        if age < self._settings.stale_for:
-            if now >= max(self._lease_until, self._retry_at):
-                # At once: what runs behind the response may not have begun when the next request comes.
-                self._lease_until = now + self._settings.lease_for
-                behind(self._refresh(store))
-            return View(held, age, self.last_error)
-        if now >= self._retry_at:
-            refresh = asyncio.ensure_future(self._refresh(store))
-            done, _ = await asyncio.wait({refresh}, timeout=self._settings.read_budget)
-            if not done:
-                behind(refresh)
+        waits = self._renewed(now, age, store, behind, announcements)
+        if waits:
+            await asyncio.gather(*waits)
         return self._current(self._held or held)
+
+    def _renewed(
+        self, now: float, age: float, store: Store, behind: Behind, announcements: Announcements | None
+    ) -> list[Awaitable[None]]:
+        """Have read what is no longer fresh. Gives what this request waits for; both at once, within one budget."""
+        patient = 0 < self._settings.patient_after <= now - self._asked_at
+        self._asked_at = now
+        waits: list[Awaitable[None] | None] = []
+        if announcements is not None and now - self._heard_at >= self._settings.generation_fresh_for:
+            hear = partial(self._hear, announcements, store)
+            waits.append(self._hearing.begin(now - self._heard_at, now, patient, hear, behind))
+        if age >= self._settings.fresh_for:
+            waits.append(self._reading.begin(age, now, patient, partial(self._refresh, store), behind))
+        return [wait for wait in waits if wait is not None]
 
     def peek(self) -> View | None:
         """What is in memory, without a read."""
@@ -138,14 +246,22 @@ class SnapshotCache:
             self._held = _with(current, indexes, problems)
         return view._replace(held=held)
 
+    @property
+    def heard(self) -> Heard:
+        """What is known of the announced number."""
+        age = None if self._announced is None else self._monotonic() - self._heard_at
+        return Heard(age, self._announced, self._hearing_error)
+
     def _current(self, held: Held) -> View:
         age = self._monotonic() - held.read_at
+        if age < self._settings.fresh_for:
+            return View(held, age, None)
         late = "the read of KV takes longer than its budget" if age >= self._settings.stale_for else None
         return View(held, age, self.last_error or late)
 
     async def _cold(self, store: Store, now: float) -> View:
-        if (self._bundled is None or now >= self._retry_at) and not await self._read_by_another():
-            await self._refresh(store)
+        if (self._bundled is None or now >= self._reading.retry_at) and not await self._read_by_another():
+            await self._reading.run(partial(self._refresh, store))
         if self._held is not None:
             return self._current(self._held)
         if self._bundled is None:
@@ -158,10 +274,10 @@ class SnapshotCache:
         In a burst upon a new isolate one request reads for all: not even memory would bear a large map for each. It is
         looked for, not awaited, as long as the read gives signs of going on; without one for `read_budget` it is lost.
         """
-        failures, signs, left = self.failures, self._signs, _GLANCES
-        while left and self._monotonic() < self._lease_until:
+        ended, signs, left = self._reading.ended, self._signs, _GLANCES
+        while left and self._monotonic() < self._reading.lease_until:
             await asyncio.sleep(self._settings.read_budget / _GLANCES)
-            if self._held is not None or self.failures != failures:
+            if self._reading.ended != ended:
                 return True
             signs, left = self._signs, left - 1 if signs == self._signs else _GLANCES
         return False
@@ -169,26 +285,58 @@ class SnapshotCache:
     async def _refresh(self, store: Store) -> None:
         """Read KV and take what it says, if it can be taken. Never raises: a failure is noted and the old one stays."""
         started = self._monotonic()
-        self._lease_until = started + self._settings.lease_for
-        self._signs += 1
-        before = self._held
-        names = _carried(before.snapshot) if before else []
-        self.refreshes += 1
         try:
-            entries = await read(store, [VERSION_MAP, ROLLOUT, *map(index_key, names)], self._settings.kv_timeout)
-            self._take(await self._decoded(entries, names, started))
+            await self._read(store, VERSION_MAP)
         except (KvFailed, InvalidDocument) as error:
             self.failures += 1
             # A read that began before the one that is held has nothing to say of it.
             if self._held is None or started >= self._held.read_at:
                 self.last_error = str(error)
-                self._retry_at = self._monotonic() + self._settings.retry_for
-        finally:
-            self._lease_until = float("-inf")
+                self._reading.failed()
 
-    async def _decoded(self, entries: dict[str, Entry | None], names: list[str], started: float) -> Held:
+    async def _hear(self, announcements: Announcements, store: Store) -> None:
+        """Hear the announced number, and read its map if it is above the held one. Never raises."""
+        started = self._monotonic()
+        try:
+            number = await read_latest(announcements, self._settings.kv_timeout)
+            if started < self._heard_at:
+                return
+            self._heard_at, self._announced = started, number
+            held = self._held.snapshot.generation if self._held else None
+            # A map that was written by hand has no number, and is not written over by one.
+            if held is None or number <= held:
+                self._wanted = None
+            elif self._wants(number):
+                await self._read(store, version_map_key(number), number)
+            else:
+                return
+            self._hearing_error = None
+        except (KvFailed, InvalidDocument) as error:
+            self._hearing_error = str(error)
+            self._hearing.failed()
+
+    def _wants(self, number: int) -> bool:
+        """Whether the map of a number above the held one should be read: not if that has failed for long."""
+        now = self._monotonic()
+        if self._wanted is None or self._wanted[0] != number:
+            self._wanted = number, now
+        return now - self._wanted[1] < self._settings.distrust_for
+
+    async def _read(self, store: Store, key: str, generation: int | None = None) -> None:
+        """Read the map under this key and all that belongs to it, and take it. Raises `KvFailed`, `InvalidDocument`."""
+        started = self._monotonic()
+        self._signs += 1
         before = self._held
-        entry = entries.pop(VERSION_MAP)
+        names = _carried(before.snapshot) if before else []
+        self.refreshes += 1
+        entries = await read(store, [key, ROLLOUT, *map(index_key, names)], self._settings.kv_timeout)
+        if generation is not None:
+            _check_announced(key, entries[key], generation)
+        self._take(await self._decoded(entries, key, names, started))
+
+    async def _decoded(self, entries: dict[str, Entry | None], key: str, names: list[str], started: float) -> Held:
+        before = self._held
+        entry = entries.pop(key)
         if entry is None:
             if before is not None or self._bundled is not None:
                 raise InvalidDocument("the key is not in KV", field=VERSION_MAP)
@@ -239,24 +387,30 @@ class SnapshotCache:
 
     def _take(self, new: Held) -> None:
         held = self._held
-        now = self._monotonic()
         if held is not None:
             if new.read_at < held.read_at:
                 return
             below, above = new.snapshot.generation, held.snapshot.generation
             if below is not None and above is not None and below < above:
-                if self._lower_since is None:
-                    self._lower_since = now
-                if now - self._lower_since < self._settings.distrust_for:
-                    raise InvalidDocument(
-                        f"KV answered generation {below}, and {above} is known: a stale read, refused"
-                    )
-                warning = f"generation {below} was taken after {above}: it stayed in KV; was the namespace reset?"
-                new = replace(new, problems=(*new.problems, Problem(VERSION_MAP, "", warning)))
+                if self._announced is not None and self._announced >= above:
+                    # To be expected: the number came here faster than KV's caches have let go of the map before.
+                    new = _with_pointers_of(held, new)
+                else:
+                    new = self._distrusted(new, below, above)
         self._lower_since = None
         self._held = new
-        self._retry_at = float("-inf")
+        self._reading.retry_at = float("-inf")
         self.last_error = None
+
+    def _distrusted(self, new: Held, below: int, above: int) -> Held:
+        """A lower generation that nothing was announced of, if it has been there for long. Raises `InvalidDocument`."""
+        now = self._monotonic()
+        if self._lower_since is None:
+            self._lower_since = now
+        if now - self._lower_since < self._settings.distrust_for:
+            raise InvalidDocument(f"KV answered generation {below}, and {above} is known: a stale read, refused")
+        warning = f"generation {below} was taken after {above}: it stayed in KV; was the namespace reset?"
+        return replace(new, problems=(*new.problems, Problem(VERSION_MAP, "", warning)))
 
 
 def _carried(snapshot: Snapshot) -> list[str]:
@@ -284,6 +438,23 @@ def _indexes(
         indexes[name] = releases_at(decoded.value, None)
         problems += decoded.problems
     return indexes
+
+
+def _check_announced(key: str, entry: Entry | None, generation: int) -> None:
+    """Raises `InvalidDocument` for what is not the map that was announced."""
+    if entry is None:
+        raise InvalidDocument("it is announced, and the key is not in KV", field=key)
+    found = decode_map_metadata(entry.metadata).generation
+    if found != generation:
+        raise InvalidDocument(f"it is announced, and the map there is of generation {found}", field=key)
+
+
+def _with_pointers_of(held: Held, new: Held) -> Held:
+    """What was read, with the version map that is held."""
+    snapshot = replace(held.snapshot, rollout=new.snapshot.rollout, indexes=new.snapshot.indexes)
+    of_map = [problem for problem in held.problems if problem.document == VERSION_MAP]
+    others = [problem for problem in new.problems if problem.document != VERSION_MAP]
+    return replace(new, snapshot=snapshot, problems=(*of_map, *others))
 
 
 def _with(held: Held, indexes: dict[str, tuple[str, ...] | None], problems: list[Problem]) -> Held:

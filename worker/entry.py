@@ -21,10 +21,11 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from js import JSON, Response
+from js import fetch as js_fetch
 from pyodide.ffi import JsException, create_proxy, to_js
 from workers import WorkerEntrypoint
 
-from resolver.documents import VERSION_MAP
+from resolver.documents import is_version_map
 from resolver.errors import InvalidRequest, ResolverError
 from worker.app import LARGEST_BODY, Call, Edge, EnsembleCall, Platform, ReferencesCall, decode_call, encoded
 from worker.app import Request as PlainRequest
@@ -43,14 +44,18 @@ C = TypeVar("C", bound=Call)
 #: would hold the isolate for 100 ms, and take eight times its size on the way.
 _LARGE = 256 * 1024
 
+#: How the number is kept in the zone's cache: for 30 s, or until it is purged.
+_CACHED = '{"cacheEverything": true, "cacheTtl": 30}'
+_LARGEST_ANNOUNCEMENT = 1024
+
 # Of Python 3.11, which checks the types, the task cannot begin at once yet.
 _Task: Any = asyncio.Task
 
 _ENSEMBLES = bundled_ensembles()
 _SNAPSHOT = bundled_snapshot()
 _edge: Edge | None = None
-#: What was large when it was last read.
-_read_as_bytes: set[str] = set()
+#: Whether the version map was large when it was last read.
+_map_is_large = False
 
 
 class Headers(Mapping[str, str]):
@@ -91,12 +96,14 @@ class CloudflareStore:
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Entry | None]:
         """The values and metadata of at most 100 keys: one bulk get, and one more for a version map that is large."""
-        apart = [key for key in keys if key == VERSION_MAP and key in _read_as_bytes]
+        global _map_is_large  # noqa: PLW0603 - as `_edge` below
+        apart = [key for key in keys if is_version_map(key)] if _map_is_large else []
         together = [key for key in keys if key not in apart]
         reads = [self._bytes(key) for key in apart] + ([self._texts(together)] if together else [])
         found = {key: entry for read in await asyncio.gather(*reads) for key, entry in read.items()}
-        if entry := found.get(VERSION_MAP):
-            (_read_as_bytes.add if len(entry.value) > _LARGE else _read_as_bytes.discard)(VERSION_MAP)
+        for key, entry in found.items():
+            if entry is not None and is_version_map(key):
+                _map_is_large = len(entry.value) > _LARGE
         return found
 
     async def _texts(self, keys: list[str]) -> dict[str, Entry | None]:
@@ -117,6 +124,24 @@ class CloudflareStore:
             if page["list_complete"]:
                 return keys
             cursor = page["cursor"]
+
+
+class CloudflareAnnouncements:
+    """The number at `GENERATION_URL`, by way of the zone's cache, which the publisher purges."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def latest(self) -> str:
+        """What stands there. Raises `KvFailed` for another status than 200, and for more than 1 KiB."""
+        response = await js_fetch(self._url, cf=JSON.parse(_CACHED))
+        if response.status != 200:
+            raise KvFailed(f"GENERATION_URL answered {response.status}")
+        body = await response.arrayBuffer()
+        if body.byteLength > _LARGEST_ANNOUNCEMENT:
+            raise KvFailed(f'GENERATION_URL answered {body.byteLength:,} bytes, and `{{"generation": 21}}` is expected')
+        text: str = body.to_bytes().decode()
+        return text
 
 
 def _entry(answer: Any) -> Entry | None:
@@ -147,7 +172,9 @@ class Default(WorkerEntrypoint):  # type: ignore[misc]
     """The entrypoint: `fetch` for HTTP, the other methods for a service binding."""
 
     def _platform(self, edge: Edge) -> Platform:
-        return Platform(CloudflareStore(self.env, edge.settings.cache_ttl), self._behind)
+        settings = edge.settings
+        announcements = CloudflareAnnouncements(settings.generation_url) if settings.generation_url else None
+        return Platform(CloudflareStore(self.env, settings.cache_ttl), self._behind, announcements)
 
     def _behind(self, work: Awaitable[None]) -> None:
         # A task of Python's reaches JavaScript as a proxy, which must live until the task has ended.

@@ -5,7 +5,8 @@ Rules:
 - several keys are one bulk get; more than 100 are as many as they take;
 - every read has a timeout; whatever goes wrong in a store, and whatever it answers that is no answer, is `KvFailed`;
 - a key that is not there is None, and so is one that is longer than KV takes, without asking. The empty text and the
-  text `null` are values like any other.
+  text `null` are values like any other;
+- the number of the newest generation, which is announced beside KV, is read by the same rules.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from resolver.documents import VERSION_MAP
+from resolver.documents import decode_generation, is_version_map
 from resolver.errors import ResolverError
 
 #: The most keys that KV takes in one bulk get.
@@ -43,6 +44,13 @@ class Store(Protocol):
 
     async def list_keys(self, prefix: str) -> list[str]:
         """All keys that begin with `prefix`."""
+
+
+class Announcements(Protocol):
+    """Where the number of the newest generation is announced. It may raise anything, and may take for ever."""
+
+    async def latest(self) -> str:
+        """What is announced there now: `{"generation": 21}`."""
 
 
 class KvFailed(ResolverError):
@@ -85,10 +93,24 @@ async def list_keys(store: Store, prefix: str, timeout: float) -> list[str]:
         raise KvFailed(f"KV failed: {_shown(error)}") from error
 
 
+async def read_latest(announcements: Announcements, timeout: float) -> int:
+    """The number that is announced, in at most `timeout` seconds. Raises `KvFailed` and `InvalidDocument`."""
+    try:
+        async with asyncio.timeout(timeout):
+            text = await announcements.latest()
+    except TimeoutError:
+        raise KvFailed(f"GENERATION_URL did not answer within {timeout * 1000:.0f} ms") from None
+    except KvFailed:
+        raise
+    except Exception as error:
+        raise KvFailed(f"GENERATION_URL failed: {_shown(error)}") from error
+    return decode_generation(str(text))
+
+
 def _checked(key: str, entry: object) -> Entry | None:
     if entry is None:
         return None
-    if isinstance(entry, Entry) and isinstance(entry.value, _MAP_TYPES if key == VERSION_MAP else str):
+    if isinstance(entry, Entry) and isinstance(entry.value, _MAP_TYPES if is_version_map(key) else str):
         return entry
     raise KvFailed(f"KV answered something that is no text for `{key}`")
 

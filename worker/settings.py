@@ -35,6 +35,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=str.upper):
     stale_for: float = 30.0
     #: The longest that a request waits for that read before it takes the last good snapshot.
     read_budget: float = 0.04
+    #: After a silence this long the next request waits for up to `kv_timeout` instead, so that no version which was
+    #: rolled back meanwhile is answered once more. 0: never.
+    patient_after: float = 0.0
     #: The longest that any other read of KV may take.
     kv_timeout: float = 1.0
     #: How long a refresh may stay without an end before another one may start.
@@ -45,6 +48,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=str.upper):
     distrust_for: float = 120.0
     #: KV's own cache at the edge, `cacheTtl`; the platform wants 30 at least.
     cache_ttl: int = 30
+
+    #: Where the number of the newest generation is announced, as `{"generation": 21}`; an https URL in the cache of a
+    #: zone, which the publisher purges. Empty: nothing is asked, and a move comes by KV's own way alone.
+    generation_url: str = ""
+    #: A number heard less than so long ago is used as it is.
+    generation_fresh_for: float = 0.5
+    #: One heard less than so long ago is used, and heard anew behind the response; an older one is heard first.
+    generation_stale_for: float = 1.0
 
     #: Memory for contents, in bytes of text.
     content_budget: int = 16 * 1024 * 1024
@@ -96,7 +107,17 @@ def _regions(text: str) -> dict[tuple[str, str], str]:
 
 
 _NAMES = {name.upper() for name in Settings.__struct_fields__}
-_POSITIVE = ("fresh_for", "stale_for", "read_budget", "kv_timeout", "lease_for", "retry_for", "distrust_for")
+_POSITIVE = (
+    "fresh_for",
+    "stale_for",
+    "read_budget",
+    "kv_timeout",
+    "lease_for",
+    "retry_for",
+    "distrust_for",
+    "generation_fresh_for",
+    "generation_stale_for",
+)
 
 
 def read_settings(variables: Mapping[str, object]) -> Settings:
@@ -109,8 +130,17 @@ def read_settings(variables: Mapping[str, object]) -> Settings:
     for name in _POSITIVE:
         if not 0 < getattr(settings, name) < 1e9:
             raise InvalidSetting(f"{name.upper()} is {getattr(settings, name)}; it must be more than 0 seconds")
-    if settings.stale_for < settings.fresh_for:
-        raise InvalidSetting(f"STALE_FOR ({settings.stale_for}) is less than FRESH_FOR ({settings.fresh_for})")
+    for prefix in ("", "generation_"):
+        fresh, stale = (getattr(settings, f"{prefix}{name}") for name in ("fresh_for", "stale_for"))
+        if stale < fresh:
+            name = prefix.upper()
+            raise InvalidSetting(f"{name}STALE_FOR ({stale}) is less than {name}FRESH_FOR ({fresh})")
+    if not 0 <= settings.patient_after < 1e9:
+        raise InvalidSetting(f"PATIENT_AFTER is {settings.patient_after}; it is seconds of silence, or 0 for never")
+    if settings.generation_url and not re.fullmatch(r"https://[^/\s?#@]+(/[^\s#]*)?", settings.generation_url):
+        raise InvalidSetting(
+            f"GENERATION_URL is `{settings.generation_url}`; it is https://…, without a user or a #, or empty"
+        )
     if settings.cache_ttl < 30:
         raise InvalidSetting(f"CACHE_TTL is {settings.cache_ttl}; KV accepts 30 seconds or more")
     if settings.content_budget < 0:

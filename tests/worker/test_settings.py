@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from worker.settings import InvalidSetting, Settings, read_settings
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_nothing_set_is_the_defaults() -> None:
@@ -26,11 +30,15 @@ WRITTEN: dict[str, tuple[str, Any]] = {
     "FRESH_FOR": ("2.5", 2.5),
     "STALE_FOR": ("60", 60.0),
     "READ_BUDGET": ("0.01", 0.01),
+    "PATIENT_AFTER": ("60", 60.0),
     "KV_TIMEOUT": ("0.05", 0.05),
     "LEASE_FOR": ("7", 7.0),
     "RETRY_FOR": ("0.5", 0.5),
     "DISTRUST_FOR": ("90", 90.0),
     "CACHE_TTL": ("60", 60),
+    "GENERATION_URL": ("https://edge.example.com/generation", "https://edge.example.com/generation"),
+    "GENERATION_FRESH_FOR": ("0.25", 0.25),
+    "GENERATION_STALE_FOR": ("0.75", 0.75),
     "CONTENT_BUDGET": ("1024", 1024),
     "CONTENT_LAYOUTS": ("{plural}/{name}@{bare}", "{plural}/{name}@{bare}"),
     "REGIONS": ("EU=eu", "EU=eu"),
@@ -66,9 +74,20 @@ def test_what_is_not_the_word_lets_nobody_in(text: str) -> None:
         read_settings({"ALLOW_ANONYMOUS": text})
 
 
-@pytest.mark.parametrize(
-    "name", ["FRESH_FOR", "STALE_FOR", "READ_BUDGET", "KV_TIMEOUT", "LEASE_FOR", "RETRY_FOR", "DISTRUST_FOR"]
-)
+TIMES = [
+    "FRESH_FOR",
+    "STALE_FOR",
+    "READ_BUDGET",
+    "KV_TIMEOUT",
+    "LEASE_FOR",
+    "RETRY_FOR",
+    "DISTRUST_FOR",
+    "GENERATION_FRESH_FOR",
+    "GENERATION_STALE_FOR",
+]
+
+
+@pytest.mark.parametrize("name", TIMES)
 @pytest.mark.parametrize("text", ["0", "-1", "soon", "", "nan", "inf", "-inf", "1e400", "5s"])
 def test_times_are_seconds_above_nothing(name: str, text: str) -> None:
     with pytest.raises(InvalidSetting, match=name):
@@ -79,6 +98,11 @@ def test_times_are_seconds_above_nothing(name: str, text: str) -> None:
     ("variables", "says"),
     [
         ({"FRESH_FOR": "40"}, "STALE_FOR .* less than FRESH_FOR"),
+        ({"GENERATION_FRESH_FOR": "2"}, "GENERATION_STALE_FOR .* less than GENERATION_FRESH_FOR"),
+        ({"PATIENT_AFTER": "-1"}, "PATIENT_AFTER is -1"),
+        ({"PATIENT_AFTER": "nan"}, "PATIENT_AFTER is nan"),
+        ({"PATIENT_AFTER": "inf"}, "PATIENT_AFTER is inf"),
+        ({"PATIENT_AFTER": "never"}, "PATIENT_AFTER"),
         ({"CACHE_TTL": "29"}, "CACHE_TTL is 29"),
         ({"CACHE_TTL": "30.5"}, "CACHE_TTL"),
         ({"CONTENT_BUDGET": "-1"}, "CONTENT_BUDGET is -1"),
@@ -99,6 +123,38 @@ def test_a_bad_token_is_named_and_not_shown() -> None:
     with pytest.raises(InvalidSetting, match="RESOLVER_TOKEN") as caught:
         read_settings({"RESOLVER_TOKEN": 48151623})
     assert "48151623" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://edge.example.com/generation",
+        "edge.example.com/generation",
+        "https://",
+        "https:///generation",
+        "https://user:word@edge.example.com/",
+        "https://edge.example.com/a b",
+        "https://edge.example.com/#generation",
+        "https://edge.example.com?x",
+        " https://edge.example.com/",
+        "https://edge.example.com/\n",
+    ],
+)
+def test_a_number_is_announced_over_https_alone(url: str) -> None:
+    with pytest.raises(InvalidSetting, match="GENERATION_URL is"):
+        read_settings({"GENERATION_URL": url})
+
+
+def test_nothing_is_announced_and_nobody_is_patient_unless_it_is_set() -> None:
+    assert (Settings().generation_url, Settings().patient_after) == ("", 0)
+    assert read_settings({"GENERATION_URL": "https://edge.example.com"}).generation_url == "https://edge.example.com"
+
+
+def test_wrangler_toml_states_every_setting_with_its_default() -> None:
+    config = tomllib.loads((ROOT / "wrangler.toml").read_text("utf-8"))
+    assert set(config["vars"]) == {name for name in WRITTEN if name != "RESOLVER_TOKEN"}
+    assert read_settings(config["vars"]) == Settings()
+    assert read_settings(config["env"]["debug"]["vars"]) == Settings(environment="debug")
 
 
 def test_no_budget_is_a_budget() -> None:
