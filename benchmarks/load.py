@@ -9,6 +9,7 @@ The tail is asked for by fewer callers than the server can answer, since a full 
 KV that answers after 0, 10 and 30 ms: `warm` (the snapshot stays fresh), `refreshing` (it is stale at nearly every
 request, and read behind the responses), `cold` (every request finds nothing in memory, and reads first). Each is asked
 for three times, and the middle one of the three tails counts: what holds the whole machine up for a moment is in one.
+The constant is asked as often in between; its tail is what the machine itself does.
 """
 
 from __future__ import annotations
@@ -207,9 +208,13 @@ def tails(host: str) -> dict[str, Any]:
             connections.run(ask, 600)
             for delay in DELAYS:
                 before = connections.lever(delay=delay)["reads"]
-                runs = [percentiles(connections.run(ask, state.requests)[1]) for _ in range(TAILS)]
+                runs, constant = [], []
+                for _ in range(TAILS):
+                    runs.append(percentiles(connections.run(ask, state.requests)[1]))
+                    constant.append(percentiles(connections.run(ASKS["constant"], state.requests)[1]))
                 found[f"{name}, {delay} ms"] = {
                     "late": {share: statistics.median(run[share] for run in runs) for share in runs[0]},
+                    "constant": {share: statistics.median(run[share] for run in constant) for share in runs[0]},
                     "worst": max(run["latest"] for run in runs),
                     "requests": TAILS * state.requests,
                     "reads": connections.lever(delay=delay)["reads"] - before,

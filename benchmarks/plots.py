@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from html import escape
 
-WIDTH, LABEL, ROW = 760, 190, 26
+WIDTH, LABEL, ROW = 800, 230, 26
 INK, QUIET, OURS, OTHERS = "#222", "#888", "#1a6fb0", "#b9c2cb"
 
 
