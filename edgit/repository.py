@@ -53,7 +53,7 @@ from edgit.tags import (
     unread,
 )
 from resolver.errors import listed, nearest
-from resolver.version import highest, precedence
+from resolver.version import is_prerelease, precedence
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,9 +333,9 @@ class World:
 
     @functools.cached_property
     def _order(self) -> dict[str, int]:
-        """Every version that any component has → its place. Components share them, and comparing two is slow."""
-        every = {v for kind in (self.tags.versions, self.state.versions) for found in kind.values() for v in found}
-        return {version: place for place, version in enumerate(sorted(sorted(every), key=precedence))}
+        return _places(
+            v for kind in (self.tags.versions, self.state.versions) for found in kind.values() for v in found
+        )
 
     def environments(self, component: str) -> dict[str, str]:
         """What is live of a component, by environment."""
@@ -665,18 +665,24 @@ class World:
         ]
 
 
+def _places(versions: Iterable[str]) -> dict[str, int]:
+    """Version → its place by precedence, that of equals by their text. Components share their versions, mostly, and to
+    compare two is slow."""
+    return {version: place for place, version in enumerate(sorted(sorted(set(versions)), key=precedence))}
+
+
 def published_pointers(state: State) -> dict[str, dict[str, str]]:
     """The version map of a state: its pointers, with `latest` and `stable`."""
+    places = _places(version for versions in state.versions.values() for version in versions)
+    releases = {version: place for version, place in places.items() if not is_prerelease(version)}
     found: dict[str, dict[str, str]] = {}
     for name in sorted({*state.pointers, *state.versions}):
-        pointers = dict(sorted(state.pointers.get(name, {}).items()))
+        found[name] = dict(sorted(state.pointers.get(name, {}).items()))
         versions = state.versions.get(name, {})
-        latest, stable = highest(versions), highest(versions, stable=True)
-        if latest:
-            pointers["latest"] = latest
-        if stable:
-            pointers["stable"] = stable
-        found[name] = pointers
+        if versions:
+            found[name]["latest"] = max(versions, key=places.__getitem__)
+        if stable := [version for version in versions if version in releases]:
+            found[name]["stable"] = max(stable, key=releases.__getitem__)
     return found
 
 

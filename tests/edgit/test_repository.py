@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgit.errors import EdgitError
-from edgit.ledger import instant
+from edgit.ledger import State, instant
 from edgit.repository import published_pointers
+from resolver.version import highest
 from tests.edgit.repo import BEGIN, Repo, make
 
 
@@ -133,3 +136,23 @@ def test_git_is_asked_as_often_for_many_as_for_few(
         counts.append(len(asked))
     assert counts[0] == counts[1]
     assert counts[0] < 40
+
+
+versions = st.builds(
+    "v{}.{}.0{}{}".format,
+    st.integers(0, 11),
+    st.integers(0, 11),
+    st.sampled_from(["", "-rc.1", "-rc.10", "-alpha"]),
+    st.sampled_from(["", "", "+b1", "+b2"]),
+)
+
+
+@given(st.dictionaries(st.sampled_from("abc"), st.sets(versions, max_size=8), max_size=3))
+def test_latest_and_stable_are_the_highest_of_each_component(found: dict[str, set[str]]) -> None:
+    state = State({"a": {"prod": "v0.0.0"}}, {name: dict.fromkeys(sorted(has), "") for name, has in found.items()})
+    pointers = published_pointers(state)
+    assert set(pointers) == {"a", *found}
+    assert pointers["a"]["prod"] == "v0.0.0"
+    for name, has in found.items():
+        assert pointers[name].get("latest") == highest(sorted(has))
+        assert pointers[name].get("stable") == highest(sorted(has), stable=True)
