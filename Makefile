@@ -4,13 +4,14 @@ VENV := .venv
 PORT ?=
 KV ?=
 
-.PHONY: help dev edge bundle test setup staged node clean
+.PHONY: help dev edge bundle test bench setup staged node clean
 
 help:
 	@echo "make dev    serve a local edge on http://127.0.0.1:8787 (PORT=, KV= a file)"
 	@echo "make edge   serve the staged Worker in WebAssembly Python on port 8788 (PORT=, KV= a folder)"
 	@echo "make bundle what would be deployed, its packed size held against a budget"
 	@echo "make test   everything that CI checks"
+	@echo "make bench  the benchmarks, written to benchmarks/results.md (some minutes, best on an idle machine)"
 	@echo "make clean  take away what the two have made, the local KV included"
 
 # Set up once; again only when what is to be installed has changed.
@@ -46,6 +47,15 @@ deploy/node_modules/ready: deploy/package.json deploy/package-lock.json
 bundle: setup deploy/node_modules/ready
 	@$(VENV)/bin/python deploy/bundle.py
 
+benchmarks/.venv/ready: pyproject.toml constraints.txt benchmarks/requirements.txt
+	@echo "setting up benchmarks/.venv …"
+	@test -x benchmarks/.venv/bin/python || $(PYTHON) -m venv benchmarks/.venv
+	@benchmarks/.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement benchmarks/requirements.txt --editable '.[test]'
+	@touch $@
+
+bench: staged benchmarks/.venv/ready
+	@benchmarks/.venv/bin/python -m benchmarks.run
+
 test: setup node staged
 	@echo "ruff …" && $(VENV)/bin/ruff check --quiet . && $(VENV)/bin/ruff format --quiet --check .
 	@echo "mypy …" && $(VENV)/bin/mypy --no-error-summary
@@ -55,4 +65,4 @@ node:
 	@command -v node > /dev/null || { echo "Node 20 or newer is wanted on the PATH: expressions are held against it, and it hosts the Worker"; exit 1; }
 
 clean:
-	rm -rf $(VENV) .local build python_modules tests/edge/node_modules deploy/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) benchmarks/.venv .local build python_modules tests/edge/node_modules deploy/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
