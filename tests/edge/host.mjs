@@ -12,6 +12,10 @@
 //                            counts the calls of KV so far: {"mode": "ok", "reads": 7}
 //                            modes: ok; fail; stall (never answers); slow (answers after delay_ms); hold (answers
 //                            when the mode is set anew)
+//   POST /__host/generation  {"number": 21, "mode": …, "delay_ms": 30}: what GENERATION_URL answers, whatever it is set to;
+//                            the Worker has no other network here. The answer lists what was asked since the last call:
+//                            {"asked": [["https://…", {"cacheTtl": 30}]]}
+//                            modes: ok; fail (500); refuse (no connection); stall; slow; nonsense; large
 //   POST /__host/rpc/{name}  [arguments]: calls the method as a service binding would, with plain objects
 //   GET  /__host/behind      waits until all work behind responses has ended: {"done": 3, "failed": [], "reads": 7}
 //   header x-host-cf         JSON that becomes `request.cf`
@@ -64,8 +68,24 @@ class KvNamespace {
   }
 }
 
+let announced = 0;
+let announcing = "ok";
+let announcedAfter = 0;
+let asked = [];
+/** The Worker's subrequests: there is only GENERATION_URL. No cache stands before it. */
+async function subrequest(url, { cf } = {}) {
+  asked.push([url, cf]);
+  if (announcing === "refuse") throw new TypeError("fetch failed");
+  if (announcing === "stall") return new Promise(() => {});
+  if (announcing === "slow") await after(announcedAfter);
+  if (announcing === "fail") return new Response('{"generation": 999}', { status: 500 });
+  if (announcing === "large") return new Response(`{"generation": 999, "padding": "${"x".repeat(2000)}"}`);
+  return new Response(announcing === "nonsense" ? "twenty-one" : JSON.stringify({ generation: announced }));
+}
+
 const env = { ...(UNBOUND ? {} : { KV: new KvNamespace() }), ALLOW_ANONYMOUS: "true", ...JSON.parse(VARS) };
 const python = await runtime(BUNDLE, env);
+globalThis.fetch = subrequest;
 const before = performance.now();
 const main = python.pyimport("main");
 const imported = performance.now() - before;
@@ -94,6 +114,13 @@ async function answer(request) {
       released = new Promise((done) => (release = done));
     }
     return Response.json({ mode, reads });
+  }
+  if (url.pathname === "/__host/generation") {
+    const given = await request.json();
+    ({ number: announced = announced, mode: announcing = announcing, delay_ms: announcedAfter = announcedAfter } = given);
+    const told = asked;
+    asked = [];
+    return Response.json({ asked: told });
   }
   if (url.pathname === "/__host/behind") {
     const waited = behind;
