@@ -516,9 +516,10 @@ class World:
             (name, commits[tag.id]) for name, tags in wanted.items() for tag in tags.values() if tag.id in commits
         )
         dates = self._dates([tag.id for tags in wanted.values() for tag in tags.values()] if dated else [], commits)
+        places = _places(version for tags in wanted.values() for version in tags)
         found = []
         for name, tags in sorted(wanted.items()):
-            for version in sorted(tags, key=precedence):
+            for version in sorted(tags, key=places.__getitem__):
                 tag = tags[version]
                 commit = commits.get(tag.id)
                 file = self.located.get((name, commit)) if commit else None

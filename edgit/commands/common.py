@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+#: Of so many tags that differ from the ledger each is told by itself.
+_TOLD_AT_MOST = 20
+
 #: How far ahead of this machine's clock an instant may lie, in seconds, before it is taken for a slip.
 _AHEAD = 60
 
@@ -137,19 +140,31 @@ def open_world() -> World:
 
 
 def tell_differences(world: World) -> None:
-    """Say where tags and ledger differ."""
+    """Say where tags and ledger differ, and which tags mean nothing where there is no ledger yet."""
     foreign, behind = world.differences
+    text = []
     for found in foreign:
         said = found.meaning.version or f"something unclear: {found.meaning.problem}"
-        render.warn(
+        decide = f"deploy set {found.component} VERSION --to {found.environment}"
+        text.append(
             f"components/{found.component}/{found.environment} was moved by another tool to {said}; "
-            f"the ledger says {found.recorded or 'none'}. Next: edgit adopt"
+            f"the ledger says {found.recorded or 'none'}. Next: edgit {'adopt' if found.meaning.version else decide}"
         )
-    for pointer in behind:
-        render.warn(
-            f"the tag components/{pointer.component}/{pointer.environment} is behind the ledger, which says "
-            f"{pointer.version or 'none'}; the next command that moves something, or edgit pull, brings it up"
-        )
+    text += [
+        f"the tag components/{pointer.component}/{pointer.environment} is behind the ledger, which says "
+        f"{pointer.version or 'none'}; the next command that moves something, or edgit pull, brings it up"
+        for pointer in behind
+    ]
+    if world.ledger is None:
+        text += [
+            f"the tag components/{component}/{environment} means no version: {problem}. "
+            f"Next: edgit deploy set {component} VERSION --to {environment}"
+            for component, environment, problem in world.unclear
+        ]
+    for line in text[:_TOLD_AT_MOST]:
+        render.warn(line)
+    if len(text) > _TOLD_AT_MOST:
+        render.warn(f"and {len(text) - _TOLD_AT_MOST} more such tags")
     if world.ledger is None and world.git.remote() and not world.tags.components():
         render.note("this clone has neither ledger nor tags; if others move components here: edgit pull")
 

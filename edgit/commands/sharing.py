@@ -322,8 +322,6 @@ def status(kv: str | None, format: str) -> None:
         if found.kind not in ("behind", "empty", "current"):
             text += [f"        {difference}" for difference in found.differences]
     render.lines(text)
-    for component, environment, problem in world.unclear:
-        render.warn(f"the tag components/{component}/{environment} means no version: {problem}")
     for doubt in world.doubts:
         render.warn(doubt)
     _tell_untold(world)

@@ -184,6 +184,34 @@ def test_a_tag_whose_meaning_cannot_be_told_is_told_and_nothing_is_made_up(repo:
     assert repo.tagged("x") == "v1.0.0"
 
 
+def test_before_the_ledger_a_tag_that_means_nothing_is_told_with_what_decides_it(tmp_path: Path) -> None:
+    repo = make(tmp_path / "work")
+    commit = repo.write("prompts/x.md", "one")
+    for version in ("v1.0.0", "v1.0.1"):
+        annotate(repo, f"prompts/x/{version}", commit, "Release")
+    annotate(repo, "prompts/x/eu", commit, "Promote x from prod to eu")
+    annotate(repo, "prompts/x/prod", commit, "Deploy x@v1.0.0 to prod")
+    for adopted in (False, True):
+        for command in (["components", "list"], ["history"], ["status"], ["deploy", "get", "x", "--from", "prod"]):
+            told = repo.edgit(*command).err
+            assert told.count("v1.0.0, v1.0.1 are all at") == 1
+            assert "Next: edgit deploy set x VERSION --to eu" in told
+        if not adopted:
+            repo.edgit("adopt")
+    repo.deploy("x", "v1.0.1", to="eu")
+    assert repo.edgit("status").err.count("eu") == 0
+    assert repo.tagged("x", "eu") is None  # It goes on under the older name.
+    assert repo.live("x", "eu") == "v1.0.1"
+
+
+def test_a_thousand_differences_are_told_in_a_few_lines(repo: Repo) -> None:
+    for number in range(30):
+        repo.git("tag", f"components/x/e{number}", "components/x/v1.0.0")
+    told = repo.edgit("deploy", "get", "x", "--from", "prod").err.splitlines()
+    assert len(told) == 21
+    assert told[-1] == "warning: and 10 more such tags"
+
+
 def test_a_foreign_move_to_a_version_that_was_deleted_since(repo: Repo) -> None:
     bo = as_bo(repo)
     bo.write("components/prompts/x.md", "short-lived")
