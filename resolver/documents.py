@@ -156,6 +156,11 @@ class Snapshot:
     indexes: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     revision: str | None = None
     generation: int | None = None
+    #: What `resolver.plan` has found out about pointers of this snapshot: a function of the fields above, remembered.
+    #: Not an argument, so that a copy with other fields begins without it.
+    draws: dict[tuple[str, str, str | None, str | None], Any] = field(
+        init=False, default_factory=dict, repr=False, compare=False
+    )
 
 
 class _Announcement(msgspec.Struct, frozen=True):

@@ -38,7 +38,7 @@ from resolver.errors import InvalidRequest, NotFound, listed, nearest
 from resolver.expression import Expression, Needed, Scope, Template
 from resolver.javascript import UNDEFINED, to_text, truthy
 from resolver.reference import Reference
-from resolver.rollout import in_canary, salt
+from resolver.rollout import drawn, prefix, salt
 from resolver.version import highest, parse_range
 
 Route = Literal["pinned", "pointer", "canary", "range", "region"]
@@ -48,7 +48,9 @@ Reason = Literal["unconditional", "condition", "needs", "during the run", "not i
 # collector need not walk the hundreds that a request makes.
 
 #: Names looked through for a "did you mean"; a map can hold 100,000.
-_SUGGESTED_FROM = 2_000
+_SUGGESTED_FROM = 500
+#: Pointers whose draws a snapshot remembers; it knows more components than a request asks for.
+_DRAWS_KEPT = 4_096
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
@@ -66,6 +68,17 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
     version: str
     route: Route
     note: str | None = None
+
+
+class Draw(msgspec.Struct, frozen=True, gc=False):
+    """All that a pointer's choice depends on besides the key: `stable` is what is served unless the canary is drawn,
+    `without` where no canary may take part."""
+
+    without: Choice
+    stable: Choice
+    canary: Choice | None = None
+    prefix: bytes = b""
+    bound: bytes = b""
 
 
 class ResolvedReference(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -182,29 +195,41 @@ def choose(
         return Choice(selector.text, "pinned")
     else:
         return _by_version(reference, selector.kind, selector.text, snapshot)
-    name = reference.name
+    place = (reference.name, wanted, request.region, group)
+    draw = snapshot.draws.get(place)
+    if draw is None:
+        draw = _draw(*place, snapshot)
+        if len(snapshot.draws) < _DRAWS_KEPT:
+            snapshot.draws[place] = draw
+    if not canary:
+        return draw.without
+    key = request.key
+    if draw.canary is not None and key is not None and drawn(draw.prefix, key, draw.bound):
+        return draw.canary
+    return draw.stable
+
+
+def _draw(name: str, wanted: str, region: str | None, group: str | None, snapshot: Snapshot) -> Draw:
+    """What is drawn from at a pointer. Raises `NotFound`."""
     pointers = snapshot.pointers.get(name)
     if pointers is None:
         raise NotFound(_unknown_component(name, snapshot))
     environment = wanted
     version = pointers.get(wanted)
     route: Route = "pointer"
-    if request.region and (regional := pointers.get(f"{wanted}-{request.region}")) is not None:
-        environment, version, route = f"{wanted}-{request.region}", regional, "region"
+    if region and (regional := pointers.get(f"{wanted}-{region}")) is not None:
+        environment, version, route = f"{wanted}-{region}", regional, "region"
     if version is None:
         raise NotFound(_unknown_environment(name, wanted, snapshot))
+    stable = Choice(version, route)
     candidate = pointers.get(f"{environment}-canary")
-    if candidate is None or not canary:
-        return Choice(version, route)
-    rollout = snapshot.rollout
-    if rollout is None:
-        return Choice(version, route, f"the percentage of the canary {candidate} at that instant is not known")
-    key = request.key
-    if key is not None and in_canary(
-        rollout.percentage(name, environment), salt(name, environment, candidate, group), key
-    ):
-        return Choice(candidate, "canary")
-    return Choice(version, route)
+    if candidate is None:
+        return Draw(stable, stable)
+    if snapshot.rollout is None:
+        note = f"the percentage of the canary {candidate} at that instant is not known"
+        return Draw(stable, Choice(version, route, note))
+    bound = snapshot.rollout.percentage(name, environment).bound
+    return Draw(stable, stable, Choice(candidate, "canary"), prefix(salt(name, environment, candidate, group)), bound)
 
 
 def indexes_needed(references: Iterable[Reference], snapshot: Snapshot) -> frozenset[str]:

@@ -113,17 +113,30 @@ def bucket(salt: str, key: str) -> int:
 
 def in_canary(percentage: Percentage, salt: str, key: str) -> bool:
     """Whether the request with this key runs the canary: `bucket(salt, key) < percentage.threshold`."""
+    return drawn(prefix(salt), key, percentage.bound)
+
+
+def prefix(salt: str) -> bytes:
+    """What is hashed before the key."""
+    return _utf8(f"{salt}\n")
+
+
+def drawn(prefix: bytes, key: str, bound: bytes) -> bool:
+    """`in_canary` of what a pointer's requests have in common, made ready: `prefix(salt)` and `percentage.bound`."""
     try:
-        # `_digest` once more, without the call: this line is half the cost of a decision.
-        return sha256(f"{salt}\n{key}".encode()).digest() < percentage.bound
+        # `_utf8` once more, without the call: this line is most of a decision.
+        return sha256(prefix + key.encode()).digest() < bound
     except UnicodeEncodeError:
-        return _digest(salt, key) < percentage.bound
+        return sha256(prefix + _utf8(key)).digest() < bound
 
 
 def _digest(salt: str, key: str) -> bytes:
-    text = f"{salt}\n{key}"
+    return sha256(prefix(salt) + _utf8(key)).digest()
+
+
+def _utf8(text: str) -> bytes:
     try:
-        return sha256(text.encode()).digest()
+        return text.encode()
     except UnicodeEncodeError:
         # A lone surrogate has no UTF-8; JavaScript's TextEncoder writes U+FFFD for it, and so do we.
-        return sha256(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()).digest()
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolver.errors import InvalidReference
+from resolver.documents import Snapshot
+from resolver.errors import InvalidReference, NotFound
+from resolver.plan import Request as CoreRequest
+from resolver.plan import choose
 from resolver.reference import parse_reference
+from resolver.rollout import NOBODY, RolloutTable, parse_percentage
 from tests.worker.fakes import Behind, FakeClock, FakeStore, run
 from worker.app import MOST_TEXTS, Edge, Platform, Request
 from worker.settings import read_settings
@@ -73,3 +79,60 @@ def test_a_long_text_is_read_as_well() -> None:
     assert len(long) > 256
     assert asked(edge, store, long) == asked(edge, store, long)
     assert asked(edge, store, "a" * 300)[0] == 400
+
+
+# What a snapshot remembers of its pointers
+
+_PLACES = st.tuples(
+    st.sampled_from(["a", "b", "a-canary"]),  # component
+    st.sampled_from([None, "prod", "prod-eu", "staging", "prod-canary"]),  # selector
+    st.sampled_from([None, "eu", "canary", "eu-canary"]),  # region
+    st.sampled_from([None, "g", "a", "prod"]),  # group
+    st.sampled_from([None, "u1", "u2", "\ud800", "x" * 40]),  # key
+    st.booleans(),  # canary
+)
+_VERSIONS = st.sampled_from(["v1.0.0", "v1.1.0", "v2.0.0"])
+_POINTERS = st.dictionaries(
+    st.sampled_from(["a", "b", "a-canary"]),
+    st.dictionaries(
+        st.sampled_from(["prod", "prod-eu", "prod-canary", "prod-eu-canary", "staging", "prod-eu-canary-canary"]),
+        _VERSIONS,
+    ),
+)
+_TABLES = st.none() | st.dictionaries(
+    st.sampled_from(["*", "a", "b", "a@prod", "a@prod-eu"]),
+    st.sampled_from([NOBODY, *map(parse_percentage, ("50", "100"))]),
+).map(RolloutTable)
+
+
+def _chosen(snapshot: Snapshot, place: tuple[str, str | None, str | None, str | None, str | None, bool]) -> object:
+    name, selector, region, group, key, canary = place
+    reference = parse_reference(name if selector is None else f"{name}@{selector}")
+    try:
+        return choose(reference, snapshot, CoreRequest(region=region, key=key), group, canary=canary)
+    except NotFound as error:
+        return error.detail
+
+
+@given(_POINTERS, _TABLES, _TABLES, st.lists(_PLACES, min_size=1, max_size=12))
+def test_what_a_snapshot_remembers_is_what_it_would_find_anew(
+    pointers: dict[str, dict[str, str]],
+    table: RolloutTable | None,
+    other: RolloutTable | None,
+    places: list[tuple[str, str | None, str | None, str | None, str | None, bool]],
+) -> None:
+    used = Snapshot(pointers, table)
+    for place in places:
+        assert _chosen(used, place) == _chosen(Snapshot(pointers, table), place)
+    # A copy with other percentages knows nothing of what was found with these.
+    changed = replace(used, rollout=other)
+    for place in places:
+        assert _chosen(changed, place) == _chosen(Snapshot(pointers, other), place)
+
+
+def test_more_pointers_than_are_remembered_are_answered_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resolver.plan._DRAWS_KEPT", 2)
+    snapshot = Snapshot({name: {"prod": "v1.0.0"} for name in "abcd"})
+    for name in "abcdabcd":
+        assert choose(parse_reference(name), snapshot, CoreRequest()).version == "v1.0.0"
+    assert len(snapshot.draws) == 2
