@@ -153,6 +153,11 @@ def tell_differences(world: World) -> None:
     text += [
         f"the tag components/{pointer.component}/{pointer.environment} is behind the ledger, which says "
         f"{pointer.version or 'none'}; the next command that moves something, or edgit pull, brings it up"
+        + (
+            ""
+            if pointer.found
+            else f" (if it was to go: edgit deploy unset {pointer.component} --from {pointer.environment})"
+        )
         for pointer in behind
     ]
     if world.ledger is None:

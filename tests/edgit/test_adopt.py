@@ -305,7 +305,9 @@ def test_a_deleted_tag_comes_back_under_its_own_name(form: str, tmp_path: Path) 
     repo.deploy("x", "v1.0.0", to="staging")
     before = repo.refs("refs/tags")
     repo.git("tag", "-d", f"{form}prod")
-    assert "is behind the ledger" in repo.edgit("status").err
+    told = repo.edgit("status").err
+    assert "is behind the ledger, which says v1.0.0" in told
+    assert "edgit deploy unset x --from prod" in told
     assert repo.live("x") == "v1.0.0"
     repo.edgit("adopt")
     assert repo.refs("refs/tags") == before
