@@ -194,6 +194,7 @@ class SnapshotCache:
     async def view(self, store: Store, behind: Behind, announcements: Announcements | None = None) -> View:
         """The snapshot for one request. Raises `KvFailed` when there is nothing at all to serve."""
         now = self._monotonic()
+        asked_before, self._asked_at = self._asked_at, now
         held = self._held
         if held is None:
             view = await self._cold(store, now)
@@ -204,19 +205,16 @@ class SnapshotCache:
         if age < self._settings.fresh_for and (
             announcements is None or now - self._heard_at < self._settings.generation_fresh_for
         ):
-            self._asked_at = now
             return View(held, age, None)
-        waits = self._renewed(now, age, store, behind, announcements)
-        if waits:
+        patient = 0 < self._settings.patient_after <= now - asked_before
+        if waits := self._renewed(now, age, patient, store, behind, announcements):
             await asyncio.gather(*waits)
         return self._current(self._held or held)
 
     def _renewed(
-        self, now: float, age: float, store: Store, behind: Behind, announcements: Announcements | None
+        self, now: float, age: float, patient: bool, store: Store, behind: Behind, announcements: Announcements | None
     ) -> list[Awaitable[None]]:
         """Have read what is no longer fresh. Gives what this request waits for; both at once, within one budget."""
-        patient = 0 < self._settings.patient_after <= now - self._asked_at
-        self._asked_at = now
         waits: list[Awaitable[None] | None] = []
         if announcements is not None and now - self._heard_at >= self._settings.generation_fresh_for:
             hear = partial(self._hear, announcements, store)

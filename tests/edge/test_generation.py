@@ -1,7 +1,7 @@
 """The announced generation in the real host: what is asked and how, what an answer is from, and what a failure changes.
 
-Each isolate's snapshot stays fresh for a minute, so that what changes before that was announced. The host has no cache of
-any kind: how fast a purge and KV are is not to be seen here.
+Each isolate's snapshot stays fresh for a minute, so that what changes before that was announced. The host has no cache
+of any kind: how fast a purge and KV are is not to be seen here.
 """
 
 from __future__ import annotations

@@ -22,13 +22,13 @@ KEYS = ["component-versions", "rollout-percentage"]
 class Isolate:
     """A snapshot cache with its surroundings."""
 
-    def __init__(self, bundled: Snapshot | None = None) -> None:
+    def __init__(self, bundled: Snapshot | None = None, settings: Settings = SETTINGS) -> None:
         self.time = FakeClock()
         self.store = FakeStore()
         self.store.publish(MAP, 7)
         self.store.put("rollout-percentage", "10")
         self.behind = Behind()
-        self.cache = SnapshotCache(SETTINGS, self.time.clock(), bundled)
+        self.cache = SnapshotCache(settings, self.time.clock(), bundled)
 
     async def view(self, after: float = 0) -> View:
         self.time.time += after
@@ -529,6 +529,136 @@ def test_a_burst_upon_a_new_isolate_fails_together_where_kv_is_down() -> None:
         assert len(isolate.store.reads) < 20
         isolate.store.mode = "ok"
         assert await isolate.live() == "v1.0.0"
+
+    run(scenario())
+
+
+# What is read first is read by one request
+
+
+def test_of_a_burst_after_a_silence_one_request_reads_and_all_are_right() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.publish(NEXT, 8)
+        isolate.store.gate = slow = asyncio.Event()
+        isolate.time.time += 3600
+        burst = [asyncio.ensure_future(isolate.view()) for _ in range(20)]
+        asyncio.get_running_loop().call_later(0.005, slow.set)
+        assert {version(view) for view in await asyncio.gather(*burst)} == {"v2.0.0"}
+        assert len(isolate.store.reads) == 2
+        assert isolate.behind.work == []
+
+    run(scenario())
+
+
+def test_of_a_burst_upon_a_kv_that_stalls_one_request_reads_and_all_get_the_last_good_one() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.mode = "stall"
+        isolate.time.time += 3600
+        views = await asyncio.gather(*(isolate.view() for _ in range(20)))
+        assert {(version(view), view.stale) for view in views} == {
+            ("v1.0.0", "the read of KV takes longer than its budget")
+        }
+        assert (len(isolate.store.reads), len(isolate.behind.work)) == (2, 1)
+        # The budget of those that wait is over, and the read is not: the next ones do not even wait for a timer.
+        isolate.time.time += SETTINGS.read_budget
+        late = asyncio.ensure_future(isolate.view())
+        await asyncio.sleep(0)
+        assert late.done()
+        assert len(isolate.store.reads) == 2
+        await isolate.behind.run()
+
+    run(scenario())
+
+
+def test_where_kv_failed_lately_nobody_waits_but_the_one_that_reads() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.mode = "fail"
+        await isolate.view(3600)
+        isolate.store.mode = "stall"
+        isolate.time.time += SETTINGS.retry_for
+        first = asyncio.ensure_future(isolate.view())
+        await asyncio.sleep(0)
+        for _ in range(20):
+            assert await isolate.live() == "v1.0.0"
+        assert not first.done(), "none of the others has given it the time to end"
+        assert version(await first) == "v1.0.0"
+        await isolate.behind.run()
+        # An old failure says nothing: after a silence all wait again.
+        isolate.store.mode = "ok"
+        isolate.store.publish(NEXT, 8)
+        isolate.time.time += 3600
+        views = await asyncio.gather(*(isolate.view() for _ in range(20)))
+        assert {version(view) for view in views} == {"v2.0.0"}
+
+    run(scenario())
+
+
+def test_a_read_that_is_lost_with_its_request_is_begun_anew() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.mode = "stall"
+        isolate.time.time += 3600
+        lost = asyncio.ensure_future(isolate.view())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        lost.cancel()
+        isolate.store.mode = "ok"
+        isolate.store.publish(NEXT, 8)
+        assert await isolate.live(SETTINGS.kv_timeout) == "v2.0.0"
+
+    run(scenario())
+
+
+# Patience
+
+
+def slow_read_after(silence: float, patient_after: float, requests: int = 1) -> set[str]:
+    """What is answered after a silence, where KV takes ten times the read's budget."""
+
+    async def scenario() -> set[str]:
+        isolate = Isolate(settings=Settings(kv_timeout=5, read_budget=0.01, patient_after=patient_after))
+        await isolate.view()
+        isolate.store.publish(NEXT, 8)
+        isolate.store.gate = slow = asyncio.Event()
+        isolate.time.time += silence
+        burst = [asyncio.ensure_future(isolate.view()) for _ in range(requests)]
+        asyncio.get_running_loop().call_later(0.1, slow.set)
+        views = await asyncio.gather(*burst)
+        await isolate.behind.run()
+        assert len(isolate.store.reads) == 2
+        return {version(view) for view in views}
+
+    return run(scenario())
+
+
+def test_patience_is_off_unless_it_is_set() -> None:
+    assert slow_read_after(3600, patient_after=0) == {"v1.0.0"}
+
+
+def test_after_a_silence_the_read_is_waited_for() -> None:
+    assert slow_read_after(60, patient_after=60) == {"v2.0.0"}
+    assert slow_read_after(59, patient_after=60) == {"v1.0.0"}
+    assert slow_read_after(3600, patient_after=60, requests=20) == {"v2.0.0"}
+
+
+def test_an_outage_does_not_make_busy_isolates_patient() -> None:
+    async def scenario() -> None:
+        isolate = Isolate(settings=Settings(kv_timeout=0.5, read_budget=0.01, patient_after=60))
+        await isolate.view()
+        isolate.store.mode = "stall"
+        for _ in range(20):
+            # The snapshot grows older than `patient_after`; the silence does not.
+            reading = asyncio.ensure_future(isolate.view(10))
+            await asyncio.sleep(0.03)
+            assert reading.done()
+            isolate.behind.lose()
 
     run(scenario())
 
