@@ -237,14 +237,15 @@ def test_a_stale_clone_does_not_undo_production(team: Team) -> None:
 
 def test_two_ledgers_that_began_apart_stale_tags_undo_nothing(tmp_path: Path) -> None:
     ada, remote = with_remote(tmp_path)
-    for version in ("v1.0.0", "v1.1.0"):
+    for version in ("v1.0.0", "v1.1.0", "v1.2.0"):
         ada.write("components/prompts/my-prompt.md", version)
         ada.git("tag", "-a", "-m", version, f"components/my-prompt/{version}")
-    ada.git("tag", "-a", "-m", "Deploy my-prompt@v1.0.0 to prod", "components/my-prompt/prod", "HEAD~1")
+    ada.git("tag", "-a", "-m", "Deploy my-prompt@v1.0.0 to prod", "components/my-prompt/prod", "HEAD~2")
     ada.git("push", "--quiet", "origin", "main", "--tags")
     bob = clone(remote, tmp_path / "bob", name="Bob")
+    plain_move(ada, "v1.1.0")
     ada.edgit("adopt")
-    ada.deploy("my-prompt", "v1.1.0")
+    ada.deploy("my-prompt", "v1.2.0")
     ada.edgit("push")
     # Bob's tags are of yesterday; he has a version of his own, and moves something else.
     bob.write("components/prompts/my-prompt.md", "Bob's")
@@ -255,7 +256,7 @@ def test_two_ledgers_that_began_apart_stale_tags_undo_nothing(tmp_path: Path) ->
     bob.edgit("push", code=3)
     bob.edgit("pull")
     bob.edgit("push")
-    assert bob.live("my-prompt") == bob.tagged("my-prompt") == "v1.1.0"
+    assert bob.live("my-prompt") == bob.tagged("my-prompt") == "v1.2.0"
     assert bob.live("my-prompt", "debug") == "v1.3.0"
     assert bob.git("show", f"{LEDGER}:versions/my-prompt/v1.3.0") == "Bob's"
     ada.edgit("pull")
