@@ -18,11 +18,11 @@ import json
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, quote, unquote
 
 import msgspec
@@ -65,7 +65,7 @@ from resolver.plan import (
 from resolver.plan import Request as CoreRequest
 from resolver.reference import DIRECTORIES, LONGEST_NAME, Reference, is_environment, is_name, is_region, parse_reference
 from worker.cache import Behind, Clock, Content, ContentCache, Heard, SnapshotCache, View
-from worker.kv import Announcements, Entry, Store, list_keys, read
+from worker.kv import Announcements, Entry, KvFailed, Store, list_keys, read
 from worker.problem import CONTENT_TYPE, Refused, problem_of
 from worker.settings import Settings
 
@@ -241,6 +241,29 @@ class World(NamedTuple):
     at: datetime | None
 
 
+A = TypeVar("A")
+P = ParamSpec("P")
+Answering: TypeAlias = Callable[Concatenate["Edge", P], Coroutine[Any, Any, A]]
+
+
+def _doubting(call: Answering[P, A]) -> Answering[P, A]:
+    """Of the snapshot bundled at deploy time, "not there" means "not known while KV is down": 503, never 404."""
+
+    @functools.wraps(call)
+    async def asked(self: Edge, /, *args: P.args, **kwargs: P.kwargs) -> A:
+        try:
+            return await call(self, *args, **kwargs)
+        except NotFound as error:
+            # Without a snapshot from KV it was the bundled one, unless the past was asked for: that is read from KV.
+            of_past = any(isinstance(argument, Call) and argument.at is not None for argument in args)
+            if of_past or self.snapshots.peek() is not None:
+                raise
+            known = "KV cannot be read, and the snapshot that this deployment carries does not have it"
+            raise KvFailed(f"{known}: {error.detail}", field=error.field) from error
+
+    return asked
+
+
 class Edge:
     """One isolate's edge. All that it remembers are values; everything else comes in with the request."""
 
@@ -264,6 +287,7 @@ class Edge:
 
     # The calls
 
+    @_doubting
     async def resolve_ensemble(self, written: str, call: EnsembleCall, platform: Platform) -> EnsembleAnswer:
         """Which agents of an ensemble run, and which version of every component they run."""
         scope = _scope(call)
@@ -292,6 +316,7 @@ class Edge:
             at=_written(at),
         )
 
+    @_doubting
     async def resolve_references(self, call: ReferencesCall, platform: Platform) -> ReferencesAnswer:
         """The versions of up to 100 references."""
         if not 1 <= len(call.references) <= MOST_REFERENCES:
@@ -322,6 +347,7 @@ class Edge:
             at=_written(at),
         )
 
+    @_doubting
     async def component(self, written: str, call: Call, platform: Platform) -> ComponentAnswer:
         """The content of one component."""
         reference = _reference(written, None)
@@ -336,6 +362,7 @@ class Edge:
         assert found.content is not None
         return ComponentAnswer(reference.name, found.version, found.route, str(request.key), found.content, found.note)
 
+    @_doubting
     async def version(self, call: Call, component: str | None, platform: Platform) -> VersionAnswer:
         """The pointers of one environment, now or at an instant."""
         at = self._instant(call.at)
@@ -348,13 +375,12 @@ class Edge:
         if component is not None:
             choice = _stable(component, snapshot, environment)
             return VersionAnswer(environment, {component: choice.version}, _written(at))
-        components = {
-            name: pointers[environment]
-            for name, pointers in sorted(snapshot.pointers.items())
-            if environment in pointers
-        }
+        # The environment is picked before anything is kept: a map may hold 100,000 components.
+        components = dict(
+            sorted((name, found[environment]) for name, found in snapshot.pointers.items() if environment in found)
+        )
         if not components and snapshot.pointers and at is None:
-            known = {pointer for pointers in snapshot.pointers.values() for pointer in pointers}
+            known = {pointer for found in snapshot.pointers.values() for pointer in found} - {"latest", "stable"}
             raise NotFound(
                 f"unknown environment `{environment}`; there are {listed(known)}.{nearest(environment, known)}",
                 field="environment",

@@ -519,6 +519,31 @@ def test_a_bundled_snapshot_says_that_it_is_one() -> None:
     assert answer["snapshot"] == {"revision": "built", "generation": 3, "age_ms": 0, "source": "bundled"}
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/resolve", {"references": ["new-prompt"]}),
+        ("/resolve", {"references": ["my-prompt@new-environment"]}),
+        ("/ensembles/new-flow/resolve", {}),
+        ("/components/new-prompt@prod", None),
+        ("/version?component=new-prompt", None),
+        ("/version?environment=new-environment", None),
+    ],
+)
+def test_what_a_bundled_snapshot_does_not_know_may_be_there_all_the_same(path: str, body: object) -> None:
+    host = Host(bundled=Snapshot(MAP, generation=3, revision="built"))
+    host.store.mode = "fail"
+    answer = host.get(path) if body is None else host.post(path, body)
+    found = value(answer, 503)
+    assert "the snapshot that this deployment carries does not have it" in found["detail"]
+    assert dict(answer.headers)["retry-after"] == "1"
+    # Once KV answers it is known that it is not there.
+    host.store.mode = "ok"
+    host.store.publish(MAP, generation=4)
+    host.time.time += 60
+    value(host.get(path) if body is None else host.post(path, body), 404)
+
+
 def test_health_names_dropped_entries_to_authorised_callers_only() -> None:
     host = Host(ALLOW_ANONYMOUS="false", RESOLVER_TOKEN="secret")
     host.store.publish({**MAP, "broken": None}, 7)
