@@ -32,7 +32,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from resolver.documents import ROLLOUT, VERSION_MAP
+from resolver.documents import ROLLOUT, VERSION_MAP, is_version_map, version_map_key
 from worker.cache import Clock, SnapshotCache
 from worker.kv import Entry
 from worker.settings import Settings
@@ -84,8 +84,10 @@ class Policy:
     kv_timeout: float = 1.0
     lease_for: float = 5.0
     retry_for: float = 1.0
-    #: A snapshot older than this waits for `kv_timeout`, not for `read_budget`. The Worker has no such rule.
+    #: After a silence this long a request waits for `kv_timeout`, not for `read_budget`.
     patient_after: float = math.inf
+    #: What is read is an announced number, followed by its map where it is new: a lower one is an old copy, no failure.
+    announced: bool = False
     #: The part of the refreshes behind a response that the platform drops before they begin.
     lost: float = 0.0
 
@@ -307,8 +309,9 @@ def bound(policy: Policy, visible: float) -> float:
 
 class _Isolate:
     __slots__ = (
-        "arrivals", "draw", "last_wrong", "lease_until", "location", "losses", "new", "number", "rate", "read_at",
-        "request", "retry_at", "since", "token", "until",
+        "arrivals", "asked_at", "draw", "ended", "first_until", "last_wrong", "lease_until", "location", "losses",
+        "new", "number", "rate", "read_at", "request", "retry_at", "silences", "since", "token", "until",
+        "waited_until",
     )  # fmt: skip
 
     def __init__(self, number: int, place: Place, seed: int, read_at: float) -> None:
@@ -316,9 +319,11 @@ class _Isolate:
         self.location, self.rate = place
         self.draw = random.Random(f"isolate {number} {seed}")
         self.losses = random.Random(f"losses {number} {seed}")
-        self.read_at = read_at
+        self.silences = random.Random(f"silences {number} {seed}")
+        self.read_at = self.asked_at = read_at
         self.new = False
-        self.lease_until = self.retry_at = -math.inf
+        self.lease_until = self.retry_at = self.first_until = self.waited_until = -math.inf
+        self.ended = 0
         #: Only the last-scheduled arrival counts; requests in `since` to `until` change nothing and are not played.
         self.token = 0
         self.since = self.until = read_at
@@ -364,7 +369,9 @@ class Outcome:
         return (last + 1) * BIN
 
 
-_ARRIVES, _DONE, _ANSWERS = range(3)
+_ARRIVES, _DONE, _ANSWERS, _LOOKS = range(4)
+#: How often a request that waits for another one's read looks for its end, within `read_budget`.
+_GLANCES = 8
 
 
 class _Simulation:
@@ -405,13 +412,18 @@ class _Simulation:
         if now < isolate.read_at + self.policy.fresh_for:
             return isolate.read_at + self.policy.fresh_for
         blocked = max(isolate.lease_until, isolate.retry_at)
-        stale_at = isolate.read_at + self.policy.stale_for
-        return min(blocked, max(stale_at, isolate.retry_at))
+        first = max(isolate.read_at + self.policy.stale_for, isolate.retry_at)
+        if first <= now and isolate.waited_until <= now < isolate.first_until:
+            return isolate.first_until
+        return min(blocked, first)
 
     def count(self, isolate: _Isolate, now: float) -> None:
         """Account for the requests that were not played."""
-        begin, end = max(isolate.since, 0.0), min(isolate.until, now)
+        since, end = isolate.since, min(isolate.until, now)
         isolate.since = now
+        if self.policy.patient_after < math.inf and end > since:
+            isolate.asked_at = max(isolate.asked_at, end - isolate.silences.expovariate(isolate.rate))
+        begin = max(since, 0.0)
         if isolate.new or end <= begin or isolate.arrivals is not None:
             return
         self.spread(begin, min(end, HORIZON), isolate.rate)
@@ -455,13 +467,21 @@ class _Simulation:
     def arrives(self, isolate: _Isolate, now: float) -> None:
         policy = self.policy
         age = now - isolate.read_at
+        patient = now - isolate.asked_at >= policy.patient_after
+        isolate.asked_at = now
         request = isolate.request
         if age >= policy.stale_for and now >= isolate.retry_at:
-            budget = policy.kv_timeout if age >= policy.patient_after else policy.read_budget
-            # Later than the read that it waits for, where both are at the same time.
-            takes = self.read(isolate, now)
-            self.push(now + min(takes, budget), _ANSWERS, isolate, request)
-            self.next(isolate, now, now)
+            if now >= isolate.first_until:
+                budget = policy.kv_timeout if patient else policy.read_budget
+                failed_lately = now < isolate.retry_at + policy.stale_for
+                isolate.first_until = now + policy.kv_timeout
+                isolate.waited_until = now if failed_lately else now + budget
+                # Later than the read that it waits for, where both are at the same time.
+                takes = self.read(isolate, now)
+                self.push(now + min(takes, budget), _ANSWERS, isolate, request)
+            else:
+                self.looks(isolate, now, request, isolate.ended, isolate.waited_until - now)
+            self.next(isolate, now, max(now, self.matters(isolate, now)))
             return
         if policy.fresh_for <= age < policy.stale_for and now >= max(isolate.lease_until, isolate.retry_at):
             isolate.lease_until = now + policy.lease_for
@@ -470,14 +490,23 @@ class _Simulation:
         self.answer(isolate, request, now)
         self.next(isolate, now, self.matters(isolate, now))
 
+    def looks(self, isolate: _Isolate, now: float, request: int, ended: int, left: float) -> None:
+        """A request that waits for another one's read looks whether that has ended, for so much longer at most."""
+        if left <= 0 or isolate.ended != ended:
+            self.answer(isolate, request, now)
+            return
+        pause = min(left, self.policy.read_budget / _GLANCES)
+        self.push(now + pause, _LOOKS, isolate, (request, ended, left - pause))
+
     def done(self, isolate: _Isolate, now: float, started: float, new: bool, ok: bool) -> None:
-        isolate.lease_until = -math.inf
+        isolate.lease_until = isolate.first_until = -math.inf
+        isolate.ended += 1
         if started >= isolate.read_at:
-            if not ok or (isolate.new and not new):
+            if not ok or (isolate.new and not new and not self.policy.announced):
                 isolate.retry_at = now + self.policy.retry_for
             else:
                 isolate.read_at = started
-                isolate.new = new
+                isolate.new = isolate.new or new
                 isolate.retry_at = -math.inf
         if isolate.arrivals is not None:
             return
@@ -501,6 +530,8 @@ class _Simulation:
             elif kind == _DONE:
                 self.count(isolate, now)
                 self.done(isolate, now, *what)
+            elif kind == _LOOKS:
+                self.looks(isolate, now, *what)
             else:
                 self.answer(isolate, what, now)
         places = [Place(isolate.location, isolate.rate) for isolate in self.isolates]
@@ -575,11 +606,29 @@ class _Store:
         return [key for key in (VERSION_MAP, ROLLOUT) if key.startswith(prefix)]
 
 
-class _Primed:
-    """Answers at once with the old version."""
+class _Url:
+    """What a source answers, as the number that is announced; its latency holds that of the map's own key."""
+
+    def __init__(self, source: Source, location: int, draw: random.Random, now: Callable[[], float]) -> None:
+        self._source = source
+        self._location = location
+        self._draw = draw
+        self._now = now
+
+    async def latest(self) -> str:
+        found = self._source.read(self._location, self._now(), self._draw)
+        await asyncio.sleep(found.latency)
+        return json.dumps({"generation": 2 if found.new else 1})
+
+
+class Primed:
+    """Answers at once: with the old version, and with the map of the new one where that is asked for by its number."""
+
+    async def latest(self) -> str:
+        return json.dumps({"generation": 1})
 
     async def get_many(self, keys: Sequence[str]) -> Mapping[str, Entry | None]:
-        return _entries(keys, False)
+        return _entries(keys, version_map_key(2) in keys)
 
     async def list_keys(self, prefix: str) -> list[str]:
         return [VERSION_MAP] if VERSION_MAP.startswith(prefix) else []
@@ -588,18 +637,22 @@ class _Primed:
 def _entries(keys: Sequence[str], new: bool) -> dict[str, Entry | None]:
     text = json.dumps({"my-prompt": {"prod": "v1.0.0" if new else "v1.1.0"}})
     entry = Entry(text, {"generation": 2 if new else 1, "revision": "new" if new else "old"})
-    return {key: entry if key == VERSION_MAP else None for key in keys}
+    return {key: entry if is_version_map(key) else None for key in keys}
 
 
 def settings_of(policy: Policy) -> Settings:
-    """The Worker's settings with this policy's numbers."""
+    """The Worker's settings with this policy's numbers; with an announced number, KV is read for that alone."""
     return Settings(
-        fresh_for=policy.fresh_for,
-        stale_for=policy.stale_for,
+        fresh_for=1e6 if policy.announced else policy.fresh_for,
+        stale_for=1e6 if policy.announced else policy.stale_for,
+        generation_fresh_for=policy.fresh_for,
+        generation_stale_for=policy.stale_for,
         read_budget=policy.read_budget,
         kv_timeout=policy.kv_timeout,
         lease_for=policy.lease_for,
         retry_for=policy.retry_for,
+        # Of 0 the model makes always, and the Worker never.
+        patient_after=0.0 if policy.patient_after == math.inf else max(policy.patient_after, 1e-9),
     )
 
 
@@ -621,7 +674,7 @@ def play_model(
     """Every one of these requests, through the model."""
     simulation = _Simulation(places, policy, source, seed)
     for isolate, times in zip(simulation.isolates, arrivals, strict=True):
-        isolate.read_at = simulation.begin
+        isolate.read_at = isolate.asked_at = simulation.begin
         isolate.arrivals = times
         if times:
             simulation.push(times[0], _ARRIVES, isolate, isolate.token)
@@ -650,7 +703,9 @@ def play_real(
         speed = 1 + clocks.uniform(-skew.drift, skew.drift)
         clock = Clock(lambda: loop.time() * speed + offset, lambda: 1.7e9 + loop.time() * speed + offset)
         cache = SnapshotCache(settings_of(policy), clock)
-        store = _Store(source, place.location, random.Random(f"isolate {number} {seed}"), now)
+        draw = random.Random(f"isolate {number} {seed}")
+        store = Primed() if policy.announced else _Store(source, place.location, draw, now)
+        url = _Url(source, place.location, draw, now) if policy.announced else None
         losses = random.Random(f"losses {number} {seed}")
         tasks: set[asyncio.Future[None]] = set()
 
@@ -664,10 +719,10 @@ def play_real(
             task.add_done_callback(tasks.discard)
 
         async def request(index: int) -> None:
-            view = await cache.view(store, behind)
+            view = await cache.view(store, behind, url)
             answers.append(Answer(number, index, now(), view.held.snapshot.generation == 2))
 
-        await cache.view(_Primed(), behind)
+        await cache.view(Primed(), behind, Primed() if url else None)
         requests = []
         for index, at in enumerate(arrivals[number]):
             await asyncio.sleep(at - now())
@@ -886,7 +941,7 @@ POLICIES: dict[str, tuple[Policy, Make]] = {
 #: What reads a tiny thing from a cache nearby can afford to wait for sooner.
 QUICK = replace(OURS, fresh_for=0.5, stale_for=1.0, patient_after=5.0)
 #: The same, where a new number is followed by a second read, which has a timeout of its own.
-TWICE = replace(QUICK, kv_timeout=2.0)
+TWICE = replace(QUICK, kv_timeout=2.0, announced=True)
 
 OPTIONS: dict[str, tuple[Policy, Make]] = {
     "as it is, 5 s / 30 s": (OURS, kv()),
@@ -992,6 +1047,11 @@ def agreements() -> dict[str, dict[str, float]]:
         "FRESH_FOR 1": agreement(replace(OURS, fresh_for=1.0), lambda: Kv(4), 4),
         "clocks an hour apart": agreement(hard, lambda: Kv(5, assumed=slow), 5, skew=Skew(offset=3600.0)),
         "clocks 200 ppm fast or slow": agreement(OURS, lambda: Kv(6), 6, skew=Skew(drift=200e-6)),
+        "patient after 20 s, slow": agreement(replace(hard, patient_after=20.0), lambda: Kv(7, assumed=slow), 7),
+        "a number at a purged URL": agreement(TWICE, lambda: Purged(8), 8),
+        "the same, slow, 30 % lost, purged once": agreement(
+            replace(TWICE, lost=0.3, kv_timeout=1.0), lambda: Purged(9, assumed=slow, purges=(0.0,)), 9
+        ),
     }
     return {name: case._asdict() for name, case in cases.items()}
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,12 +21,15 @@ from benchmarks.propagation import (
     KV_READ,
     MONTH,
     OURS,
+    TWICE,
     Assumptions,
     Authority,
     Kv,
     Place,
     Policy,
+    Primed,
     Purged,
+    SimulatedLoop,
     Skew,
     agreement,
     arrivals_of,
@@ -38,6 +43,9 @@ from benchmarks.propagation import (
     simulate,
     world,
 )
+from worker.cache import Clock, SnapshotCache
+from worker.kv import Entry
+from worker.settings import Settings
 
 #: Reads that always end within the budget.
 PROMPT = replace(ASSUMED, local=(0.001, 0.1), regional=(0.005, 0.1), central=(0.010, 0.1))
@@ -59,6 +67,94 @@ def test_the_model_answers_as_the_real_cache_does(policy: Policy, assumed: Assum
     assert found.answers > 1000
     assert found.wrong > 20
     assert found.differing == 0
+
+
+@pytest.mark.parametrize("lost", [0.0, 0.3])
+def test_the_model_answers_as_a_cache_does_that_hears_a_number(lost: float) -> None:
+    policy = replace(TWICE, lost=lost)
+    found = agreement(policy, lambda: Purged(13, assumed=SLOW, purges=(0.0,)), 13, isolates=16)
+    assert found.answers > 1000
+    assert found.wrong > 20
+    assert found.differing == 0
+
+
+def test_the_model_answers_as_a_patient_cache_does() -> None:
+    policy = replace(OURS, patient_after=20.0)
+    found = agreement(policy, lambda: Kv(14, assumed=SLOW), 14, isolates=16)
+    assert found.differing == 0
+    plain = agreement(OURS, lambda: Kv(14, assumed=SLOW), 14, isolates=16)
+    assert found.wrong < plain.wrong
+
+
+class Stalling:
+    """A KV, and a GENERATION_URL, that never answer; how often each was asked."""
+
+    def __init__(self) -> None:
+        self.reads: list[float] = []
+        self.heard: list[float] = []
+        self.clock: Callable[[], float] = lambda: 0.0
+
+    async def get_many(self, keys: Sequence[str]) -> Mapping[str, Entry | None]:
+        self.reads.append(self.clock())
+        await asyncio.sleep(1e6)
+        raise AssertionError(keys)
+
+    async def latest(self) -> str:
+        self.heard.append(self.clock())
+        await asyncio.sleep(1e6)
+        raise AssertionError
+
+    async def list_keys(self, prefix: str) -> list[str]:
+        raise AssertionError(prefix)
+
+
+def waits_of_a_busy_isolate(stalling: Stalling, announced: bool, seconds: int) -> list[float]:
+    """The waits of 100 requests a second, by the real cache; from the first one on nothing answers any more."""
+    loop = SimulatedLoop()
+    stalling.clock = loop.time
+    waits: list[float] = []
+
+    async def busy() -> None:
+        cache = SnapshotCache(Settings(), Clock(loop.time, loop.time))
+        url = stalling if announced else None
+        tasks: set[asyncio.Future[None]] = set()
+
+        def behind(work: Awaitable[None]) -> None:
+            tasks.add(asyncio.ensure_future(work))
+
+        async def request() -> None:
+            began = loop.time()
+            await cache.view(stalling, behind, url)
+            waits.append(loop.time() - began)
+
+        await cache.view(Primed(), behind, Primed() if announced else None)
+        requests = []
+        for _ in range(seconds * 100):
+            await asyncio.sleep(0.01)
+            requests.append(asyncio.ensure_future(request()))
+        await asyncio.gather(*requests)
+
+    try:
+        loop.run_until_complete(busy())
+    finally:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+    return waits
+
+
+@pytest.mark.parametrize("announced", [False, True])
+def test_where_nothing_answers_few_requests_wait_and_few_reads_begin(announced: bool) -> None:
+    stalling = Stalling()
+    waits = waits_of_a_busy_isolate(stalling, announced, 90)
+    waited = [wait for wait in waits if wait > 1e-9]
+    # One read at a time, and RETRY_FOR between its end and the next: a request every two seconds, from STALE_FOR on.
+    assert 40 <= len(stalling.reads) <= 46
+    assert max(waited) <= OURS.read_budget + 1e-6, "what is read at once has one budget"
+    if announced:
+        assert 40 <= len(stalling.heard) <= 46
+    assert len(waited) <= (80 if announced else 35)
 
 
 def test_the_comparison_would_see_a_difference() -> None:

@@ -310,8 +310,10 @@ class SnapshotCache:
                 return
             self._hearing_error = None
         except (KvFailed, InvalidDocument) as error:
-            self._hearing_error = str(error)
-            self._hearing.failed()
+            # As with the snapshot: an older hearing has nothing to say of a newer one.
+            if started >= self._heard_at:
+                self._hearing_error = str(error)
+                self._hearing.failed()
 
     def _wants(self, number: int) -> bool:
         """Whether the map of a number above the held one should be read: not if that has failed for long."""

@@ -300,6 +300,23 @@ def test_of_two_hearings_the_one_that_began_later_wins() -> None:
     run(scenario())
 
 
+def test_an_older_hearing_that_fails_says_nothing_of_a_newer_one() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.url.mode = "stall"
+        await isolate.view(STALE)
+        isolate.url.mode = "ok"
+        isolate.announce(8)
+        assert await isolate.live(STALE) == "v8.0.0"
+        await isolate.behind.run()
+        assert isolate.cache.heard.error is None
+        isolate.announce(9)
+        assert await isolate.next(FRESH) == "v9.0.0"
+
+    run(scenario())
+
+
 # What fails
 
 
