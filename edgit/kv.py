@@ -53,11 +53,15 @@ class Entry(NamedTuple):
 
 
 class Write(NamedTuple):
-    """A value to be set, and its metadata; None takes away what metadata there was."""
+    """A value to be set, and its metadata; None takes away what metadata there was.
+
+    After so many seconds Cloudflare lets go of it by itself; a file keeps it.
+    """
 
     key: str
     value: str
     metadata: object = None
+    expires_after: int | None = None
 
 
 class Kv(Protocol):
@@ -126,7 +130,7 @@ class LocalKv:
         return {key: Entry(*found[key]) if key in found else None for key in keys}
 
     def put_many(self, writes: Sequence[Write]) -> None:
-        self._asked(lambda: self._store.put_many(writes))
+        self._asked(lambda: self._store.put_many([(write.key, write.value, write.metadata) for write in writes]))
 
     def list_keys(self, prefix: str) -> dict[str, object]:
         return self._asked(lambda: self._store.list_keys(prefix))
@@ -223,26 +227,69 @@ class _Listed(msgspec.Struct, frozen=True):
     metadata: object = None
 
 
-class CloudflareKv:
-    """A namespace of Workers KV, by Cloudflare's API. The SDK makes the requests; answers are decoded here, strictly.
+class CloudflareApi:
+    """Cloudflare's API. The SDK makes the requests; answers are decoded here, strictly.
 
     The SDK's own retries are off (they know nothing of half answers and keys that failed), and so is its decoding: it
-    lets pass what does not fit, and takes the text `42` for a number.
+    lets pass what does not fit, and takes the text `42` for a number. `hints` say what to do about a status.
     """
 
     def __init__(
-        self, account: str, namespace: str, token: str, *, patience: Patience | None = None, timeout: float = 30
+        self, name: str, token: str, *, patience: Patience | None, timeout: float, hints: Mapping[int, str]
     ) -> None:
         # Imported here: it takes a good part of a second, and no other command needs it.
         import cloudflare  # noqa: PLC0415
 
-        self.name = f"Cloudflare KV namespace {namespace}"
+        self.name = name
         self._sdk: Any = cloudflare
-        self._where: dict[str, Any] = {"namespace_id": namespace, "account_id": account}
+        self._hints = hints
         self._patience = patience or Patience()
         self._client: Cloudflare = cloudflare.Cloudflare(api_token=token, max_retries=0, timeout=timeout)
         # Taken from the environment as well, and then sent in place of the token.
         self._client.api_key = self._client.api_email = self._client.user_service_key = None
+
+    def _persist(self, doing: str, ask: Callable[[], T]) -> T:
+        return self._patience.persist(self.name, doing, ask)
+
+    def _answer(self, request: Callable[[], Any]) -> _Answer:
+        """An answer of the API, whole and successful. Raises `_Passing`, `_TooLarge` or `KvFailed`."""
+        response = self._response(lambda: request().http_response)
+        assert response is not None
+        answer: _Answer = _decoded(response.content, _Answer)
+        if not answer.success:
+            raise _Passing(_faults(answer.errors) or "it did not succeed, and said no reason")
+        return answer
+
+    def _response(self, request: Callable[[], httpx.Response], *, missing: bool = False) -> httpx.Response | None:
+        """A response of 2xx; None for 404 where that means that a key is not there."""
+        try:
+            return request()
+        except self._sdk.APITimeoutError:
+            raise _Passing("it did not answer in time") from None
+        except self._sdk.APIConnectionError as error:
+            cause = error.__cause__
+            raise _Passing(f"the connection failed: {cause or error}") from None
+        except self._sdk.APIStatusError as error:
+            response: httpx.Response = error.response
+        if missing and response.status_code == 404:
+            return None
+        if response.status_code == 413:
+            raise _TooLarge
+        said = _said(response)
+        if response.status_code in (408, 409, 425, 429) or response.status_code >= 500:
+            raise _Passing(said, _retry_after(response))
+        raise KvFailed(f"{self.name}: {said}", hint=self._hints.get(response.status_code))
+
+
+class CloudflareKv(CloudflareApi):
+    """A namespace of Workers KV."""
+
+    def __init__(
+        self, account: str, namespace: str, token: str, *, patience: Patience | None = None, timeout: float = 30
+    ) -> None:
+        name = f"Cloudflare KV namespace {namespace}"
+        super().__init__(name, token, patience=patience, timeout=timeout, hints=_HINTS)
+        self._where: dict[str, Any] = {"namespace_id": namespace, "account_id": account}
 
     def get_many(self, keys: Sequence[str]) -> dict[str, Entry | None]:
         found: dict[str, Entry | None] = dict.fromkeys(keys)
@@ -360,38 +407,6 @@ class CloudflareKv:
                 raise KvFailed(f"{self.name} gave the same page of the keys of `{prefix}` twice and never ended")
             cursors.add(cursor)
 
-    def _persist(self, doing: str, ask: Callable[[], T]) -> T:
-        return self._patience.persist(self.name, doing, ask)
-
-    def _answer(self, request: Callable[[], Any]) -> _Answer:
-        """An answer of the API, whole and successful. Raises `_Passing`, `_TooLarge` or `KvFailed`."""
-        response = self._response(lambda: request().http_response)
-        assert response is not None
-        answer: _Answer = _decoded(response.content, _Answer)
-        if not answer.success:
-            raise _Passing(_faults(answer.errors) or "it did not succeed, and said no reason")
-        return answer
-
-    def _response(self, request: Callable[[], httpx.Response], *, missing: bool = False) -> httpx.Response | None:
-        """A response of 2xx; None for 404 where that means that a key is not there."""
-        try:
-            return request()
-        except self._sdk.APITimeoutError:
-            raise _Passing("it did not answer in time") from None
-        except self._sdk.APIConnectionError as error:
-            cause = error.__cause__
-            raise _Passing(f"the connection failed: {cause or error}") from None
-        except self._sdk.APIStatusError as error:
-            response: httpx.Response = error.response
-        if missing and response.status_code == 404:
-            return None
-        if response.status_code == 413:
-            raise _TooLarge
-        said = _said(response)
-        if response.status_code in (408, 409, 425, 429) or response.status_code >= 500:
-            raise _Passing(said, _retry_after(response))
-        raise KvFailed(f"{self.name}: {said}", hint=_HINTS.get(response.status_code))
-
 
 def _decoded(data: bytes | msgspec.Raw, shape: Any) -> Any:
     try:
@@ -436,7 +451,11 @@ def _until(header: str, response: httpx.Response) -> float:
 
 def _body(write: Write) -> dict[str, object]:
     body: dict[str, object] = {"key": write.key, "value": write.value}
-    return body if write.metadata is None else {**body, "metadata": write.metadata}
+    if write.metadata is not None:
+        body["metadata"] = write.metadata
+    if write.expires_after is not None:
+        body["expiration_ttl"] = write.expires_after
+    return body
 
 
 def _parts(writes: Sequence[Write]) -> Iterator[list[Write]]:
