@@ -385,6 +385,23 @@ def test_a_repository_with_no_ledger_answers_as_it_will_with_one(tmp_path: Path)
     ]
 
 
+def test_tags_of_one_pointer_that_say_the_same_are_one_move_and_of_one_moment_the_own_counts(tmp_path: Path) -> None:
+    repo = make(tmp_path / "work")
+    commit = repo.write("prompts/x.md", "one")
+    for version in ("v1.0.0", "v1.1.0"):
+        annotate(repo, f"components/x/{version}", commit, "Release")
+    for form, same, other in (("components/x/", "v1.0.0", "v1.1.0"), ("prompts/x/", "v1.0.0", "v1.0.0")):
+        annotate(repo, f"{form}same", f"components/x/{same}", "Set")
+        annotate(repo, f"{form}other", f"components/x/{other}", "Set")
+    for adopted in (False, True):
+        assert moves(repo, "same") == [("v1.0.0", "Ada")]
+        assert [version for version, _ in moves(repo, "other")] == ["v1.0.0", "v1.1.0"]
+        assert (repo.live("x", "same"), repo.live("x", "other")) == ("v1.0.0", "v1.1.0")
+        if not adopted:
+            repo.edgit("adopt")
+            assert "another tool" not in repo.edgit("status").err
+
+
 @pytest.mark.parametrize(
     "first", [["adopt"], ["deploy", "set", "x", "v1.0.0", "--to", "eu"], ["tag", "create", "y", "v1.0.0"]]
 )

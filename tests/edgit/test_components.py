@@ -388,6 +388,18 @@ def test_the_registry_of_that_commit_counts_and_not_todays(tmp_path: Path) -> No
     assert files["x", now].path == "components/prompts/x.md"
 
 
+def test_a_file_that_the_registry_gave_to_another_name_is_that_ones_alone(tmp_path: Path) -> None:
+    repo = make(tmp_path / "work")
+    repo.write(".edgit/components.json", '{"y": "components/prompts/z.md"}')
+    then = repo.write("components/prompts/z.md", "y's")
+    repo.git("rm", "-rfq", ".edgit", "components")
+    repo.git("commit", "-qm", "gone")
+    with repo.here():
+        files = repo.world().files_at([("y", then), ("z", then)])
+    assert files["y", then].path == "components/prompts/z.md"
+    assert ("z", then) not in files
+
+
 def test_a_version_whose_file_is_not_to_be_found_is_told(tmp_path: Path) -> None:
     repo = make(tmp_path / "work")
     repo.git("tag", "-a", "components/x/v0.9.0", "-m", "before there was a file")
