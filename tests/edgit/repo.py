@@ -11,6 +11,7 @@ The clock begins at `BEGIN` and goes on by a minute before each edgit command an
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -211,6 +212,13 @@ def clone(source: Repo, root: Path, *options: str, name: str = NAME) -> Repo:
         "clone", "--quiet", *options, source.root.as_uri() if "--depth" in options else str(source.root), str(root)
     )
     return Repo(root, source.now, name)
+
+
+def copy(folder: Path, to: Path) -> None:
+    """Copy a folder that holds repositories; remotes among them go along."""
+    shutil.copytree(folder, to, symlinks=True, dirs_exist_ok=True)
+    for config in to.glob("*/.git/config"):
+        config.write_text(config.read_text().replace(str(folder), str(to)))
 
 
 def with_remote(folder: Path, *, name: str = NAME) -> tuple[Repo, Repo]:

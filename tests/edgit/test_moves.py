@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,20 +12,26 @@ from edgit.desk import Desk
 from edgit.errors import Refused
 from edgit.git import Git
 from edgit.moves import Wish, move, take_over
-from tests.edgit.repo import Repo, clone, make
+from tests.edgit.repo import Repo, clone, copy, make
 
 LEDGER = "refs/edgit/ledger"
 PROD = "refs/tags/components/my-prompt/prod"
 
 
-@pytest.fixture
-def repo(tmp_path: Path) -> Repo:
-    made = make(tmp_path / "work")
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Repo:
+    made = make(tmp_path_factory.mktemp("first") / "work")
     made.version("my-prompt", "v1.0.0")
     made.version("my-prompt", "v1.1.0")
     made.version("other", "v2.0.0")
     made.deploy("my-prompt", "v1.0.0")
     return made
+
+
+@pytest.fixture
+def repo(first: Repo, tmp_path: Path) -> Repo:
+    copy(first.root.parent, tmp_path)
+    return replace(first, root=tmp_path / "work")
 
 
 # All or nothing
@@ -371,10 +378,10 @@ def test_a_name_that_would_be_file_and_folder_is_refused_in_words(repo: Repo, or
     """`components/my-prompt/debug` is an environment's tag; `components/my-prompt/debug/v1.0.0` another component's."""
     repo.write("components/prompts/my-prompt/debug.md", "deep")
     commands = ["deploy set my-prompt v1.0.0 --to debug", "tag create my-prompt/debug v1.0.0"]
-    first, second = commands if order == "environment first" else reversed(commands)
-    repo.edgit(*first.split())
+    earlier, later = commands if order == "environment first" else reversed(commands)
+    repo.edgit(*earlier.split())
     before = repo.refs()
-    answer = repo.edgit(*second.split(), code=3)
+    answer = repo.edgit(*later.split(), code=3)
     assert "my-prompt/debug" in answer.err
     assert "a file or a folder" in answer.err
     assert repo.refs() == before

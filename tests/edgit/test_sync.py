@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edgit.sync import clash_name
-from tests.edgit.repo import Repo, clone, make, with_remote
+from tests.edgit.repo import Repo, clone, copy, make, with_remote
 
 LEDGER = "refs/edgit/ledger"
 PROD = "refs/tags/components/my-prompt/prod"
@@ -18,17 +19,27 @@ PROD = "refs/tags/components/my-prompt/prod"
 class Team:
     """Two people with a clone each, and the remote between them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.ada, self.remote = with_remote(folder)
+    def __init__(self, ada: Repo, bob: Repo, remote: Repo) -> None:
+        self.ada, self.bob, self.remote = ada, bob, remote
+
+    @staticmethod
+    def begin(folder: Path) -> Team:
+        """Four versions, one of them live, and both know it."""
+        ada, remote = with_remote(folder)
         for version in ("v1.0.0", "v1.1.0", "v1.2.0"):
-            self.ada.version("my-prompt", version)
-        self.ada.version("other", "v1.0.0")
-        self.ada.deploy("my-prompt", "v1.0.0")
-        self.ada.git("push", "--quiet")
-        self.ada.edgit("push")
-        self.bob = clone(self.remote, folder / "bob", name="Bob")
-        self.bob.now = self.ada.now
-        self.bob.edgit("pull")
+            ada.version("my-prompt", version)
+        ada.version("other", "v1.0.0")
+        ada.deploy("my-prompt", "v1.0.0")
+        ada.git("push", "--quiet")
+        ada.edgit("push")
+        bob = clone(remote, folder / "bob", name="Bob")
+        bob.edgit("pull")
+        return Team(ada, bob, remote)
+
+    def copied(self, folder: Path) -> Team:
+        """The same in another folder."""
+        copy(self.ada.root.parent, folder)
+        return Team(*(replace(repo, root=folder / repo.root.name) for repo in (self.ada, self.bob, self.remote)))
 
     def settle(self) -> None:
         """Bring both to the same, and hold them to it."""
@@ -43,9 +54,14 @@ class Team:
             assert repo.edgit("history").err == ""
 
 
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Team:
+    return Team.begin(tmp_path_factory.mktemp("team"))
+
+
 @pytest.fixture
-def team(tmp_path: Path) -> Team:
-    return Team(tmp_path)
+def team(first: Team, tmp_path: Path) -> Team:
+    return first.copied(tmp_path)
 
 
 def moves(repo: Repo) -> list[tuple[str, str, str | None, int]]:
@@ -137,9 +153,9 @@ def test_the_same_move_in_both_is_one(team: Team) -> None:
     team.settle()
 
 
-@pytest.mark.parametrize("first", ["set", "unset"])
-def test_one_sets_what_the_other_takes_away(team: Team, first: str) -> None:
-    if first == "set":
+@pytest.mark.parametrize("earlier", ["set", "unset"])
+def test_one_sets_what_the_other_takes_away(team: Team, earlier: str) -> None:
+    if earlier == "set":
         team.ada.deploy("my-prompt", "v1.1.0")
         team.bob.edgit("deploy", "unset", "my-prompt", "--from", "prod")
     else:
@@ -149,7 +165,7 @@ def test_one_sets_what_the_other_takes_away(team: Team, first: str) -> None:
     team.bob.edgit("push", code=3)
     assert "meanwhile" in team.bob.edgit("pull").err
     team.bob.edgit("push")
-    live = None if first == "set" else "v1.1.0"
+    live = None if earlier == "set" else "v1.1.0"
     assert team.bob.live("my-prompt") == team.bob.tagged("my-prompt") == live
     team.settle()
     assert team.ada.live("my-prompt") == live
