@@ -199,8 +199,7 @@ def choose(
     draw = snapshot.draws.get(place)
     if draw is None:
         draw = _draw(*place, snapshot)
-        if len(snapshot.draws) < _DRAWS_KEPT:
-            snapshot.draws[place] = draw
+        _remember(snapshot, place, draw)
     if not canary:
         return draw.without
     key = request.key
@@ -245,10 +244,24 @@ def indexes_needed(references: Iterable[Reference], snapshot: Snapshot) -> froze
     return frozenset(needed)
 
 
+def _remember(snapshot: Snapshot, place: tuple[str, str, str | None, str | None], found: Draw | Choice) -> None:
+    if len(snapshot.draws) < _DRAWS_KEPT:
+        snapshot.draws[place] = found
+
+
 def _by_version(
     reference: Reference, kind: Literal["range", "latest", "stable"], text: str, snapshot: Snapshot
 ) -> Choice:
-    name = reference.name
+    # `@` is the name of no region: what is remembered here never meets a pointer's.
+    place = (reference.name, text, "@", kind)
+    choice: Choice | None = snapshot.draws.get(place)
+    if choice is None:
+        choice = _highest(reference.name, kind, text, snapshot)
+        _remember(snapshot, place, choice)
+    return choice
+
+
+def _highest(name: str, kind: Literal["range", "latest", "stable"], text: str, snapshot: Snapshot) -> Choice:
     if kind != "range" and (version := snapshot.pointers.get(name, {}).get(kind)) is not None:
         return Choice(version, "pointer")
     versions = snapshot.indexes.get(name)

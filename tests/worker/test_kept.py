@@ -85,7 +85,9 @@ def test_a_long_text_is_read_as_well() -> None:
 
 _PLACES = st.tuples(
     st.sampled_from(["a", "b", "a-canary"]),  # component
-    st.sampled_from([None, "prod", "prod-eu", "staging", "prod-canary"]),  # selector
+    st.sampled_from(
+        [None, "prod", "prod-eu", "staging", "prod-canary", "latest", "stable", "^1.0.0", "1.x"]
+    ),  # selector
     st.sampled_from([None, "eu", "canary", "eu-canary"]),  # region
     st.sampled_from([None, "g", "a", "prod"]),  # group
     st.sampled_from([None, "u1", "u2", "\ud800", "x" * 40]),  # key
@@ -121,13 +123,18 @@ def test_what_a_snapshot_remembers_is_what_it_would_find_anew(
     other: RolloutTable | None,
     places: list[tuple[str, str | None, str | None, str | None, str | None, bool]],
 ) -> None:
-    used = Snapshot(pointers, table)
+    some, more = {"a": ("v1.0.0", "v1.1.0-rc.1")}, {"a": ("v1.0.0", "v1.2.0"), "b": ("v2.0.0",)}
+    used = Snapshot(pointers, table, some)
     for place in places:
-        assert _chosen(used, place) == _chosen(Snapshot(pointers, table), place)
-    # A copy with other percentages knows nothing of what was found with these.
+        assert _chosen(used, place) == _chosen(Snapshot(pointers, table, some), place)
+    # A copy with other lists of versions knows nothing of what was found with these,
+    wider = replace(used, indexes=more)
+    for place in places:
+        assert _chosen(wider, place) == _chosen(Snapshot(pointers, table, more), place)
+    # and neither does one with other percentages.
     changed = replace(used, rollout=other)
     for place in places:
-        assert _chosen(changed, place) == _chosen(Snapshot(pointers, other), place)
+        assert _chosen(changed, place) == _chosen(Snapshot(pointers, other, some), place)
 
 
 def test_more_pointers_than_are_remembered_are_answered_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
