@@ -9,7 +9,9 @@ Rules:
 - nothing is written before everything that can be refused has been refused;
 - the map is read again right before it is written, and once more after. KV has no compare-and-set: this tells when
   another publisher got between, it cannot prevent it;
-- a publish that is stopped anywhere has at most written things that nothing points at yet; the next one goes on.
+- a publish that is stopped anywhere has at most written things that nothing points at yet; the next one goes on;
+- where generations are announced, the map stands under the key of its generation before it is the map, and its number
+  is told after it. That fails no publish.
 """
 
 from __future__ import annotations
@@ -19,10 +21,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from edgit.errors import Refused
-from edgit.kv import Entry, Kv, Write, settled
+from edgit.kv import Entry, Kv, LocalKv, Write, settled
 from edgit.publication import (
     DERIVED,
     Difference,
@@ -59,6 +61,7 @@ from resolver.documents import (
     encode_rollout,
     history_key,
     revision_of,
+    version_map_key,
 )
 from resolver.errors import InvalidDocument
 from resolver.history import format_instant
@@ -68,8 +71,25 @@ T = TypeVar("T")
 Progress = Callable[[int, int, str], None]
 """Called with how many writes are done, how many there are, and what is being done."""
 
+
+class Announcing(Protocol):
+    """Tells isolates the number of a generation; `edgit.announce` has those that there are."""
+
+    @property
+    def url(self) -> str:
+        """Where isolates hear it."""
+
+    def announce(self, generation: int) -> tuple[str, ...]:
+        """Tell it; what went wrong."""
+
+    def standing(self) -> int | None:
+        """The number that is told now, as far as it is known."""
+
+
 #: So many contents are looked up one by one; of more, KV's keys are listed.
 _ASKED_FOR = 100
+#: How long the map of one generation stays under its own key, in seconds: isolates ask for it within a minute.
+KEPT_FOR = 86_400
 #: So many files are read from git, and written, at once.
 _AT_ONCE = 1000
 #: Bytes of text that are kept between the look at a file and its writing; what is more is read twice.
@@ -89,7 +109,8 @@ class Report:
     """What a publish did, or would do with `dry_run`.
 
     `written` counts by kind: contents, indexes, histories, map. `changed` are the pointers that requests see
-    differently now; in them `kv` is what KV had before, and `git` what it has now.
+    differently now; in them `kv` is what KV had before, and `git` what it has now. `announced` is the URL at which the
+    generation was announced, None where it was not.
     """
 
     target: str
@@ -101,6 +122,7 @@ class Report:
     changed: tuple[Difference, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
+    announced: str | None = None
 
     @property
     def nothing(self) -> bool:
@@ -122,6 +144,7 @@ class Report:
             ],
             "warnings": list(self.warnings),
             "seconds": round(self.seconds, 3),
+            **({"announced": self.announced} if self.announced else {}),
         }
 
 
@@ -144,6 +167,7 @@ def publish(
     replace: bool = False,
     full: bool = False,
     sleep: Callable[[float], None] = time.sleep,
+    announcer: Announcing | None = None,
 ) -> Report:
     """Bring KV to the tip of the ledger.
 
@@ -158,12 +182,21 @@ def publish(
     written = {"contents": 0, "indexes": 0, "histories": 0, "map": 0}
     if found.kind == "current" and not full:
         assert held is not None
-        seconds = time.monotonic() - started
-        return Report(kv.name, dry_run, before, source.generation, source.revision, written, seconds=seconds)
+        told = None if dry_run else _caught_up(kv, announcer, held.entry, source.generation)
+        return Report(
+            target=kv.name,
+            dry_run=dry_run,
+            generation_before=before,
+            generation=source.generation,
+            revision=source.revision,
+            written=written,
+            warnings=told or (),
+            seconds=time.monotonic() - started,
+            announced=_where(announcer, told),
+        )
     publication = source.publication()
     work = _prepared(source, kv, publication, held, found, now, full or replace)
-    if not dry_run:
-        _carry_out(kv, work, held, progress, sleep)
+    told = None if dry_run else _carry_out(kv, work, held, progress, sleep, announcer)
     return Report(
         target=kv.name,
         dry_run=dry_run,
@@ -172,8 +205,9 @@ def publish(
         revision=publication.revision,
         written=work.plan.counts,
         changed=differences(held.pointers if held else {}, trimmed(publication.pointers)),
-        warnings=work.warnings,
+        warnings=(*work.warnings, *(told or ())),
         seconds=time.monotonic() - started,
+        announced=_where(announcer, told),
     )
 
 
@@ -360,7 +394,16 @@ def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 # Carrying out
 
 
-def _carry_out(kv: Kv, work: _Work, held: Held | None, progress: Progress, sleep: Callable[[float], None]) -> None:
+def _carry_out(
+    kv: Kv,
+    work: _Work,
+    held: Held | None,
+    progress: Progress,
+    sleep: Callable[[float], None],
+    announcer: Announcing | None,
+) -> tuple[str, ...] | None:
+    """Write what is planned. Gives what went wrong when it was announced, None where it was not."""
+    told = None
     planned = work.plan
     done, total = 0, planned.total
     for part in _parts(planned.contents, _AT_ONCE):
@@ -374,10 +417,45 @@ def _carry_out(kv: Kv, work: _Work, held: Held | None, progress: Progress, sleep
     if planned.map is not None:
         progress(done, total, "version map")
         _refuse_overtaking(kv, held)
+        generation = work.publication.generation
+        if announcer is not None:
+            kv.put_many([_kept(planned.map, generation)])
         kv.put_many([planned.map])
+        if announcer is not None:
+            progress(done + 1, total, "announcing")
+            told = announcer.announce(generation)
         progress(done + 1, total, "verifying")
         _verify(kv, planned.map, held, sleep)
+        if announcer is not None:
+            _forget(kv, generation)
+    elif held is not None:
+        told = _caught_up(kv, announcer, held.entry, work.publication.generation)
     progress(total, total, "done")
+    return told
+
+
+def _caught_up(kv: Kv, announcer: Announcing | None, entry: Entry, generation: int) -> tuple[str, ...] | None:
+    """Announce what KV has already, if that was not done: an earlier publish may have been stopped before it."""
+    if announcer is None or announcer.standing() == generation:
+        return None
+    kv.put_many([_kept(Write(VERSION_MAP, entry.value, entry.metadata), generation)])
+    return announcer.announce(generation)
+
+
+def _kept(map: Write, generation: int) -> Write:
+    """The version map under the key of its generation, which never has another value."""
+    return map._replace(key=version_map_key(generation), expires_after=KEPT_FOR)
+
+
+def _where(announcer: Announcing | None, told: tuple[str, ...] | None) -> str | None:
+    return announcer.url if announcer is not None and told == () else None
+
+
+def _forget(kv: Kv, generation: int) -> None:
+    """Remove the maps of earlier generations from a file, in which nothing expires by itself."""
+    if isinstance(kv, LocalKv):
+        known = kv.list_keys(version_map_key(0).removesuffix("0"))
+        kv.delete_many([key for key in known if key != version_map_key(generation)])
 
 
 def _content_writes(work: _Work, versions: Sequence[Version]) -> list[Write]:

@@ -299,11 +299,15 @@ def tell_published(report: Report) -> None:
         render.warn(text)
     if report.nothing:
         render.lines([f"{report.target} has generation {report.generation} already; nothing to publish"])
+        if report.announced:
+            render.note(f"it was not announced yet at {report.announced}, and is now")
         return
     written = ", ".join(_count(number, kind) for kind, number in report.written.items() if number)
     verb = "would write" if report.dry_run else "published"
     render.lines([f"{verb} generation {report.generation} to {report.target}: {written} ({report.seconds:.1f} s)"])
-    if not report.dry_run:
+    if report.announced:
+        render.note(f"announced at {report.announced}: busy isolates show it within two seconds or so")
+    elif not report.dry_run:
         render.note(shown_when(report.target))
 
 
@@ -434,15 +438,27 @@ argument_component = functools.partial(click.argument, shell_complete=complete_c
 
 
 def publish_world(
-    world: World, kv: Kv, *, replace: bool = False, full: bool = False, dry_run: bool = False, show: bool = True
+    world: World,
+    kv: Kv,
+    *,
+    replace: bool = False,
+    full: bool = False,
+    dry_run: bool = False,
+    show: bool = True,
+    announce: str | None = None,
 ) -> Report:
-    """Publish the ledger, with a bar at a terminal."""
+    """Publish the ledger, with a bar at a terminal, and announce it at the URL, which the setting edgit.announce names
+    where it is not given."""
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
 
     from edgit import publish as publishing  # noqa: PLC0415
     from edgit.source import LedgerSource  # noqa: PLC0415
 
+    url = announce or world.git.config("edgit.announce")
+    if url:
+        from edgit.announce import announcer_for  # noqa: PLC0415
+    announcer = announcer_for(url) if url else None
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -457,5 +473,11 @@ def publish_world(
             bar.update(task, completed=done, total=total, description=what)
 
         return publishing.publish(
-            LedgerSource(world), kv, progress=progress, dry_run=dry_run, replace=replace, full=full
+            LedgerSource(world),
+            kv,
+            progress=progress,
+            dry_run=dry_run,
+            replace=replace,
+            full=full,
+            announcer=announcer,
         )

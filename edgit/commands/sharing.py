@@ -179,19 +179,30 @@ def pull(format: str) -> None:
 )
 @click.option("--replace", is_flag=True, help="Publish over what KV has and git has not.")
 @click.option("--full", is_flag=True, help="Compare everything with KV, not only what changed since.")
+@click.option(
+    "--announce", metavar="URL", help="Tell isolates at once, there; the setting edgit.announce if not given."
+)
 @click.option("--wait", metavar="URL", help="Then ask the edge there until it answers from what was published.")
 @click.option("--timeout", type=float, default=180.0, show_default=True, help="How long to ask it, in seconds.")
 @option_dry_run
 @option_format("text", "json")
 def publish(
-    target: str | None, replace: bool, full: bool, wait: str | None, timeout: float, dry_run: bool, format: str
+    target: str | None,
+    replace: bool,
+    full: bool,
+    announce: str | None,
+    wait: str | None,
+    timeout: float,
+    dry_run: bool,
+    format: str,
 ) -> None:
     """Bring KV to what git says: contents, lists and history first, the version map last.
 
     \b
     edgit publish --to local
     edgit publish --to cloudflare
-    CLOUDFLARE_ACCOUNT_ID, CLOUDFLARE_KV_NAMESPACE_ID and CLOUDFLARE_API_TOKEN say where.
+    CLOUDFLARE_ACCOUNT_ID, CLOUDFLARE_KV_NAMESPACE_ID and CLOUDFLARE_API_TOKEN say where; announcing wants
+    EDGIT_ANNOUNCE_TOKEN and CLOUDFLARE_ZONE_ID too, and fails no publish.
     """
     git = open_git()
     kv = open_kv(needed_kv(git, target))
@@ -204,7 +215,9 @@ def publish(
                 moves.take_over(at, world, generation, f"replaces what {kv.name} held")
                 push_after(git)
     world = open_world()
-    report = publish_world(world, kv, replace=replace, full=full, dry_run=dry_run, show=format == "text")
+    report = publish_world(
+        world, kv, replace=replace, full=full, dry_run=dry_run, show=format == "text", announce=announce
+    )
     if format == "text":
         shown = report.changed[:_CHANGES_SHOWN]
         render.lines(f"{d.component} {d.environment}: {d.kv or 'none'} -> {d.git or 'none'}" for d in shown)
