@@ -77,7 +77,7 @@ class Desk:
                 if killed:
                     self._clear_locks()
                 self._finish()
-                yield self._catch_up(World(self.git))
+                yield self.catch_up(World(self.git))
         finally:
             os.close(descriptor)
 
@@ -201,7 +201,7 @@ class Desk:
         main = [self.git.folder.parent] if self.git.folder.name == ".git" else []
         return [self.git.root, self.git.folder, *main, *(Path(text).parent for text in told)]
 
-    def _catch_up(self, world: World) -> World:
+    def catch_up(self, world: World) -> World:
         """Tags that are not where the ledger says follow it now."""
         behind = world.differences[1]
         if not behind:

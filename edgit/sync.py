@@ -13,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edgit.chain import Chain
@@ -220,7 +220,7 @@ def pull(desk: Desk, world: World) -> Pulled:
         pulled = merge(desk, world, theirs, remote, there)
     elif theirs and git.ref(tracking_ref(remote)) != theirs:
         git.attempt("update-ref", tracking_ref(remote), theirs)
-    world = World(git)
+    world = desk.catch_up(World(git))
     other = Ledger(git, theirs) if theirs else None
     if other:
         _tell_lost(desk, world, there, other, remote)
@@ -274,6 +274,8 @@ class _Merge:
     chain: Chain
     names: Tagged
     received: tuple[Entry, ...]
+    #: The tags of our own moves, as far as their objects are here still.
+    ours: Container[str | None]
     #: Where the tags of pointers must be in the end.
     tags: dict[Pointer, str | None] = field(default_factory=dict)
     #: The tags of their versions, and of ours that were made on the way.
@@ -308,19 +310,8 @@ class _Merge:
                 self.chain.set_ref(ref, created.tag, existing.id if existing else None)
                 kind = "commit" if created.tag == created.commit else "tag"
                 self.version_tags[version] = VersionTag(created.tag, kind)
-        for pointer, moved in last.items():
-            if moved.after is None or moved.tag in here:
-                self.tags[pointer] = moved.tag
-            else:
-                # The remote's tag was moved on since, by another tool: ours is made anew from what the ledger says.
-                self.tags[pointer] = self.pointer_tag(pointer, moved.after)
-
-    def pointer_tag(self, pointer: Pointer, version: str) -> str | None:
-        """A new tag of an environment at a version; None where the version has no tag any more."""
-        component, environment = pointer
-        at = self.version_tag(component, version)
-        ref = _pointer_ref(self.names, component, environment)
-        return pointer_tag(self.chain, ref, component, version, environment, at) if at else None
+        # Where the remote's own tag was moved on since, by another tool, ours catches up with the ledger afterwards.
+        self.tags |= {pointer: moved.tag for pointer, moved in last.items() if not moved.tag or moved.tag in here}
 
     def version_tag(self, component: str, version: str) -> VersionTag | None:
         """The tag that a version has in the end."""
@@ -393,10 +384,13 @@ class _Merge:
             )
         tag, version_tag = change.tag, change.version_tag
         at = self.version_tag(change.component, after) if after else None
-        if after and at and at.id != version_tag:
-            tag, version_tag = self.pointer_tag(pointer, after), at.id
-        before = self.tags.get(pointer, change.tag_before)
-        self.tags[pointer] = tag
+        if after and at and (at.id != version_tag or tag not in self.ours):
+            ref = _pointer_ref(self.names, *pointer)
+            tag = pointer_tag(self.chain, ref, change.component, after, change.environment, at)
+            version_tag = at.id
+        before = self.tags.pop(pointer, change.tag_before)
+        if at or tag is None or tag in self.ours:
+            self.tags[pointer] = tag
         return replace(change, before=live, after=after, tag_before=before, tag=tag, version_tag=version_tag)
 
 
@@ -412,7 +406,8 @@ def merge(desk: Desk, world: World, theirs: str, remote: str, there: Mapping[str
     state = other.state()
     if base is None:
         ours = tuple(_without_old_tags(ours))
-    merging = _Merge(world, Chain(git, other.last, state), _names(world, there), other.since(base))
+    tags = git.check(moved.tag for entry in ours for moved, _, _ in entry.moves if moved.tag)
+    merging = _Merge(world, Chain(git, other.last, state), _names(world, there), other.since(base), tags)
     merging.follow()
     replayed = [(made, merging.replay(made)) for made in ours]
     # What another tool has moved here stays where it is, told, until it is adopted or moved on.
