@@ -99,7 +99,7 @@ class Desk:
             raise
         finally:
             self.git.inherited = ()
-            if orderly and not self._left:
+            if orderly and not self._left and not self.git.child_killed:
                 os.ftruncate(descriptor, 0)
 
     def _acquire(self, descriptor: int) -> None:

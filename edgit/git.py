@@ -93,6 +93,8 @@ class Git:
         #: Handed to the child that moves refs, so that a lock held here lives as long as it does. To no other: a fetch
         #: may leave a `git gc` behind that works for minutes.
         self.inherited: tuple[int, ...] = ()
+        #: Whether a signal has ended one of the children, which may have left a lock file behind.
+        self.child_killed = False
 
     @staticmethod
     def open(start: Path) -> Git:
@@ -137,7 +139,9 @@ class Git:
     ) -> subprocess.CompletedProcess[bytes]:
         """A git command, whatever becomes of it."""
         inherited = self.inherited if arguments[0] == "update-ref" else ()
-        return _run(self.root, arguments, input=input, env=env, inherited=inherited)
+        done = _run(self.root, arguments, input=input, env=env, inherited=inherited)
+        self.child_killed |= done.returncode < 0
+        return done
 
     def text(self, *arguments: str) -> str:
         """What a git command prints, as text without the last line's end."""

@@ -29,7 +29,7 @@ import pytest
 from edgit import desk
 from edgit.desk import Desk
 from edgit.git import Git
-from tests.edgit.repo import Repo, clone, copy, make, with_remote
+from tests.edgit.repo import Answer, Repo, clone, copy, make, with_remote
 
 LEDGER = "refs/edgit/ledger"
 PROD = "refs/tags/components/my-prompt/prod"
@@ -151,7 +151,7 @@ def prepared(folder: Path) -> Repo:
     return replace(_prepared(), root=folder / "work")
 
 
-def edit_then_tag(repo: Repo) -> object:
+def edit_then_tag(repo: Repo) -> Answer:
     repo.write("components/prompts/other.md", "changed\n", commit=False)
     return repo.edgit("tag", "create", "other", "v2.1.0")
 
@@ -386,8 +386,19 @@ def test_its_git_alone_is_killed(tmp_path: Path) -> None:
     code = killed_in(repo, "prepared", "deploy", "set", "my-prompt", "v1.1.0", "--to", "prod", script="kill -9 $PPID")
     assert code == 1
     assert repo.refs() == before
-    assert left_behind(repo) == []
     repo.deploy("my-prompt", "v1.1.0")
+    assert left_behind(repo) == []
+
+
+def test_the_git_that_commits_a_changed_file_is_killed(tmp_path: Path) -> None:
+    repo = prepared(tmp_path)
+    repo.write("components/prompts/other.md", "changed\n", commit=False)
+    hook = repo.hook("pre-commit", "kill -9 $PPID")
+    assert repo.edgit("tag", "create", "other", "v2.1.0", code=1).err
+    hook.unlink()
+    assert "index.lock" in " ".join(left_behind(repo))
+    assert "removed a lock that a killed command had left: index.lock" in edit_then_tag(repo).err
+    assert left_behind(repo) == []
 
 
 @pytest.mark.parametrize(("moment", "version"), [("prepared", "v1.0.0"), ("committed", "v1.1.0")])
