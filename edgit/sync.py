@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -28,6 +29,16 @@ from resolver.version import is_version
 
 #: So many refs go into one git command: a command line is bounded.
 _AT_ONCE = 500
+
+#: Why git refuses a ref of a push where the remote has moved on.
+_MOVED_ON = (
+    "fetch first",
+    "non-fast-forward",
+    "stale info",
+    "already exists",
+    "atomic push failed",
+    "atomic transaction failed",
+)
 
 Pointer = tuple[str, str]
 
@@ -140,8 +151,14 @@ def _push_moves(git: Git, remote: str, tip: str, leases: Mapping[str, tuple[str 
         return
     said = done.stderr.decode(errors="replace").strip()
     if "stale info" in said or "rejected" in said:
+        # What a hook there says is told; that a ref had moved between the look and the push says itself.
+        told = {
+            line.strip() for line in re.findall(r"^remote: (.+)$", said, re.MULTILINE) if "but expected" not in line
+        }
+        told |= {why for why in re.findall(r"^ ! .*\((.+)\)$", said, re.MULTILINE) if why not in _MOVED_ON}
+        why = "; ".join(sorted(told)) or "it has moved on meanwhile"
         raise Refused(
-            f"{remote} has moved on meanwhile, or does not take this; nothing was moved there: {said}",
+            f"{remote} did not take the push, and nothing was moved there: {why}",
             hint="next: edgit pull, then edgit push",
         )
     raise NotReached(f"git push to {remote} failed: {said}", hint="your moves are safe here; next: edgit push")

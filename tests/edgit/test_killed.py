@@ -541,3 +541,14 @@ def test_one_command_at_a_time(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> N
             assert "another edgit command is at work" in repo.deploy("my-prompt", "v1.1.0", code=3).err
     assert left_behind(repo) == []
     repo.deploy("my-prompt", "v1.1.0")
+
+
+def test_commands_at_the_same_time_come_one_after_the_other(repo: Repo) -> None:
+    places = ("one", "two", "three")
+    running = [repo.process("deploy", "set", "my-prompt", "v1.1.0", "--to", place) for place in places]
+    for process in running:
+        _, said = process.communicate()
+        assert process.returncode == 0, said
+    assert [repo.tagged("my-prompt", place) for place in places] == ["v1.1.0"] * 3
+    assert len(json.loads(repo.edgit("log", "--format", "json").out)) == 4
+    assert left_behind(repo) == []

@@ -502,11 +502,12 @@ def test_a_push_at_once_that_is_refused_says_so(team: Team) -> None:
 
 def test_a_remote_that_refuses_one_tag_takes_nothing(team: Team) -> None:
     """New versions go first, and are in nobody's way; the ledger and the pointers come together or not at all."""
-    hook = team.remote.hook("update", 'case "$1" in refs/tags/*/prod) exit 1;; esac')
+    hook = team.remote.hook("update", 'case "$1" in refs/tags/*/prod) echo "ask first"; exit 1;; esac')
     team.ada.version("my-prompt", "v2.0.0")
     team.ada.deploy("my-prompt", "v2.0.0")
     before = team.remote.refs()
-    assert "nothing was moved there" in team.ada.edgit("push", code=3).err
+    answer = team.ada.edgit("push", code=3)
+    assert "nothing was moved there: ask first; " in answer.err
     new = "refs/tags/components/my-prompt/v2.0.0"
     assert team.remote.refs() == {**before, new: team.ada.refs()[new]}
     # Another clone sees a version that is not on record yet, and no move.
