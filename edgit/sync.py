@@ -137,7 +137,7 @@ def push(world: World) -> Pushed:
 def _push_new(git: Git, remote: str, refs: Mapping[str, str]) -> int:
     specs = sorted(f"{id}:{ref}" for ref, id in refs.items())
     for start in range(0, len(specs), _AT_ONCE):
-        git.over_network("push", "--quiet", "--no-verify", remote, *specs[start : start + _AT_ONCE])
+        git.over_network("push", "--quiet", "--atomic", "--no-verify", remote, *specs[start : start + _AT_ONCE])
     return len(specs)
 
 
@@ -223,9 +223,10 @@ def pull(desk: Desk, world: World) -> Pulled:
     theirs = there.get(LEDGER)
     wanted = [ref for ref, id in there.items() if world.refs.get(ref) != id and (ref == LEDGER or read_name(ref))]
     if wanted:
-        # Objects only: which refs move, and where to, is decided here, all at once.
+        # Objects only, and by their ids, since git looks each name up among all: which refs move, and where to, is
+        # decided here, all at once.
         command = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--stdin", remote]
-        git.over_network(*command, input="".join(f"{ref}\n" for ref in wanted).encode())
+        git.over_network(*command, input="".join(f"{id}\n" for id in {there[ref] for ref in wanted}).encode())
     new = [ref for ref in wanted if ref not in world.refs and (name := read_name(ref)) and is_version(name.slot)]
     here = git.check(there[ref] for ref in new)
     updates = [RefUpdate(ref, there[ref], None) for ref in new if there[ref] in here]
