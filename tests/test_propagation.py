@@ -108,13 +108,13 @@ class Stalling:
         raise AssertionError(prefix)
 
 
-def waits_of_a_busy_isolate(stalling: Stalling, announced: bool, seconds: int) -> list[float]:
-    """The waits of 100 requests a second, by the real cache; from the first one on nothing answers any more."""
+def waits_where_nothing_answers(stalling: Stalling, announced: bool, pauses: Sequence[float]) -> list[float]:
+    """How long each request waits, by the real cache, the next one after so many seconds; nothing answers any more."""
     loop = SimulatedLoop()
     stalling.clock = loop.time
     waits: list[float] = []
 
-    async def busy() -> None:
+    async def play() -> None:
         cache = SnapshotCache(Settings(), Clock(loop.time, loop.time))
         url = stalling if announced else None
         tasks: set[asyncio.Future[None]] = set()
@@ -129,13 +129,13 @@ def waits_of_a_busy_isolate(stalling: Stalling, announced: bool, seconds: int) -
 
         await cache.view(Primed(), behind, Primed() if announced else None)
         requests = []
-        for _ in range(seconds * 100):
-            await asyncio.sleep(0.01)
+        for pause in pauses:
+            await asyncio.sleep(pause)
             requests.append(asyncio.ensure_future(request()))
         await asyncio.gather(*requests)
 
     try:
-        loop.run_until_complete(busy())
+        loop.run_until_complete(play())
     finally:
         for task in asyncio.all_tasks(loop):
             task.cancel()
@@ -147,14 +147,21 @@ def waits_of_a_busy_isolate(stalling: Stalling, announced: bool, seconds: int) -
 @pytest.mark.parametrize("announced", [False, True])
 def test_where_nothing_answers_few_requests_wait_and_few_reads_begin(announced: bool) -> None:
     stalling = Stalling()
-    waits = waits_of_a_busy_isolate(stalling, announced, 90)
+    waits = waits_where_nothing_answers(stalling, announced, [0.01] * 9000)
     waited = [wait for wait in waits if wait > 1e-9]
     # One read at a time, and RETRY_FOR between its end and the next: a request every two seconds, from STALE_FOR on.
     assert 40 <= len(stalling.reads) <= 46
-    assert max(waited) <= OURS.read_budget + 1e-6, "what is read at once has one budget"
+    assert max(waited) <= OURS.read_budget + 1e-6
     if announced:
         assert 40 <= len(stalling.heard) <= 46
     assert len(waited) <= (80 if announced else 35)
+
+
+def test_a_number_and_a_snapshot_that_are_both_too_old_are_waited_for_within_one_budget() -> None:
+    stalling = Stalling()
+    (wait,) = waits_where_nothing_answers(stalling, True, [3600.0])
+    assert wait == pytest.approx(OURS.read_budget)
+    assert stalling.reads == stalling.heard == [3600.0]
 
 
 def test_the_comparison_would_see_a_difference() -> None:
