@@ -96,7 +96,8 @@ def test_a_bad_entry_spoils_itself_alone_and_a_build_needs_no_revision(tmp_path:
         assert (answer["snapshot"]["source"], answer["snapshot"]["generation"]) == ("bundled", None)
         assert answer["snapshot"]["revision"].startswith("sha256:")
         for dropped in ("my-prompt@staging", "rules@staging"):
-            assert edge.post("/resolve", json={"references": [dropped]}).status_code == 404
+            # While KV is down, what was dropped may be there all the same.
+            assert edge.post("/resolve", json={"references": [dropped]}).status_code == 503
 
 
 def test_without_a_snapshot_there_is_nothing_to_answer_until_kv_does(tmp_path: Path) -> None:

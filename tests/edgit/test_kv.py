@@ -123,7 +123,9 @@ def test_bulk_calls_are_as_few_as_cloudflare_takes(remote: CloudflareKv, cloudfl
     assert cloudflare.data == {}
 
 
-def test_large_values_are_written_apart_and_read_alone(remote: CloudflareKv, cloudflare: FakeCloudflare) -> None:
+def test_large_values_are_written_apart_and_read_alone(waited: Waited, cloudflare: FakeCloudflare) -> None:
+    # 100 MB on a busy machine take longer than the tests of time-outs wait.
+    remote = CloudflareKv(ACCOUNT, NAMESPACE, TOKEN, patience=waited.patience(), timeout=60)
     large = "x" * (25 * 1024 * 1024)
     remote.put_many([Write(f"large/{n}", large, {"n": n}) for n in range(4)])
     assert [count for kind, count in cloudflare.operations if kind == "write"] == [3, 1]
