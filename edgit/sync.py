@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edgit.chain import Chain
@@ -118,7 +119,7 @@ def push(world: World) -> Pushed:
     if world.ledger is None:
         if theirs:
             raise Refused(f"{remote} has a ledger, and this clone has none", hint="next: edgit pull")
-        return Pushed(remote, 0, _push_new(git, remote, new))
+        return Pushed(remote, 0, _push_new(world, remote, there, new))
     if theirs and not (git.check([theirs]) and _contains(world, theirs)):
         raise Refused(
             f"{remote} has moves that this clone has not; nothing was pushed", hint="next: edgit pull, then edgit push"
@@ -126,27 +127,55 @@ def push(world: World) -> Pushed:
     entries = world.ledger.since(theirs)
     leases = _leases(world, world.ledger, there, entries, remote)
     # New versions go first: they are in nobody's way, and a command line would not hold all of them.
-    count = _push_new(git, remote, new)
+    count = _push_new(world, remote, there, new)
     if leases or theirs != world.ledger.tip:
-        _push_moves(git, remote, world.ledger.tip, leases)
+        _push_moves(world, remote, world.ledger.tip, {**there, **new}, leases)
     if git.ref(tracking_ref(remote)) != world.ledger.tip:
         git.attempt("update-ref", tracking_ref(remote), world.ledger.tip)
     return Pushed(remote, len(entries), count + len(leases))
 
 
-def _push_new(git: Git, remote: str, refs: Mapping[str, str]) -> int:
-    specs = sorted(f"{id}:{ref}" for ref, id in refs.items())
+def _push_new(world: World, remote: str, there: Mapping[str, str], refs: Mapping[str, str]) -> int:
+    """Create versions' tags at the remote, by component."""
+    # `refs/tags/components/x/v1.0.0` goes with all that begins as `refs/tags/components/x/v`.
+    specs = _specs(world, there, refs, lambda ref: ref[: ref.rindex("/") + 2])
     for start in range(0, len(specs), _AT_ONCE):
-        git.over_network("push", "--quiet", "--atomic", "--no-verify", remote, *specs[start : start + _AT_ONCE])
-    return len(specs)
+        part = specs[start : start + _AT_ONCE]
+        world.git.over_network("push", "--quiet", "--atomic", "--no-verify", remote, *part)
+    return len(refs)
 
 
-def _push_moves(git: Git, remote: str, tip: str, leases: Mapping[str, tuple[str | None, str | None]]) -> None:
+def _specs(
+    world: World, there: Mapping[str, str], refs: Mapping[str, str], prefix_of: Callable[[str], str]
+) -> list[str]:
+    """What tells git to push these refs and no other. It compares each refspec with every ref at the remote, so those
+    that are new are named by a pattern, where nothing else would go along."""
+    groups: dict[str, list[str]] = {}
+    for ref in refs:
+        groups.setdefault(prefix_of(ref), []).append(ref)
+    others = sorted(ref for ref, id in world.refs.items() if id not in (there.get(ref), refs.get(ref)))
+    specs = []
+    for prefix, group in sorted(groups.items()):
+        after = bisect_left(others, prefix)
+        alone = not any(other.startswith(prefix) for other in others[after : after + 1])
+        if len(group) > 1 and alone and all(ref not in there and world.refs.get(ref) == refs[ref] for ref in group):
+            specs.append(f"{prefix}*:{prefix}*")
+        else:
+            specs += [f"{refs[ref]}:{ref}" for ref in group]
+    return specs
+
+
+def _push_moves(
+    world: World, remote: str, tip: str, there: Mapping[str, str], leases: Mapping[str, tuple[str | None, str | None]]
+) -> None:
     """Move the ledger and the tags at the remote, all or none; each tag only from what was seen there."""
-    specs = [f"{tip}:{LEDGER}", *(f"{new or ''}:{ref}" for ref, (new, _) in leases.items())]
     # A tag that is new there needs no lease: without force git creates one, and moves none.
-    guards = [f"--force-with-lease={ref}:{old}" for ref, (_, old) in leases.items() if old]
-    done = git.attempt_over_network("push", "--quiet", "--atomic", "--no-verify", *guards, remote, *specs)
+    new = {ref: new for ref, (new, old) in leases.items() if new and old is None}
+    moved = {ref: lease for ref, lease in leases.items() if ref not in new}
+    specs = [f"{tip}:{LEDGER}", *(f"{new or ''}:{ref}" for ref, (new, _) in moved.items())]
+    specs += _specs(world, there, new, lambda ref: "/".join([*ref.split("/")[:3], ""]))
+    guards = [f"--force-with-lease={ref}:{old}" for ref, (_, old) in moved.items()]
+    done = world.git.attempt_over_network("push", "--quiet", "--atomic", "--no-verify", *guards, remote, *specs)
     if done.returncode == 0:
         return
     said = done.stderr.decode(errors="replace").strip()

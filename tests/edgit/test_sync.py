@@ -518,6 +518,20 @@ def test_a_remote_that_refuses_one_tag_takes_nothing(team: Team) -> None:
     team.settle()
 
 
+def test_many_new_versions_go_together_and_nothing_else_with_them(team: Team) -> None:
+    for version in ("v3.0.0", "v3.1.0", "v3.2.0"):
+        team.bob.version("my-prompt", version)
+        team.bob.version("fresh", version)
+    # An environment that begins as a version does, set by another tool and not on record.
+    team.bob.git("tag", "-a", "-m", "Deploy my-prompt@v3.0.0 to vip", "components/my-prompt/vip")
+    team.bob.edgit("push")
+    assert "refs/tags/components/my-prompt/vip" not in team.remote.refs()
+    new = {ref for ref in team.remote.refs("refs/tags") if "/v3." in ref}
+    assert len(new) == 6
+    team.bob.git("tag", "-d", "components/my-prompt/vip")
+    team.settle()
+
+
 def test_a_remote_that_began_anew_gets_everything(team: Team) -> None:
     team.ada.deploy("my-prompt", "v1.1.0")
     shutil.rmtree(team.remote.root)
