@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 import click
 import httpx
 
 from edgit import guard as watch
-from edgit import metrics, moves, render
+from edgit import metrics, moves, render, sync
 from edgit.commands.common import (
     Environment,
     argument_component,
@@ -32,7 +32,9 @@ from edgit.errors import EdgitError, NotReached, Refused
 from edgit.kv import Kv, open_kv
 from edgit.ledger import moves_of
 from edgit.moves import Desk, Wish
+from edgit.publication import read_map
 from edgit.repository import World
+from resolver.documents import VERSION_MAP
 
 
 @click.command()
@@ -107,7 +109,7 @@ def guard(
         if version is None:
             raise EdgitError(f"{component} has nothing live in {pointer}; {live_in(world, component)}")
         subject = metrics.Subject(component, environment, version, canary)
-        rules = watch.Rules(threshold, window, min_requests, every or watch.every_of(window), settle)
+        rules = watch.Rules(threshold, window, min_requests, watch.every_of(window) if every is None else every, settle)
         where = metrics.source(
             url,
             subject,
@@ -127,9 +129,15 @@ def guard(
             if canary
             else f"edgit rollback {component} --from {pointer}"
         )
+        if store is not None and (published := _live(component, pointer, version, store)) != version:
+            raise Refused(
+                f"{store.name} has {published or 'nothing'} for {component} {pointer}, and git {version}: "
+                "what is watched must be what requests run",
+                hint="next: edgit publish, then guard again",
+            )
         caution = None
         if (moved := _moved_ago(world, component, pointer)) is not None:
-            caution = watch.settling(subject, rules, moved, own=canary or "{version}" in url)
+            caution = watch.settling(subject, rules, moved, own=where.own)
     if caution:
         render.warn(caution)
     if format == "text":
@@ -138,7 +146,7 @@ def guard(
         subject,
         rules,
         read=lambda: metrics.read(where),
-        live=lambda: World(open_git()).state.version(component, pointer),
+        live=lambda: _live(component, pointer, version, store),
         roll_back=None if store is None else lambda: _roll_back(subject, target, store, reason),
         by_hand=by_hand,
         show=lambda step: click.echo(watch.line(step), err=True),
@@ -176,14 +184,27 @@ def _moved_ago(world: World, component: str, pointer: str) -> float | None:
     return (datetime.now(UTC) - last.at).total_seconds() if last else None
 
 
+def _live(component: str, pointer: str, version: str, store: Kv | None) -> str | None:
+    """The version at the pointer now: this clone's, and KV's where another clone has moved it since."""
+    here = World(open_git()).state.version(component, pointer)
+    if here != version or store is None:
+        return here
+    held = read_map(store.get_many([VERSION_MAP])[VERSION_MAP])
+    return held.pointers.get(component, {}).get(pointer) if held else None
+
+
 def _roll_back(subject: metrics.Subject, target: str | None, store: Kv, reason: str | None) -> str:
     """Move the pointer back, push where that is set, and publish. One sentence that says so."""
     git = open_git()
     at = Desk(git)
     with at.locked() as world:
+        if git.remote():
+            # Somebody else may have moved it and not published yet. A remote that is away must not stop a roll-back.
+            with suppress(NotReached):
+                sync.pull(at, world)
         moves.move(
             at,
-            world,
+            World(git),
             [Wish(subject.component, subject.pointer, target)],
             verb="guard",
             reason=reason or f"error rate over the threshold with {subject.version}",

@@ -484,10 +484,42 @@ def test_the_guard_rolls_back_and_publishes(repo: Repo, metrics: tuple[str, list
     assert "add --watch-only" in guard(repo, address, 2).err
     repo.deploy("my-prompt", "v1.1.0")
     rate[0] = "0.001"
+    # What requests run is what KV has, and it is that which is watched.
+    answer = guard(repo, address, 3)
+    assert "has v1.0.0 for my-prompt prod, and git v1.1.0" in answer.err
+    repo.edgit("publish", "--to", "local")
     assert "is good" in guard(repo, address, 0).out
     rate[0] = "soon"
     assert "Could not tell" in guard(repo, address, 2).out
     assert repo.live("my-prompt") == "v1.1.0"
+
+
+def test_the_guard_undoes_nobody_elses_fix(repo: Repo, metrics: tuple[str, list[str]], tmp_path: Path) -> None:
+    address, _ = metrics
+    remote = make(tmp_path / "remote.git", bare=True)
+    repo.git("remote", "add", "origin", str(remote.root))
+    repo.git("push", "--quiet", "origin", "main")
+    repo.edgit("push")
+    repo.edgit("publish", "--to", "local")
+    other = clone(remote, tmp_path / "other", name="Bob")
+    other.now = repo.now
+    other.edgit("pull")
+    # Pushed and not published yet: KV still has the bad version, and the pull before the rollback tells.
+    other.write("components/prompts/my-prompt.md", "three")
+    other.edgit("tag", "create", "my-prompt", "v1.2.0")
+    other.deploy("my-prompt", "v1.2.0")
+    other.edgit("push")
+    answer = guard(repo, address, 5)
+    assert "THE ROLL-BACK FAILED" in answer.err
+    assert "is at v1.2.0 by now" in answer.err
+    assert repo.live("my-prompt") == "v1.2.0"
+    # Published by the other clone: the watch ends by itself.
+    other.edgit("publish", "--to", f"local={repo.env['KV']}")
+    repo.edgit("publish", "--to", "local")
+    other.edgit("rollback", "my-prompt", "--from", "prod")
+    other.edgit("push")
+    other.edgit("publish", "--to", f"local={repo.env['KV']}")
+    assert "and git v1.2.0: what is watched must be what requests run" in guard(repo, address, 3).err
 
 
 def test_a_breach_that_is_only_watched_moves_nothing(repo: Repo, metrics: tuple[str, list[str]]) -> None:
