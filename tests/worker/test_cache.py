@@ -538,7 +538,7 @@ def test_a_burst_upon_a_new_isolate_fails_together_where_kv_is_down() -> None:
 
 def test_of_a_burst_after_a_silence_one_request_reads_and_all_are_right() -> None:
     async def scenario() -> None:
-        isolate = Isolate()
+        isolate = Isolate(settings=Settings(kv_timeout=5, read_budget=1))
         await isolate.view()
         isolate.store.publish(NEXT, 8)
         isolate.store.gate = slow = asyncio.Event()
