@@ -306,19 +306,21 @@ def kept_version(chain: Chain, world: World, component: str, version: str) -> Ve
 
 
 def restored_version(chain: Chain, world: World, component: str, version: str) -> VersionTag:
-    """The tag of a version that the ledger knows, as it was, or else at its commit, or else at a new commit that holds
-    its file. Raises `EdgitError` where the ledger has it not."""
+    """The tag of a version that the ledger knows. Raises `EdgitError` where the ledger has it not."""
     known = world.state.versions.get(component, {}) if world.ledger else {}
-    blob = known.get(version)
     made = world.ledger.made.get((component, version)) if world.ledger else None
-    if blob is None or made is None:
+    if version not in known or made is None:
         raise EdgitError(f"the ledger has no {component} {version}; it has {', '.join(sorted(known)) or 'none'}")
-    here = world.git.check([made.tag, made.commit])
+    return remade(chain, made, known[version])
+
+
+def remade(chain: Chain, made: Created, blob: str, *, said: str = "restored from the ledger") -> VersionTag:
+    """A version's tag as it was, or else a new one at its commit, or else at a new commit that holds its file."""
+    here = chain.git.check([made.tag, made.commit])
     if made.tag in here:
         return VersionTag(made.tag, "commit" if made.tag == made.commit else "tag")
     commit = made.commit if made.commit in here else _lone_commit(chain, made, blob)
-    said = f"{component} {version}, restored from the ledger"
-    return VersionTag(chain.tag(tag_name(component, version), commit, "commit", said), "tag")
+    return VersionTag(chain.tag(made.name, commit, "commit", f"{made.component} {made.version}, {said}"), "tag")
 
 
 def _lone_commit(chain: Chain, made: Created, blob: str) -> str:

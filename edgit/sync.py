@@ -19,13 +19,14 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edgit.chain import Chain
-from edgit.desk import Desk, VersionTag, kept_version, pointer_tag
+from edgit.desk import Desk, VersionTag, kept_version, pointer_tag, remade
 from edgit.errors import EdgitError, NotReached, Refused
+from edgit.files import File
 from edgit.git import Git, RefUpdate
 from edgit.ledger import LEDGER, Change, Created, Entry, Moved
 from edgit.moves import name_of
 from edgit.repository import Ledger, World
-from edgit.tags import PREFIX, Tagged, read_name, read_tags, tag_name, tag_ref
+from edgit.tags import PREFIX, Tagged, read_name, read_tags, tag_ref
 from resolver.version import is_version
 
 #: So many refs go into one git command: a command line is bounded.
@@ -104,6 +105,60 @@ def _pointer_ref(names: Tagged, component: str, environment: str) -> str:
     """The ref of a pointer: under the name that it has already, else this tool's own."""
     existing = names.environments.get(component, {}).get(environment)
     return existing.ref if existing else tag_ref(component, environment)
+
+
+@dataclass(frozen=True, slots=True)
+class _Apart:
+    """A version's tag that is not the same object here and at the remote; their files' ids, and what the ledger has."""
+
+    ref: str
+    here: str
+    there: str
+    our_file: str | None
+    their_file: str | None
+    released: str | None
+    #: The object that the tag was when the version was released.
+    original: str | None
+
+    @property
+    def same_file(self) -> bool:
+        return self.our_file is not None and self.our_file == self.their_file
+
+    @property
+    def ours_counts(self) -> bool:
+        """Whether ours is what was released, and theirs is not, or only a later tag of the same file."""
+        if self.here == self.original:
+            return True
+        return self.our_file is not None and self.our_file == self.released and self.their_file not in (
+            None, self.released
+        )  # fmt: skip
+
+
+def _apart(world: World, there: Mapping[str, str]) -> list[_Apart]:
+    """The versions' tags that are other objects at the remote than here."""
+    tags = {
+        (name, version): tag
+        for name, found in world.tags.versions.items()
+        for version, tag in found.items()
+        if there.get(tag.ref, tag.id) != tag.id
+    }
+    commits = world.commits_of(id for tag in tags.values() for id in (tag.id, there[tag.ref]))
+    ends = [(name, commits.get(id)) for (name, _), tag in tags.items() for id in (tag.id, there[tag.ref])]
+    files = world.files_at((name, commit) for name, commit in ends if commit)
+    blobs = {pair: file.blob for pair, file in files.items()}
+    made = world.ledger.made if tags and world.ledger else {}
+    return [
+        _Apart(
+            tag.ref,
+            tag.id,
+            there[tag.ref],
+            blobs.get((name, commits.get(tag.id, ""))),
+            blobs.get((name, commits.get(there[tag.ref], ""))),
+            world.state.versions.get(name, {}).get(version) if world.ledger else None,
+            found.tag if (found := made.get((name, version))) else None,
+        )
+        for (name, version), tag in tags.items()
+    ]
 
 
 # Push
@@ -218,11 +273,8 @@ def _leases(
             f"another tool has moved {', '.join(strange)} at {remote}; nothing was pushed",
             hint="next: edgit pull, then edgit adopt to keep what it did, or edgit deploy set to move it on",
         )
-    # A version's tag that the ledger knows as it is here, and that was moved there: versions never change.
-    for (component, version), created in ledger.made.items():
-        tag = world.tags.versions.get(component, {}).get(version)
-        if tag and tag.id == created.tag and there.get(tag.ref, tag.id) != tag.id:
-            leases[tag.ref] = (tag.id, there[tag.ref])
+    # Versions never change: a version's tag at the remote that is of another file than what was released.
+    leases |= {apart.ref: (apart.here, apart.there) for apart in _apart(world, there) if apart.ours_counts}
     return leases
 
 
@@ -269,10 +321,23 @@ def pull(desk: Desk, world: World) -> Pulled:
         git.attempt("update-ref", tracking_ref(remote), theirs)
     world = desk.catch_up(World(git))
     other = Ledger(git, theirs) if theirs else None
+    if _take_versions(desk, world, there, remote):
+        world = World(git)
     if other:
         _tell_lost(desk, world, there, other, remote)
     _bring_foreign(desk, world, there, other, remote)
     return replace(pulled, versions=len(updates), notes=tuple(desk.notes))
+
+
+def _take_versions(desk: Desk, world: World, there: Mapping[str, str], remote: str) -> bool:
+    """Versions' tags that are other objects here than at the remote, and of the same file, become the remote's; but not
+    those that count, which a push brings there. Whether there were any."""
+    taken = [apart for apart in _apart(world, there) if apart.same_file and not apart.ours_counts]
+    if taken:
+        desk.transact([RefUpdate(apart.ref, apart.there, apart.here) for apart in taken])
+    names = (apart.ref.removeprefix(PREFIX) for apart in taken)
+    desk.notes += [f"{name} is the tag that {remote} has, of the same file" for name in names]
+    return bool(taken)
 
 
 def _tell_lost(desk: Desk, world: World, there: Mapping[str, str], theirs: Ledger, remote: str) -> None:
@@ -346,19 +411,54 @@ class _Merge:
         last = {pointer: moves[-1][0] for pointer, moves in self.moves.items()}
         tags = [*(created.tag for created in made.values()), *(moved.tag for moved in last.values())]
         here = self.world.git.check(tag for tag in tags if tag)
-        ours = self.world.ledger.made if self.world.ledger else {}
-        for version, created in made.items():
-            existing = self.world.tags.versions.get(created.component, {}).get(created.version)
-            if created.tag not in here:
+        strays = self._strays(made)
+        for (component, version), created in made.items():
+            existing = self.world.tags.versions.get(component, {}).get(version)
+            if created.tag in here:
+                at = VersionTag(created.tag, "commit" if created.tag == created.commit else "tag")
+            elif (component, version) in strays:
+                at = remade(self.chain, created, self.chain.versions[component][version])
+            else:
                 continue
-            # A version's tag that our ledger never had stays: it may be of another file, which is then told at its use.
-            if existing is None or (version in ours and existing.id == ours[version].tag):
-                ref = existing.ref if existing else tag_ref(*version)
-                self.chain.set_ref(ref, created.tag, existing.id if existing else None)
-                kind = "commit" if created.tag == created.commit else "tag"
-                self.version_tags[version] = VersionTag(created.tag, kind)
+            if stray := strays.get((component, version)):
+                commit, file = stray
+                self._set_apart(Created(component, version, "", commit, path=file.path), file.blob)
+            ref = existing.ref if existing else tag_ref(component, version)
+            self.chain.set_ref(ref, at.id, existing.id if existing else None)
+            self.version_tags[component, version] = at
         # Where the remote's own tag was moved on since, by another tool, ours catches up with the ledger afterwards.
         self.tags |= {pointer: moved.tag for pointer, moved in last.items() if not moved.tag or moved.tag in here}
+
+    def _strays(self, received: Mapping[Pointer, Created]) -> dict[Pointer, tuple[str, File]]:
+        """The versions' tags here that are of another file than what was received under their name: commit and file."""
+        tags = {
+            version: tag
+            for version, created in received.items()
+            if (tag := self.world.tags.versions.get(version[0], {}).get(version[1])) and tag.id != created.tag
+        }
+        commits = self.world.commits_of(tag.id for tag in tags.values())
+        ends = {version: commits[tag.id] for version, tag in tags.items() if tag.id in commits}
+        files = self.world.files_at((component, commit) for (component, _), commit in ends.items())
+        return {
+            (component, version): (commit, file)
+            for (component, version), commit in ends.items()
+            if (file := files.get((component, commit))) and file.blob != self.chain.versions[component][version]
+        }
+
+    def _set_apart(self, made: Created, blob: str) -> str:
+        """Give a version that the remote has another file for a name of its own; the name."""
+        name = clash_name(made.version, made.commit)
+        if (made.component, name) in self.version_tags:
+            return name
+        self.notes.append(
+            f"{made.name} was made from two different files; the remote's keeps the name, yours is {name}"
+        )
+        if name not in self.world.tags.versions.get(made.component, {}):
+            own = replace(made, version=name, tag=self.world.git.none)
+            at = remade(self.chain, own, blob, said=f"made as {made.version}")
+            self.chain.set_ref(tag_ref(made.component, name), at.id, None)
+            self.version_tags[made.component, name] = at
+        return name
 
     def version_tag(self, component: str, version: str) -> VersionTag | None:
         """The tag that a version has in the end."""
@@ -399,22 +499,12 @@ class _Merge:
             return None
         if theirs is None:
             return change
-        name = clash_name(change.version, change.commit)
+        name = self._set_apart(change, ours)
         self.renamed[change.component, change.version] = name
-        self.notes.append(
-            f"{change.name} was made from two different files; the remote's keeps the name, yours is {name}"
-        )
-        if name in self.chain.versions.get(change.component, {}):
+        at = self.version_tag(change.component, name)
+        if at is None or name in self.chain.versions.get(change.component, {}):
             return None
-        tag = self.chain.tag(
-            tag_name(change.component, name),
-            change.commit,
-            "commit",
-            f"{change.component} {name}, made as {change.version}",
-        )
-        self.chain.set_ref(tag_ref(change.component, name), tag, None)
-        self.version_tags[change.component, name] = VersionTag(tag, "tag")
-        return replace(change, version=name, tag=tag)
+        return replace(change, version=name, tag=at.id)
 
     def _moved(self, change: Moved, live: str | None) -> Moved | None:
         pointer = (change.component, change.environment)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edgit.git import Git
 from edgit.sync import clash_name
 from tests.edgit.repo import Repo, clone, copy, make, with_remote
 
@@ -200,6 +201,68 @@ def test_the_same_version_from_two_files_keeps_both(team: Team) -> None:
     assert team.bob.git("show", f"{LEDGER}:versions/my-prompt/{name}") == "by Bob"
     assert team.bob.git("show", "components/my-prompt/v2.0.0:components/prompts/my-prompt.md") == "by Ada"
     assert team.bob.git("log", "-1", "--format=%s", LEDGER).endswith(f"v2.0.0 -> {name}")
+    team.bob.edgit("push")
+    team.settle()
+
+
+def test_a_version_that_is_not_on_record_gives_way_and_is_kept(team: Team) -> None:
+    team.ada.version("my-prompt", "v2.0.0", "by Ada\n")
+    team.ada.edgit("push")
+    commit = team.bob.write("components/prompts/my-prompt.md", "by Bob\n")
+    team.bob.git("tag", "components/my-prompt/v2.0.0")
+    name = f"v2.0.0-clash.g{commit[:10]}"
+    assert f"the remote's keeps the name, yours is {name}" in team.bob.edgit("pull").err
+    file = "components/prompts/my-prompt.md"
+    assert team.bob.git("show", f"components/my-prompt/v2.0.0:{file}") == "by Ada"
+    assert team.bob.git("show", f"components/my-prompt/{name}:{file}") == "by Bob"
+    team.bob.edgit("adopt")
+    team.bob.edgit("push")
+    team.settle()
+
+
+@pytest.mark.parametrize("collected", [False, True], ids=["", "and collected"])
+def test_two_files_of_one_version_whose_tags_are_deleted(team: Team, collected: bool) -> None:
+    for repo in (team.ada, team.bob):
+        repo.git("checkout", "--quiet", "--detach")
+        repo.version("my-prompt", "v2.0.0", f"by {repo.name}\n")
+        if repo is team.bob or collected:
+            repo.git("tag", "-d", "components/my-prompt/v2.0.0")
+        repo.git("checkout", "--quiet", "main")
+    if collected:
+        team.ada.git("reflog", "expire", "--expire=now", "--all")
+        team.ada.git("gc", "--quiet", "--prune=now")
+    team.bob.edgit("push")
+    assert "made from two different files" in team.ada.edgit("pull").err
+    (name,) = [ref for ref in team.ada.refs("refs/tags") if "clash" in ref]
+    assert team.ada.git("show", f"{name}:components/prompts/my-prompt.md") == "by Ada"
+    team.ada.edgit("push")
+    team.bob.edgit("pull")
+    for repo in (team.ada, team.bob):
+        repo.deploy("my-prompt", "v2.0.0", to="debug")
+        assert repo.git("show", "components/my-prompt/debug:components/prompts/my-prompt.md") == "by Bob"
+    assert team.ada.git("fsck", "--no-dangling", "--connectivity-only") == ""
+
+
+def test_a_version_that_was_made_anew_from_the_ledger_is_the_remotes_again(team: Team) -> None:
+    ref = "refs/tags/components/my-prompt/v1.2.0"
+    was = team.bob.refs()[ref]
+    team.bob.git("tag", "-d", "components/my-prompt/v1.2.0")
+    team.bob.git("gc", "--quiet", "--prune=now")
+    team.bob.edgit("tag", "restore", "my-prompt", "v1.2.0")
+    assert team.bob.refs()[ref] != was
+    assert "components/my-prompt/v1.2.0 is the tag that origin has" in team.bob.edgit("pull").err
+    assert team.bob.refs()[ref] == was
+    team.settle()
+
+
+def test_a_replayed_move_whose_tag_is_gone_gets_a_new_one(team: Team) -> None:
+    team.bob.deploy("my-prompt", "v1.1.0")
+    team.bob.git("tag", "-d", "components/my-prompt/prod")
+    team.bob.git("gc", "--quiet", "--prune=now")
+    team.ada.deploy("other", "v1.0.0")
+    team.ada.edgit("push")
+    team.bob.edgit("pull")
+    assert team.bob.tagged("my-prompt") == "v1.1.0"
     team.bob.edgit("push")
     team.settle()
 
@@ -404,6 +467,26 @@ def test_a_push_does_not_overwrite_what_plain_git_moved_at_the_remote(team: Team
     assert [move[2] for move in moves(team.bob)][:3] in (["v1.2.0", "v1.1.0", "v1.2.0"], ["v1.1.0", "v1.2.0", "v1.0.0"])
     assert team.bob.live("my-prompt") == "v1.2.0"
     team.settle()
+
+
+def test_what_plain_git_moves_between_the_look_and_the_push_is_not_overwritten(
+    team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carol = clone(team.remote, tmp_path / "carol", name="Carol")
+    look = Git.remote_refs
+
+    def looked(git: Git, *arguments: str) -> dict[str, str]:
+        found = look(git, *arguments)
+        with carol.here():
+            plain_move(carol, "v1.1.0")
+        return found
+
+    team.bob.deploy("my-prompt", "v1.2.0")
+    monkeypatch.setattr(Git, "remote_refs", looked)
+    answer = team.bob.edgit("push", code=3)
+    assert "did not take the push, and nothing was moved there: it has moved on meanwhile" in answer.err
+    assert team.remote.refs()[PROD] == carol.refs()[PROD]
+    assert team.remote.refs()[LEDGER] == team.ada.refs()[LEDGER]
 
 
 def test_a_tag_that_was_moved_here_by_another_tool_is_not_overwritten_by_a_pull(team: Team) -> None:
