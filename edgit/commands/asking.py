@@ -12,16 +12,15 @@ import click
 
 from edgit import render
 from edgit.commands.common import (
-    Environment,
     Group,
     Instant,
     Version,
     argument_component,
-    complete_environment,
     complete_version,
     live_in,
     now,
     open_world,
+    option_environment,
     option_format,
 )
 from edgit.errors import EdgitError
@@ -90,9 +89,7 @@ def _listed(
 @click.command()
 @argument_component("component", required=False)
 @click.option("--date", "date", type=Instant(), help="What was live at this instant: 2024-11-12T14:47:00Z.")
-@click.option(
-    "--from", "environment", type=Environment(), shell_complete=complete_environment, help="Only this environment."
-)
+@option_environment("--from", help="Only this environment.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only so many moves, the newest.")
 @option_format("text", "json")
 def history(
@@ -167,15 +164,7 @@ def _versioned_at(world: World, date: datetime) -> set[str]:
     multiple=True,
     help="Given twice: from then to then; once: from then to now.",
 )
-@click.option(
-    "--from",
-    "environment",
-    type=Environment(),
-    default="prod",
-    show_default=True,
-    shell_complete=complete_environment,
-    help="The environment that is looked at.",
-)
+@option_environment("--from", default="prod", help="The environment that is looked at.")
 @option_format("text", "json")
 def diff(
     component: str | None,
@@ -265,9 +254,7 @@ def _diff_dates(world: World, dates: tuple[datetime, ...], environment: str, for
 
 @click.command()
 @argument_component("component", required=False)
-@click.option(
-    "--from", "environment", type=Environment(), shell_complete=complete_environment, help="Only this environment."
-)
+@option_environment("--from", help="Only this environment.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only so many, the newest.")
 @option_format("text", "json")
 def log(component: str | None, environment: str | None, limit: int | None, format: str) -> None:
@@ -306,15 +293,7 @@ def _why(move: LedgerMove) -> str:
 
 @click.command("check")
 @click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[FILE]...")
-@click.option(
-    "--from",
-    "environment",
-    type=Environment(),
-    default="prod",
-    show_default=True,
-    shell_complete=complete_environment,
-    help="The environment of references that name none.",
-)
+@option_environment("--from", default="prod", help="The environment of references that name none.")
 @option_format("text", "json")
 def check_command(files: tuple[Path, ...], environment: str, format: str) -> None:
     """Hold every reference of every ensemble against what git has: dangling, out of range, unreachable.

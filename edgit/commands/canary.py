@@ -10,14 +10,13 @@ import click
 
 from edgit import render, rollout
 from edgit.commands.common import (
-    Environment,
     Group,
     argument_component,
     complete_component,
-    complete_environment,
     needed_kv,
     open_git,
     option_dry_run,
+    option_environment,
     option_format,
     option_kv,
     shown_when,
@@ -121,9 +120,7 @@ def canary_clear(name: str | None, kv: str | None, dry_run: bool, format: str) -
 
 @canary.command("get")
 @argument_component("component", required=False)
-@click.option(
-    "--from", "environment", type=Environment(), shell_complete=complete_environment, help="Only this environment."
-)
+@option_environment("--from", help="Only this environment.")
 @option_kv
 @option_format("text", "json")
 def canary_get(component: str | None, environment: str | None, kv: str | None, format: str) -> None:

@@ -91,6 +91,18 @@ def option_format(*choices: str, default: str = "text") -> Callable[[F], F]:
     )
 
 
+def option_environment(
+    flag: str, name: str = "environment", *, help: str, required: bool = False, default: str | None = None
+) -> Callable[[F], F]:
+    """An option that names an environment; the shell completes it with those in use."""
+    # To click a default of None is one all the same, and what has a default is never required.
+    defaults = {} if default is None else {"default": default, "show_default": True}
+    complete = complete_environment
+    return click.option(
+        flag, name, type=Environment(), required=required, shell_complete=complete, help=help, **defaults
+    )
+
+
 def option_reason(command: F) -> F:
     """`--reason`."""
     return click.option("--reason", "-m", metavar="TEXT", help="Why; kept in the ledger, shown by `edgit log`.")(

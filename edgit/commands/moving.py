@@ -9,14 +9,12 @@ import click
 
 from edgit import moves, render
 from edgit.commands.common import (
-    Environment,
     Group,
     Instant,
     Version,
     argument_component,
     at_terminal,
     complete_component,
-    complete_environment,
     complete_pairs,
     complete_version,
     desk,
@@ -24,6 +22,7 @@ from edgit.commands.common import (
     live_in,
     open_world,
     option_dry_run,
+    option_environment,
     option_format,
     option_publish,
     option_reason,
@@ -211,9 +210,7 @@ def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
 @click.argument(
     "pairs", nargs=-1, required=True, metavar="NAME VERSION [NAME VERSION]...", shell_complete=complete_pairs
 )
-@click.option(
-    "--to", "environment", type=Environment(), required=True, shell_complete=complete_environment, help="Where."
-)
+@option_environment("--to", required=True, help="Where.")
 @option_reason
 @option_publish
 @option_dry_run
@@ -252,9 +249,7 @@ def _tell_new(world: World, environment: str, outcome: moves.Outcome) -> None:
 
 @deploy.command("get")
 @argument_component("component")
-@click.option(
-    "--from", "environment", type=Environment(), required=True, shell_complete=complete_environment, help="Where."
-)
+@option_environment("--from", required=True, help="Where.")
 def deploy_get(component: str, environment: str) -> None:
     """Print the version of COMPONENT that is live in an environment, and nothing else.
 
@@ -274,9 +269,7 @@ def deploy_get(component: str, environment: str) -> None:
 
 @deploy.command("unset")
 @argument_component("components", nargs=-1, required=True)
-@click.option(
-    "--from", "environment", type=Environment(), required=True, shell_complete=complete_environment, help="Where."
-)
+@option_environment("--from", required=True, help="Where.")
 @option_reason
 @option_publish
 @option_dry_run
@@ -307,9 +300,7 @@ def deploy_unset(
 
 @click.command()
 @argument_component("components", nargs=-1, required=True)
-@click.option(
-    "--from", "environment", type=Environment(), required=True, shell_complete=complete_environment, help="Where."
-)
+@option_environment("--from", required=True, help="Where.")
 @click.option("--to", "version", type=Version(), shell_complete=complete_version, help="To this version.")
 @option_reason
 @option_publish
@@ -370,23 +361,8 @@ def _pointers(count: int) -> str:
 
 @click.command()
 @click.option("--date", "date", type=Instant(), required=True, help="The instant to go back to: 2024-11-12T14:47:00Z.")
-@click.option(
-    "--from",
-    "source",
-    type=Environment(),
-    default="prod",
-    show_default=True,
-    shell_complete=complete_environment,
-    help="The environment that is looked at.",
-)
-@click.option(
-    "--to",
-    "target",
-    type=Environment(),
-    required=True,
-    shell_complete=complete_environment,
-    help="The environment that is moved.",
-)
+@option_environment("--from", "source", default="prod", help="The environment that is looked at.")
+@option_environment("--to", "target", required=True, help="The environment that is moved.")
 @click.option(
     "--only",
     multiple=True,
@@ -452,22 +428,8 @@ def restore(
 
 @click.command()
 @argument_component("components", nargs=-1, required=True)
-@click.option(
-    "--from",
-    "source",
-    type=Environment(),
-    required=True,
-    shell_complete=complete_environment,
-    help="The environment that is followed.",
-)
-@click.option(
-    "--to",
-    "target",
-    type=Environment(),
-    required=True,
-    shell_complete=complete_environment,
-    help="The environment that is moved.",
-)
+@option_environment("--from", "source", required=True, help="The environment that is followed.")
+@option_environment("--to", "target", required=True, help="The environment that is moved.")
 @option_reason
 @option_publish
 @option_dry_run

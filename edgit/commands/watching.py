@@ -14,14 +14,13 @@ import httpx
 from edgit import guard as watch
 from edgit import metrics, moves, render, sync
 from edgit.commands.common import (
-    Environment,
     argument_component,
-    complete_environment,
     kv_target,
     live_in,
     needed_kv,
     open_git,
     open_world,
+    option_environment,
     option_format,
     option_kv,
     publish_world,
@@ -39,14 +38,7 @@ from resolver.documents import VERSION_MAP
 
 @click.command()
 @argument_component("component")
-@click.option(
-    "--from",
-    "environment",
-    type=Environment(),
-    required=True,
-    shell_complete=complete_environment,
-    help="Where it is live.",
-)
+@option_environment("--from", required=True, help="Where it is live.")
 @click.option(
     "--metrics",
     "url",
@@ -220,14 +212,7 @@ def _roll_back(subject: metrics.Subject, target: str | None, store: Kv, reason: 
 
 @click.command()
 @argument_component("component")
-@click.option(
-    "--environment",
-    "environment",
-    type=Environment(),
-    default="prod-drill",
-    show_default=True,
-    help="A throw-away one; it must be empty.",
-)
+@option_environment("--environment", default="prod-drill", help="A throw-away one; it must be empty.")
 @click.option("--url", metavar="URL", help="The edge: its /version is asked until it shows each step.")
 @click.option(
     "--timeout", type=float, default=180.0, show_default=True, help="How long to wait for the edge, in seconds."
