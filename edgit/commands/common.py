@@ -96,7 +96,7 @@ def option_environment(
 ) -> Callable[[F], F]:
     """An option that names an environment; the shell completes it with those in use."""
     # To click a default of None is one all the same, and what has a default is never required.
-    defaults = {} if default is None else {"default": default, "show_default": True}
+    defaults: dict[str, Any] = {} if default is None else {"default": default, "show_default": True}
     complete = complete_environment
     return click.option(
         flag, name, type=Environment(), required=required, shell_complete=complete, help=help, **defaults
