@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgit.git import Git
-from edgit.sync import clash_name
+from edgit.merge import clash_name
 from tests.edgit.repo import Repo, clone, copy, make, with_remote
 
 LEDGER = "refs/edgit/ledger"
