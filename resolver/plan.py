@@ -49,7 +49,7 @@ Reason = Literal["unconditional", "condition", "needs", "during the run", "not i
 
 #: Names looked through for a "did you mean"; a map can hold 100,000.
 _SUGGESTED_FROM = 500
-#: Pointers whose draws a snapshot remembers; it knows more components than a request asks for.
+#: Choices that a snapshot remembers; then it begins anew, so that regions nobody has cannot turn the memory off.
 _DRAWS_KEPT = 4_096
 
 
@@ -245,8 +245,9 @@ def indexes_needed(references: Iterable[Reference], snapshot: Snapshot) -> froze
 
 
 def _remember(snapshot: Snapshot, place: tuple[str, str, str | None, str | None], found: Draw | Choice) -> None:
-    if len(snapshot.draws) < _DRAWS_KEPT:
-        snapshot.draws[place] = found
+    if len(snapshot.draws) >= _DRAWS_KEPT:
+        snapshot.draws.clear()
+    snapshot.draws[place] = found
 
 
 def _by_version(

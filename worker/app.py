@@ -251,13 +251,16 @@ def _doubting(call: Answering[P, A]) -> Answering[P, A]:
 
     @functools.wraps(call)
     async def asked(self: Edge, /, *args: P.args, **kwargs: P.kwargs) -> A:
+        certain = self.snapshots.has_read
         try:
             return await call(self, *args, **kwargs)
         except NotFound as error:
             # Without a snapshot from KV it was the bundled one, unless the past was asked for: that is read from KV.
-            of_past = any(isinstance(argument, Call) and argument.at is not None for argument in args)
-            if of_past or self.snapshots.peek() is not None:
+            if certain or any(isinstance(argument, Call) and argument.at is not None for argument in args):
                 raise
+            if self.snapshots.has_read:
+                # KV was read meanwhile, and it may have been the bundled one all the same: ask what is certain now.
+                return await call(self, *args, **kwargs)
             known = "KV cannot be read, and the snapshot that this deployment carries does not have it"
             raise KvFailed(f"{known}: {error.detail}", field=error.field) from error
 

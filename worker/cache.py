@@ -13,7 +13,8 @@ Rules of the snapshot:
 - of two reads under way the one that began later wins, in whatever order they end;
 - the generation never goes down, except where the lower one is still there after `distrust_for`, and is not below what
   was announced;
-- a map is decoded in small steps, between which requests are answered from the snapshot before it;
+- a map is decoded in small steps, between which requests are answered from the snapshot before it, and so are lists of
+  versions. Of these the last wanted are kept, up to a number: what every refresh reads must fit into `kv_timeout`;
 - only values are kept, never a task or a promise: what one request began no other may await.
 
 Rules of the announced number, where there is a GENERATION_URL:
@@ -54,7 +55,7 @@ from resolver.documents import (
 from resolver.errors import InvalidDocument
 from resolver.history import releases_at
 from resolver.rollout import RolloutTable
-from worker.kv import Announcements, Entry, KvFailed, Store, read, read_latest
+from worker.kv import BULK, Announcements, Entry, KvFailed, Store, read, read_latest
 from worker.settings import Settings
 
 Behind = Callable[[Awaitable[None]], None]
@@ -63,6 +64,10 @@ Behind = Callable[[Awaitable[None]], None]
 T = TypeVar("T")
 #: How often a request looks for what another one reads, within `read_budget`.
 _GLANCES = 8
+#: Lists of versions that a snapshot keeps: with the map and the percentages that is five bulk gets a refresh.
+MOST_LISTS = 5 * BULK - 2
+#: Versions that are decoded in one step: about a millisecond in WebAssembly.
+_VERSIONS_STEP = 200
 
 SnapshotSource = Literal["kv", "bundled"]
 
@@ -223,6 +228,11 @@ class SnapshotCache:
             waits.append(self._reading.begin(age, now, patient, partial(self._refresh, store), behind))
         return [wait for wait in waits if wait is not None]
 
+    @property
+    def has_read(self) -> bool:
+        """Whether there is a snapshot from KV in memory."""
+        return self._held is not None
+
     def peek(self) -> View | None:
         """What is in memory, without a read."""
         return None if self._held is None else self._current(self._held)
@@ -230,19 +240,19 @@ class SnapshotCache:
     async def with_indexes(self, view: View, names: Iterable[str], store: Store) -> View:
         """The same view with the lists of versions of these components. Raises `KvFailed`.
 
-        What is read here is read again with every later snapshot, in the same bulk get, as long as it is of any use.
+        What is read here is read again with every later snapshot, as long as it is of any use and not pushed out by
+        what was wanted later.
         """
         wanted = [name for name in dict.fromkeys(names) if name not in view.held.snapshot.indexes]
         if not wanted:
             return view
         entries = await read(store, map(index_key, wanted), self._settings.kv_timeout)
         problems: list[Problem] = []
-        indexes = _indexes(wanted, entries, problems)
-        held = _with(view.held, indexes, problems)
+        indexes = await self._between_requests(_index_steps(wanted, entries, problems))
         current = self._held
         if current is not None and current.read_at == view.held.read_at:
-            self._held = _with(current, indexes, problems)
-        return view._replace(held=held)
+            self._held = _with(current, indexes, problems, MOST_LISTS)
+        return view._replace(held=_with(view.held, indexes, problems))
 
     @property
     def heard(self) -> Heard:
@@ -354,7 +364,7 @@ class SnapshotCache:
         snapshot = Snapshot(
             pointers=pointers,
             rollout=self._rollout(entries[ROLLOUT], problems),
-            indexes=_indexes(names, entries, problems),
+            indexes=await self._between_requests(_index_steps(names, entries, problems)),
             revision=metadata.revision or await self._between_requests(pointers.revision_steps()),
             generation=metadata.generation,
         )
@@ -421,10 +431,11 @@ def _carried(snapshot: Snapshot) -> list[str]:
     return [name for name, versions in snapshot.indexes.items() if versions is not None or name in snapshot.pointers]
 
 
-def _indexes(
+def _index_steps(
     names: Iterable[str], entries: dict[str, Entry | None], problems: list[Problem]
-) -> dict[str, tuple[str, ...] | None]:
+) -> Steps[dict[str, tuple[str, ...] | None]]:
     indexes: dict[str, tuple[str, ...] | None] = {}
+    versions = 0
     for name in names:
         entry = entries[index_key(name)]
         indexes[name] = None
@@ -437,6 +448,10 @@ def _indexes(
             continue
         indexes[name] = releases_at(decoded.value, None)
         problems += decoded.problems
+        versions += len(decoded.value)
+        if versions >= _VERSIONS_STEP:
+            versions = 0
+            yield
     return indexes
 
 
@@ -457,9 +472,16 @@ def _with_pointers_of(held: Held, new: Held) -> Held:
     return replace(new, snapshot=snapshot, problems=(*of_map, *others))
 
 
-def _with(held: Held, indexes: dict[str, tuple[str, ...] | None], problems: list[Problem]) -> Held:
-    snapshot = replace(held.snapshot, indexes={**held.snapshot.indexes, **indexes})
-    return replace(held, snapshot=snapshot, problems=(*held.problems, *problems))
+def _with(
+    held: Held, indexes: dict[str, tuple[str, ...] | None], problems: list[Problem], most: int | None = None
+) -> Held:
+    """The same with these lists of versions, and of all no more than the last `most`."""
+    lists = {**held.snapshot.indexes, **indexes}
+    for name in list(lists)[:-most] if most else ():
+        del lists[name]
+    gone = {index_key(name) for name in held.snapshot.indexes if name not in lists}
+    before = [problem for problem in held.problems if problem.document not in gone]
+    return replace(held, snapshot=replace(held.snapshot, indexes=lists), problems=(*before, *problems))
 
 
 class Content(NamedTuple):

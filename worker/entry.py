@@ -191,9 +191,17 @@ class Default(WorkerEntrypoint):  # type: ignore[misc]
 
     async def _fetch(self, request: Any) -> Any:
         try:
-            edge = _isolate(self.env)
+            return await self._answered(request)
         except ResolverError as error:
             return _response(_failed(error))
+        except Exception as error:
+            # `handle` never raises, so this is of the platform: a body that was read already, a `cf` of no known shape.
+            log.exception("a request could not be read")
+            detail = f"{type(error).__name__} while the request was read; the resolver's log has the trace"
+            return _response(_failed(Refused(500, "Internal error", detail)))
+
+    async def _answered(self, request: Any) -> Any:
+        edge = _isolate(self.env)
         asked = request.js_object
         method = asked.method
         target, _, query = asked.url.partition("#")[0].partition("?")
@@ -255,7 +263,11 @@ async def _body(asked: Any, headers: Headers) -> bytes:
     if declared.isdigit() and int(declared) > LARGEST_BODY:
         # A body that says it is too large is not read at all; the edge refuses it by its size.
         return b" " * (LARGEST_BODY + 1)
-    body: bytes = (await asked.arrayBuffer()).to_bytes()
+    try:
+        body: bytes = (await asked.arrayBuffer()).to_bytes()
+    except JsException as error:
+        # Its sender has hung up.
+        raise InvalidRequest(f"the body cannot be read: {error}", field="body") from None
     return body
 
 

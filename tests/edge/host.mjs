@@ -19,6 +19,7 @@
 //   POST /__host/rpc/{name}  [arguments]: calls the method as a service binding would, with plain objects
 //   GET  /__host/behind      waits until all work behind responses has ended: {"done": 3, "failed": [], "reads": 7}
 //   header x-host-cf         JSON that becomes `request.cf`
+//   header x-host-body       anything: the body breaks off half-way
 //
 // What it does not show: the limits of CPU and memory. What the Worker does at import, import.mjs watches.
 import { createServer } from "node:http";
@@ -137,12 +138,21 @@ async function answer(request) {
   return response.js_object ?? response;
 }
 
+/** A body whose sender hangs up. */
+function brokenOff(body) {
+  const sent = [body];
+  return new ReadableStream({
+    pull: (to) => (sent.length ? to.enqueue(sent.pop()) : to.error(new Error("the sender has hung up"))),
+  });
+}
+
 const server = createServer(async (incoming, outgoing) => {
-  const chunks = [];
-  for await (const chunk of incoming) chunks.push(chunk);
-  const init = { method: incoming.method, headers: incoming.headers };
-  if (chunks.length && incoming.method !== "GET" && incoming.method !== "HEAD") init.body = Buffer.concat(chunks);
   try {
+    const chunks = [];
+    for await (const chunk of incoming) chunks.push(chunk);
+    const init = { method: incoming.method, headers: incoming.headers };
+    if (chunks.length && incoming.method !== "GET" && incoming.method !== "HEAD") init.body = Buffer.concat(chunks);
+    if (incoming.headers["x-host-body"]) Object.assign(init, { body: brokenOff(init.body), duplex: "half" });
     const request = new Request(`http://${incoming.headers.host}${incoming.url}`, init);
     if (incoming.headers["x-host-cf"]) request.cf = JSON.parse(incoming.headers["x-host-cf"]);
     const response = await answer(request);

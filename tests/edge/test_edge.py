@@ -209,6 +209,13 @@ def test_the_region_comes_from_where_the_request_does(
     refreshed(edge)
 
 
+def test_a_body_that_breaks_off_is_a_problem_and_no_exception(edge: httpx.Client) -> None:
+    answer = edge.post("/resolve", json={"references": ["my-prompt"]}, headers={"x-host-body": "broken"})
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+    assert answer.json()["detail"].startswith("the body cannot be read: ")
+    assert edge.post("/resolve", json={"references": ["my-prompt"]}).status_code == 200
+
+
 def test_contents_that_look_like_nothing_are_contents(edge: httpx.Client) -> None:
     texts = {"v3.0.0": "", "v3.0.1": "null", "v3.0.2": "42", "v3.0.3": "ü😀\n"}
     lever(edge, put={f"components/odd/{version}": [text, {"type": "prompt"}] for version, text in texts.items()})

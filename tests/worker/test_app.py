@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -542,6 +543,36 @@ def test_what_a_bundled_snapshot_does_not_know_may_be_there_all_the_same(path: s
     host.store.publish(MAP, generation=4)
     host.time.time += 60
     value(host.get(path) if body is None else host.post(path, body), 404)
+
+
+@pytest.mark.parametrize(("published", "status"), [({"new-prompt": {"prod": "v3.0.0"}}, 200), ({}, 404)])
+def test_what_a_bundled_snapshot_does_not_know_is_asked_again_where_kv_has_answered_meanwhile(
+    published: dict[str, Any], status: int
+) -> None:
+    host = Host(bundled=Snapshot(MAP, generation=3, revision="built"))
+    host.store.publish({**MAP, **published}, 8)
+    host.store.put("index/my-prompt", [{"version": "v1.0.0"}])
+
+    async def scenario() -> Response:
+        def post(*references: str) -> Coroutine[Any, Any, Response]:
+            body = json.dumps({"references": references}).encode()
+            return host.edge.handle(Request("POST", "/resolve", body=body), Platform(host.store, host.behind))
+
+        host.store.mode = "fail"
+        value(await post("my-prompt"))
+        # The first request has the bundled snapshot, and waits for a list of versions;
+        host.store.mode, host.store.gate = "ok", asyncio.Event()
+        first = asyncio.ensure_future(post("my-prompt@^1.0.0", "new-prompt"))
+        await asyncio.sleep(0.001)
+        assert host.store.reads[-1] == ["index/my-prompt"]
+        # meanwhile another one reads the map.
+        gate, host.store.gate = host.store.gate, None
+        host.time.time += 2
+        assert value(await post("my-prompt"))["snapshot"]["generation"] == 8
+        gate.set()
+        return await first
+
+    value(run(scenario()), status)
 
 
 def test_health_names_dropped_entries_to_authorised_callers_only() -> None:

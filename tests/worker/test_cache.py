@@ -9,7 +9,7 @@ import pytest
 from resolver.documents import Snapshot, revision_of
 from resolver.rollout import RolloutTable, parse_percentage
 from tests.worker.fakes import Behind, FakeClock, FakeStore, run
-from worker.cache import Content, ContentCache, SnapshotCache, View
+from worker.cache import MOST_LISTS, Content, ContentCache, SnapshotCache, View
 from worker.kv import KvFailed
 from worker.settings import Settings
 
@@ -837,6 +837,70 @@ def test_names_that_are_nowhere_do_not_pile_up_in_the_refresh() -> None:
         await isolate.cache.with_indexes(await isolate.view(), ["my-prompt", "only-listed", *slips], isolate.store)
         await isolate.view(31)
         assert isolate.store.reads[-1] == [*KEYS, "index/my-prompt", "index/only-listed"]
+
+    run(scenario())
+
+
+def test_lists_of_versions_never_make_a_refresh_longer_than_its_time() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        names = [f"c{number:04}" for number in range(MOST_LISTS + 150)]
+        isolate.store.publish({name: {"prod": "v1.0.0"} for name in names} | MAP, 7)
+        for name in names:
+            isolate.store.put(f"index/{name}", [{"version": "v1.0.0"}])
+        for start in range(0, len(names), 100):
+            view = await isolate.view()
+            wanted = names[start : start + 100]
+            found = await isolate.cache.with_indexes(view, [*names[:1], *wanted], isolate.store)
+            # A request has all that it wanted, and what goes on with the snapshot is what was wanted last.
+            assert all(found.held.snapshot.indexes[name] == ("v1.0.0",) for name in [*names[:1], *wanted])
+        isolate.store.reads.clear()
+        assert (await isolate.view(31)).held.read_at == isolate.time.time
+        assert [len(keys) for keys in isolate.store.reads] == [100] * 5
+        view = await isolate.view()
+        assert list(view.held.snapshot.indexes)[-1] == names[-1]
+        # What was pushed out is read again where it is wanted.
+        again = await isolate.cache.with_indexes(view, [names[1]], isolate.store)
+        assert again.held.snapshot.indexes[names[1]] == ("v1.0.0",)
+
+    run(scenario())
+
+
+def test_slips_do_not_pile_up_while_the_map_cannot_be_read() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        await isolate.view()
+        isolate.store.put("component-versions", "{")
+        isolate.store.put("index/slip-7", "no list")
+        for number in range(MOST_LISTS + 200):
+            view = await isolate.view(0.1)
+            await isolate.cache.with_indexes(view, [f"slip-{number}"], isolate.store)
+            assert len(view.held.snapshot.indexes) <= MOST_LISTS
+        # What was said of a list goes with it.
+        assert (await isolate.view()).held.problems == ()
+        isolate.behind.lose()
+
+    run(scenario())
+
+
+def test_lists_of_versions_are_decoded_while_requests_are_answered() -> None:
+    async def scenario() -> None:
+        isolate = Isolate()
+        names = [f"c{number}" for number in range(40)]
+        for name in names:
+            isolate.store.put(f"index/{name}", [{"version": f"v1.{minor}.0"} for minor in range(250)])
+        await isolate.cache.with_indexes(await isolate.view(), names, isolate.store)
+        isolate.store.publish(NEXT, 8)
+        await isolate.view(6)
+        refresh = asyncio.ensure_future(isolate.behind.run())
+        answered = 0
+        while not refresh.done():
+            assert await isolate.live() == "v1.0.0"
+            answered += 1
+            await asyncio.sleep(0)
+        assert answered >= len(names)
+        view = await isolate.view()
+        assert (version(view), len(view.held.snapshot.indexes["c39"] or ())) == ("v2.0.0", 250)
 
     run(scenario())
 

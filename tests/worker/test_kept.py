@@ -142,4 +142,6 @@ def test_more_pointers_than_are_remembered_are_answered_all_the_same(monkeypatch
     snapshot = Snapshot({name: {"prod": "v1.0.0"} for name in "abcd"})
     for name in "abcdabcd":
         assert choose(parse_reference(name), snapshot, CoreRequest()).version == "v1.0.0"
+        # It begins anew: whatever was asked before, what is asked now is remembered.
+        assert (name, "prod", None, None) in snapshot.draws
     assert len(snapshot.draws) == 2
