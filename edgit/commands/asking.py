@@ -205,7 +205,12 @@ def _diff_versions(world: World, component: str, versions: tuple[str, ...], envi
         return
     render.diff(found)
     if not found:
-        render.note(f"{component} {before} and {after} are the same text")
+        render.note(
+            f"{component} {before} and {after} are the same text"
+            if before != after
+            else f"{component} {before} is compared with itself"
+            + ("" if len(versions) == 2 else f": it is what is live in {environment}")
+        )
 
 
 def _file(world: World, component: str, version: str) -> str:

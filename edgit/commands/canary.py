@@ -25,6 +25,7 @@ from edgit.errors import EdgitError
 from edgit.git import Git
 from edgit.kv import Entry, Kv, open_kv
 from edgit.publication import read_map
+from edgit.repository import World
 from resolver.documents import VERSION_MAP
 from resolver.errors import InvalidPercentage, listed, nearest
 from resolver.reference import is_environment, is_name
@@ -96,6 +97,7 @@ def canary_set(words: tuple[str, ...], kv: str | None, replace: bool, dry_run: b
     percentage = Percent().convert(words[-1], None, click.get_current_context())
     entry = _entry(words[0] if len(words) == 2 else None)
     git, store = _where(kv)
+    _check_known(git, store, entry)
     change = rollout.set_percentage(store, entry, percentage, _actor(git), replace=replace, dry_run=dry_run)
     _tell(store, change, format)
 
@@ -199,6 +201,18 @@ def _entry(name: str | None) -> str:
             f"{component}@{environment.removesuffix(_SUFFIX)}"
         )
     return rollout.entry_name(component, environment or None)
+
+
+def _check_known(git: Git | None, store: Kv, entry: str) -> None:
+    """Raise `EdgitError` for a component that neither git nor KV has: a canary is not stopped by a slip of the pen."""
+    name = entry.partition("@")[0]
+    known = set(_pointers(store)) | (World(git).names if git else set())
+    if name != "*" and known and name not in known:
+        raise EdgitError(
+            f"neither git nor {store.name} has a component `{name}`."
+            + (nearest(name, known) or f" There are {listed(sorted(known))}."),
+            hint="no percentage was changed; which are in force: edgit canary get",
+        )
 
 
 def _pointers(kv: Kv) -> Mapping[str, Mapping[str, str]]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edgit import render, sync
-from edgit.errors import EdgitError
+from edgit.errors import EdgitError, NotReached
 from edgit.git import Git
 from edgit.ledger import Moved
 from edgit.moves import Desk, Outcome
@@ -225,7 +225,8 @@ def push_after(git: Git) -> bool:
     try:
         pushed = sync.push(World(git))
     except EdgitError as error:
-        raise type(error)(f"moved here, and not pushed: {error.detail}", hint=error.hint) from None
+        hint = f"next: edgit push, once {git.remote()} answers" if isinstance(error, NotReached) else error.hint
+        raise type(error)(f"moved here, and not pushed: {error.detail}", hint=hint) from None
     if not pushed.nothing and (told := workflow_after(git)):
         render.note(told)
     return not pushed.nothing
@@ -268,10 +269,17 @@ def tell_moves(moves: Iterable[Moved], unchanged: Sequence[Any], *, dry_run: boo
 def finish(git: Git, outcome: Outcome, format: str, *, store: Kv | None = None, then: str | None = None) -> None:
     """Tell what a moving command did, push and publish where that is wanted, and say what comes next.
 
-    `then` is the next command once everything is shared; without it, that is publishing.
+    `then` is the next command once everything is shared; without it, that is publishing. A remote that is away keeps
+    nothing from KV where publishing was asked for: that is what production runs. It is the error all the same.
     """
     acted = bool(outcome.entries) and not outcome.dry_run
-    pushed = push_after(git) if acted else False
+    pushed, away = False, None
+    try:
+        pushed = push_after(git) if acted else False
+    except NotReached as error:
+        if store is None:
+            raise
+        away = error
     if format == "text":
         for text in outcome.notes:
             render.note(text)
@@ -281,10 +289,11 @@ def finish(git: Git, outcome: Outcome, format: str, *, store: Kv | None = None, 
     report = None if store is None or outcome.dry_run else _publish_after(git, store, pushed, show=format == "text")
     if format == "json":
         render.document({**outcome_as_json(outcome, pushed), "published": report.as_json() if report else None})
-        return
-    if report:
+    elif report:
         tell_published(report)
-    if not acted:
+    if away:
+        raise away
+    if not acted or format == "json":
         return
     if any(moved.environment.endswith("-canary") and moved.after for moved in outcome.moved):
         name = next(m.component for m in outcome.moved if m.environment.endswith("-canary") and m.after)
@@ -333,8 +342,8 @@ def _count(number: int, kind: str) -> str:
 def shown_when(name: str) -> str:
     """When the edge shows what was just written to a KV of this name."""
     if name.startswith("Cloudflare"):
-        return "busy isolates show it 5 s after KV does, which takes up to a minute; quiet ones at their next request"
-    return "a busy edge shows it within 5 s, a quiet one at its next request"
+        return "busy isolates show it 5 s after KV does, which takes up to a minute; quiet ones a request or two later"
+    return "a busy edge shows it within 5 s, a quiet one at its next request or the one after"
 
 
 def outcome_as_json(outcome: Outcome, pushed: bool) -> dict[str, object]:

@@ -92,21 +92,34 @@ def tag_create(
 def _commit_file(git: Git, world: World, component: str, version: str, message: str | None, *, dry_run: bool) -> None:
     """Commit a component's file where it has changes, and nothing else with it."""
     file = world.components.get(component)
-    if file is None:
+    if git.bare:
         return
+    if file is None:
+        raise EdgitError(
+            f"`{component}` has no file here, and a version is made of the file as it is",
+            hint=f"next: bring it back, or name a commit that has it: edgit tag create {component} {version} HEAD",
+        )
     if file.others:
         raise Refused(
             f"`{component}` is the name of two files: {listed([file.path, *file.others])}",
             hint="name the one that is meant in .edgit/components.json",
         )
-    if git.bare or not git.run("status", "--porcelain", "--", f":(top,literal){file.path}"):
+    pathspec = f":(top,literal){file.path}"
+    if not git.run("status", "--porcelain", "--", pathspec):
         return
     if dry_run:
         render.note(f"would commit {file.path}, which has changes")
         return
-    pathspec = f":(top,literal){file.path}"
-    git.run("add", "--", pathspec)
-    git.run("commit", "--quiet", "--only", "-m", message or f"{component} {version}", "--", pathspec)
+    git.identity()
+    # Git commits no file that it has never heard of. Of one that it knows, this leaves the index as it is.
+    git.run("add", "--intent-to-add", "--", pathspec)
+    done = git.attempt("commit", "--quiet", "--only", "-m", message or f"{component} {version}", "--", pathspec)
+    if done.returncode:
+        said = (done.stderr or done.stdout).decode(errors="replace").strip() or "a hook refused it, and said nothing"
+        raise EdgitError(
+            f"{file.path} has changes, and git does not commit them: {said}\nno version was made",
+            hint=f"next: mend that, or commit the file yourself, then: edgit tag create {component} {version}",
+        )
     render.note(f"committed {file.path}, which had changes, as {git.text('rev-parse', '--short', 'HEAD')}")
 
 
@@ -261,8 +274,9 @@ def deploy_get(component: str, environment: str) -> None:
     version = world.state.version(component, environment)
     if version is None:
         raise EdgitError(
-            f"{component} has nothing live in {environment}; {live_in(world, component)}",
-            hint=f"next: edgit deploy set {component} VERSION --to {environment}",
+            f"{component} has nothing live in {environment}; {live_in(world, component)}"
+            + (f".{close}" if (close := nearest(environment, world.environments(component))) else ""),
+            hint=None if close else f"next: edgit deploy set {component} VERSION --to {environment}",
         )
     click.echo(version)
 

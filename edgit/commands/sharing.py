@@ -274,6 +274,7 @@ def status(kv: str | None, format: str) -> None:
     unpushed = sync.unpushed(world, remote) if remote else 0
     target = kv_target(git, kv)
     found = publishing.status(LedgerSource(world), open_kv(target)) if target and world.ledger else None
+    deleted, moved = _changed_versions(world)
     if format == "json":
         foreign, _ = world.differences
         render.document(
@@ -296,6 +297,8 @@ def status(kv: str | None, format: str) -> None:
                     for name, versions in world.untold_versions.items()
                     for version in versions
                 ],
+                "versions_deleted": [{"component": name, "version": version} for name, version in deleted],
+                "versions_moved": [{"component": name, "version": version} for name, version in moved],
                 "unclear_tags": [
                     {"component": name, "environment": environment, "problem": problem}
                     for name, environment, problem in world.unclear
@@ -315,11 +318,14 @@ def status(kv: str | None, format: str) -> None:
             f"remote  {remote}: {_count(unpushed, 'move')} not pushed"
             if unpushed
             else f"remote  {remote}: as last seen, has everything"
+            if world.ledger
+            else f"remote  {remote}: not asked for its ledger yet: edgit pull"
         )
     else:
         text.append("remote  none")
     if found is None:
-        text.append("KV      not asked: name it with --kv, or git config edgit.kv")
+        why = "there is no ledger to hold against it" if target else "name it with --kv, or git config edgit.kv"
+        text.append(f"KV      not asked: {why}")
     else:
         held = shown(found.kv_generation, found.kv_revision) if found.kind != "empty" else "empty"
         text.append(f"KV      {found.target}: {held}, {_STANDING[found.kind]}")
@@ -337,11 +343,50 @@ def status(kv: str | None, format: str) -> None:
     render.lines(text)
     for doubt in world.doubts:
         render.warn(doubt)
-    _tell_untold(world)
+    for name, version in moved[:_SHOWN]:
+        render.warn(
+            f"the tag of {name} {version} was moved to another file; the ledger has the one that was released. "
+            f"Next: edgit tag restore {name} {version}"
+        )
+    if deleted:
+        render.warn(
+            f"deleted here, and still in the ledger: {listed(' '.join(each) for each in deleted)}; "
+            f"next: edgit tag restore {' '.join(deleted[0])}"
+        )
+    if world.ledger or not remote:
+        _tell_untold(world)
     if unpushed:
         render.next_step("edgit push")
+    elif remote and world.ledger is None:
+        first = "; where nobody has begun a ledger yet: edgit adopt" if world.untold_versions else ""
+        render.next_step(f"edgit pull{first}")
+    elif remote and found is not None and found.kind in ("ahead", "diverged"):
+        render.next_step("edgit pull")
     elif found is not None and found.kind in ("behind", "empty"):
         render.next_step(f"edgit publish --to {target}")
+
+
+def _changed_versions(world: World) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """The versions of the ledger whose tag is gone, and those whose tag is at another file now."""
+    if world.ledger is None:
+        return [], []
+    deleted, other = [], {}
+    for name, versions in sorted(world.state.versions.items()):
+        for version in versions:
+            tag = world.tags.versions.get(name, {}).get(version)
+            made = world.ledger.made.get((name, version))
+            if tag is None:
+                deleted.append((name, version))
+            elif made is None or made.tag != tag.id:
+                other[name, version] = tag
+    commits = world.commits_of(tag.id for tag in other.values())
+    files = world.files_at((name, commits[tag.id]) for (name, _), tag in other.items() if tag.id in commits)
+    blobs = {key: files.get((key[0], commits.get(tag.id, ""))) for key, tag in other.items()}
+    return deleted, [
+        (name, version)
+        for (name, version), file in blobs.items()
+        if file and file.blob != world.state.versions[name][version]
+    ]
 
 
 #: How many moves and versions `status` names before it counts the rest.

@@ -202,11 +202,16 @@ def _roll_back(subject: metrics.Subject, target: str | None, store: Kv, reason: 
             reason=reason or f"error rate over the threshold with {subject.version}",
             expected={(subject.component, subject.pointer): subject.version},
         )
-    push_after(git)
+    unpushed = ""
+    try:
+        push_after(git)
+    except NotReached:
+        unpushed = f" It is not pushed: {git.remote()} did not answer; next: edgit push."
     report = publish_world(World(git), store, show=False)
     became = f"is back at {target}" if target else "has ended"
     return (
         f"{subject.component} {subject.pointer} {became}, published to {store.name} as generation {report.generation}."
+        + unpushed
     )
 
 
@@ -233,7 +238,11 @@ def drill(component: str, environment: str, url: str | None, timeout: float, kv:
     world = open_world()
     world.known(component)
     if world.environments(component).get(environment):
-        raise Refused(f"{component} has something live in {environment}; a drill wants an environment of its own")
+        raise Refused(
+            f"{component} has something live in {environment}; a drill wants an environment of its own",
+            hint=f"if an earlier drill left it: edgit deploy unset {component} --from {environment}; "
+            "otherwise name another with --environment",
+        )
     versions = world.versions(component)
     if len(versions) < 2:
         raise EdgitError(
@@ -272,9 +281,17 @@ def drill(component: str, environment: str, url: str | None, timeout: float, kv:
         step(f"deployed {good}, the good version, to {environment}", wish(good), good)
         step(f"deployed {bad}, the bad one", wish(bad), bad)
         step(f"rolled back to {good}", back, good)
-    finally:
-        if steps:
+    except BaseException as error:
+        url = None
+        try:
             step(f"took {environment} away again", wish(None), None)
+        except EdgitError:
+            error.add_note(
+                f"{environment} may be left somewhere; what takes it away: "
+                f"edgit deploy unset {component} --from {environment}, edgit push, edgit publish"
+            )
+        raise
+    step(f"took {environment} away again", wish(None), None)
     took = steps[2][1]
     seen = (
         f", until {url} answered it" if url and store else f", until {store.name} had it" if store else ", in git alone"

@@ -77,6 +77,8 @@ def kv(repo: Repo, key: str) -> object:
         ("canary set 101 --kv local", 2, "outside 0 to 100"),
         ("canary set my-prompt many --kv local", 2, "is not a percentage"),
         ("canary set my-prompt@prod-canary 10 --kv local", 2, "my-prompt@prod"),
+        ("canary set my-promt 0 --kv local", 1, "Did you mean `my-prompt`?"),
+        ("deploy get my-prompt --from prd", 1, "Did you mean `prod`?"),
         ("canary set a b 10 --kv local", 2, "a name and a percentage"),
         ("canary clear my-prompt --kv local", 3, "has no percentage for `my-prompt`"),
         ("canary get nothing --kv local", 1, "has no component `nothing`"),
@@ -122,6 +124,38 @@ def test_somebody_whom_git_does_not_know(repo: Repo) -> None:
     answer = repo.edgit("deploy", "set", "my-prompt", "v1.0.0", "--to", "prod", code=1)
     assert "git does not know who you are" in answer.err
     assert "git config user.name" in answer.err
+
+    repo.write("components/prompts/my-prompt.md", "three\n", commit=False)
+    answer = repo.edgit("tag", "create", "my-prompt", "v1.2.0", code=1)
+    assert answer.err.startswith("error: git does not know who you are")
+
+
+# Versions
+
+
+def test_a_commit_that_git_refuses_makes_no_version_and_stages_nothing(repo: Repo) -> None:
+    repo.hook("pre-commit", "echo the linter says no >&2; exit 1")
+    repo.write("components/prompts/my-prompt.md", "three\n", commit=False)
+    answer = repo.edgit("tag", "create", "my-prompt", "v1.2.0", code=1)
+    assert "components/prompts/my-prompt.md has changes, and git does not commit them: the linter says no" in answer.err
+    assert "then: edgit tag create my-prompt v1.2.0" in answer.err
+    assert repo.git("diff", "--cached", "--name-only") == ""
+    assert "v1.2.0" not in repo.edgit("tag", "list", "my-prompt").out
+
+
+def test_what_else_is_staged_is_not_committed_along(repo: Repo) -> None:
+    repo.write("other.txt", "not yet\n", commit=False)
+    repo.git("add", "other.txt")
+    repo.write("components/prompts/new.md", "new\n", commit=False)
+    repo.edgit("tag", "create", "new", "v1.0.0")
+    assert repo.git("show", "--format=", "--name-only", "HEAD").split() == ["components/prompts/new.md"]
+    assert repo.git("diff", "--cached", "--name-only").split() == ["other.txt"]
+
+
+def test_a_file_that_is_gone_makes_no_version_by_itself(repo: Repo) -> None:
+    (repo.root / "components/prompts/my-prompt.md").unlink()
+    assert "`my-prompt` has no file here" in repo.edgit("tag", "create", "my-prompt", "v1.2.0", code=1).err
+    assert "made my-prompt v1.2.0" in repo.edgit("tag", "create", "my-prompt", "v1.2.0", "HEAD").out
 
 
 # Moves
@@ -249,7 +283,22 @@ def test_a_push_that_fails_says_that_the_move_is_made(tmp_path: Path) -> None:
     repo.git("remote", "set-url", "origin", str(tmp_path / "gone.git"))
     answer = repo.deploy("my-prompt", "v1.0.0", code=4)
     assert "moved here, and not pushed: " in answer.err
+    assert answer.err.endswith("next: edgit push, once origin answers\n")
     assert repo.live("my-prompt") == "v1.0.0"
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_a_remote_that_is_away_keeps_no_rollback_from_kv(repo: Repo, tmp_path: Path, format: str) -> None:
+    repo.git("remote", "add", "origin", str(tmp_path / "gone.git"))
+    repo.git("config", "edgit.autoPush", "true")
+    answer = repo.edgit("rollback", "my-prompt", "--from", "prod", "--kv", "local", "--format", format, code=4)
+    versions = kv(repo, "component-versions")
+    assert isinstance(versions, dict)
+    assert versions["my-prompt"]["prod"] == "v1.0.0"
+    assert "moved here, and not pushed: " in answer.err
+    if format == "json":
+        told = json.loads(answer.out)
+        assert (told["pushed"], told["published"]["generation"]) == (False, 6)
 
 
 def test_a_move_can_publish_at_once(repo: Repo) -> None:
@@ -288,6 +337,35 @@ def test_status_tells_what_is_not_published(repo: Repo) -> None:
     assert "not yet: my-prompt prod -> v1.0.0" in answer.out
     assert answer.err == "next: edgit publish --to local\n"
     assert json.loads(repo.edgit("status", "--kv", "local", "--format", "json").out)["kv"]["state"] == "behind"
+
+
+def test_status_tells_of_versions_whose_tags_were_moved_or_deleted(repo: Repo) -> None:
+    assert repo.edgit("status").err == ""
+    repo.git("tag", "--force", "components/my-prompt/v1.0.0", "components/my-prompt/v1.1.0^{}")
+    repo.git("tag", "--delete", "components/my-config/v2.1.0")
+    said = repo.edgit("status").err
+    assert "the tag of my-prompt v1.0.0 was moved to another file" in said
+    assert "deleted here, and still in the ledger: my-config v2.1.0; next: edgit tag restore my-config v2.1.0" in said
+    told = json.loads(repo.edgit("status", "--format", "json").out)
+    assert told["versions_moved"] == [{"component": "my-prompt", "version": "v1.0.0"}]
+    assert told["versions_deleted"] == [{"component": "my-config", "version": "v2.1.0"}]
+    repo.edgit("tag", "restore", "my-prompt", "v1.0.0")
+    repo.edgit("tag", "restore", "my-config", "v2.1.0")
+    assert repo.edgit("status").err == ""
+
+
+def test_status_of_a_fresh_clone_says_pull(tmp_path: Path) -> None:
+    repo, _ = with_remote(tmp_path)
+    repo.version("my-prompt", "v1.0.0")
+    repo.git("push", "--quiet", "origin", "HEAD")
+    repo.edgit("push")
+    there = clone(repo, tmp_path / "clone", "--branch", "main", name="Grace")
+    there.git("config", "edgit.kv", "local")
+    answer = there.edgit("status")
+    assert "not asked for its ledger yet" in answer.out
+    assert "there is no ledger to hold against it" in answer.out
+    assert answer.err.startswith("next: edgit pull; ")
+    assert "not on record" not in answer.err
 
 
 def test_a_clone_needs_a_pull_and_nothing_else(tmp_path: Path) -> None:
@@ -411,6 +489,16 @@ def test_a_drill_leaves_nothing_behind(repo: Repo) -> None:
     assert "has something live in prod-drill" in repo.edgit("drill", "my-prompt", code=3).err
 
 
+def test_a_drill_that_fails_leaves_nothing_behind(repo: Repo) -> None:
+    nowhere = "http://127.0.0.1:1"
+    answer = repo.edgit("drill", "my-prompt", "--kv", "local", "--url", nowhere, code=4)
+    assert f"{nowhere} did not answer" in answer.err
+    assert repo.live("my-prompt", "prod-drill") is None
+    versions = kv(repo, "component-versions")
+    assert isinstance(versions, dict)
+    assert "prod-drill" not in versions["my-prompt"]
+
+
 def test_a_component_may_have_a_deep_name(repo: Repo) -> None:
     repo.write("components/templates/mail/de/header_v2.html", "<h1>\n")
     repo.edgit("tag", "create", "mail/de/header_v2", "v1.0.0")
@@ -425,7 +513,10 @@ def test_diff_of_two_versions_is_that_of_the_file(repo: Repo) -> None:
     # One version: against what is live.
     assert repo.edgit("diff", "my-prompt", "v1.0.0").out == expected
     answer = repo.edgit("diff", "my-prompt", "v1.1.0")
-    assert (answer.out, answer.err) == ("", "note: my-prompt v1.1.0 and v1.1.0 are the same text\n")
+    assert (answer.out, answer.err) == (
+        "",
+        "note: my-prompt v1.1.0 is compared with itself: it is what is live in prod\n",
+    )
     # A deleted tag takes nothing away: the ledger has the file.
     repo.git("tag", "--delete", "components/my-prompt/v1.0.0")
     assert repo.edgit("diff", "my-prompt", "v1.0.0", "v1.1.0").out == expected
@@ -520,6 +611,20 @@ def test_the_guard_undoes_nobody_elses_fix(repo: Repo, metrics: tuple[str, list[
     other.edgit("push")
     other.edgit("publish", "--to", f"local={repo.env['KV']}")
     assert "and git v1.2.0: what is watched must be what requests run" in guard(repo, address, 3).err
+
+
+def test_the_guard_publishes_also_where_the_remote_is_away(
+    repo: Repo, metrics: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    repo.edgit("publish", "--to", "local")
+    repo.git("remote", "add", "origin", str(tmp_path / "gone.git"))
+    repo.git("config", "edgit.autoPush", "true")
+    answer = guard(repo, metrics[0], 1)
+    assert "is back at v1.0.0, published to local KV " in answer.out
+    assert "It is not pushed: origin did not answer; next: edgit push." in answer.out
+    versions = kv(repo, "component-versions")
+    assert isinstance(versions, dict)
+    assert versions["my-prompt"]["prod"] == "v1.0.0"
 
 
 def test_a_breach_that_is_only_watched_moves_nothing(repo: Repo, metrics: tuple[str, list[str]]) -> None:
