@@ -273,8 +273,11 @@ def status(kv: str | None, format: str) -> None:
     remote = git.remote()
     unpushed = sync.unpushed(world, remote) if remote else 0
     target = kv_target(git, kv)
-    found = publishing.status(LedgerSource(world), open_kv(target)) if target and world.ledger else None
     deleted, moved = _changed_versions(world)
+    if format == "text":
+        # What git knows is told at once: a KV that is away is waited for, and may never answer.
+        render.lines(_standing_of_git(world, remote, unpushed))
+    found = publishing.status(LedgerSource(world), open_kv(target)) if target and world.ledger else None
     if format == "json":
         foreign, _ = world.differences
         render.document(
@@ -308,21 +311,7 @@ def status(kv: str | None, format: str) -> None:
             }
         )
         return
-    text = [
-        f"git     generation {world.ledger.last.generation} ({world.ledger.tip[:7]})"
-        if world.ledger
-        else "git     no ledger yet"
-    ]
-    if remote:
-        text.append(
-            f"remote  {remote}: {_count(unpushed, 'move')} not pushed"
-            if unpushed
-            else f"remote  {remote}: as last seen, has everything"
-            if world.ledger
-            else f"remote  {remote}: not asked for its ledger yet: edgit pull"
-        )
-    else:
-        text.append("remote  none")
+    text = []
     if found is None:
         why = "there is no ledger to hold against it" if target else "name it with --kv, or git config edgit.kv"
         text.append(f"KV      not asked: {why}")
@@ -364,6 +353,17 @@ def status(kv: str | None, format: str) -> None:
         render.next_step("edgit pull")
     elif found is not None and found.kind in ("behind", "empty"):
         render.next_step(f"edgit publish --to {target}")
+
+
+def _standing_of_git(world: World, remote: str | None, unpushed: int) -> list[str]:
+    if world.ledger is None:
+        there = f"{remote}: not asked for its ledger yet: edgit pull" if remote else "none"
+        return ["git     no ledger yet", f"remote  {there}"]
+    there = f"{_count(unpushed, 'move')} not pushed" if unpushed else "as last seen, has everything"
+    return [
+        f"git     generation {world.ledger.last.generation} ({world.ledger.tip[:7]})",
+        f"remote  {remote}: {there}" if remote else "remote  none",
+    ]
 
 
 def _changed_versions(world: World) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
