@@ -337,8 +337,10 @@ def check_command(files: tuple[Path, ...], environment: str, format: str) -> Non
     else:
         render.lines(map(str, findings))
         bad = sum(1 for found in findings if found.kind != "invalid")
-        said = f"{bad} of them {'leads' if bad == 1 else 'lead'} nowhere" if bad else "all of them lead to a version"
-        render.note(f"{_many(count, 'reference')} in {_many(len(texts), 'ensemble')}: {said}")
+        said = (
+            f": {bad} of them {'leads' if bad == 1 else 'lead'} nowhere" if bad else ": all of them lead to a version"
+        )
+        render.note(f"{_many(count, 'reference')} in {_many(len(texts), 'ensemble')}{said if count else ''}")
         if unread := len(findings) - bad:
             render.note(f"{_many(unread, 'ensemble')} could not be read")
     if findings:

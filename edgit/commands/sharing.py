@@ -349,8 +349,11 @@ def status(kv: str | None, format: str) -> None:
     elif remote and world.ledger is None:
         first = "; where nobody has begun a ledger yet: edgit adopt" if world.untold_versions else ""
         render.next_step(f"edgit pull{first}")
-    elif remote and found is not None and found.kind in ("ahead", "diverged"):
+    elif remote and found is not None and found.kind == "ahead":
         render.next_step("edgit pull")
+    elif remote and found is not None and found.kind == "diverged":
+        # Also what was published and not pushed, and then came after somebody else's move.
+        render.next_step(f"edgit pull; if that brings nothing: edgit publish --to {target} --replace")
     elif found is not None and found.kind in ("behind", "empty"):
         render.next_step(f"edgit publish --to {target}")
 

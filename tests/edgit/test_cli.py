@@ -361,6 +361,33 @@ def test_status_tells_of_git_also_where_kv_cannot_be_read(repo: Repo, tmp_path: 
     assert "cannot be used as a KV file" in answer.err
 
 
+def test_what_was_published_and_then_overtaken_is_replaced(tmp_path: Path) -> None:
+    repo, _ = with_remote(tmp_path)
+    repo.env["KV"] = str(tmp_path / "kv.sqlite3")
+    for version in ("v1.0.0", "v1.1.0"):
+        repo.version("my-prompt", version)
+        repo.deploy("my-prompt", version)
+    repo.git("push", "--quiet", "origin", "HEAD")
+    repo.edgit("push")
+    there = clone(repo, tmp_path / "clone", "--branch", "main", name="Grace")
+    there.git("remote", "set-url", "origin", str(tmp_path / "origin.git"))
+    there.edgit("pull")
+    repo.edgit("rollback", "my-prompt", "--from", "prod", "--kv", "local")
+    there.now = repo.now
+    there.deploy("my-prompt", "v1.0.0", to="staging")
+    there.edgit("push")
+    repo.edgit("pull")
+    repo.edgit("push")
+    answer = repo.edgit("status", "--kv", "local")
+    assert answer.err == "next: edgit pull; if that brings nothing: edgit publish --to local --replace\n"
+    assert "my-prompt staging: KV has none, git has v1.0.0" in repo.edgit("publish", "--to", "local", code=3).err
+    repo.edgit("publish", "--to", "local", "--replace")
+    assert repo.edgit("status", "--kv", "local").err.strip() in ("", "next: edgit push")
+    versions = kv(repo, "component-versions")
+    assert isinstance(versions, dict)
+    assert versions["my-prompt"]["prod"] == versions["my-prompt"]["staging"] == "v1.0.0"
+
+
 def test_status_of_a_fresh_clone_says_pull(tmp_path: Path) -> None:
     repo, _ = with_remote(tmp_path)
     repo.version("my-prompt", "v1.0.0")
