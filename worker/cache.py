@@ -64,6 +64,9 @@ Behind = Callable[[Awaitable[None]], None]
 T = TypeVar("T")
 #: How often a request looks for what another one reads, within `read_budget`.
 _GLANCES = 8
+#: After so many seconds without a sign, or a quarter of `kv_timeout`, a new isolate's first read is lost. KV's central
+#: store may well take longer than `read_budget`, and every read more holds one more map in memory.
+_LOST_AFTER = 0.25
 #: Lists of versions that a snapshot keeps: with the map and the percentages that is five bulk gets a refresh.
 MOST_LISTS = 5 * BULK - 2
 #: Versions that are decoded in one step: about a millisecond in WebAssembly.
@@ -280,14 +283,16 @@ class SnapshotCache:
         """Whether a read that another request has under way ends, well or badly.
 
         In a burst upon a new isolate one request reads for all: not even memory would bear a large map for each. It is
-        looked for, not awaited, as long as the read gives signs of going on; without one for `read_budget` it is lost.
+        looked for, not awaited, as long as the read gives signs of going on; `_LOST_AFTER` says when it is lost.
         """
-        ended, signs, left = self._reading.ended, self._signs, _GLANCES
-        while left and self._monotonic() < self._reading.lease_until:
-            await asyncio.sleep(self._settings.read_budget / _GLANCES)
+        pause = self._settings.read_budget / _GLANCES
+        ended, signs, silence = self._reading.ended, self._signs, 0.0
+        lost = min(_LOST_AFTER, self._settings.kv_timeout / 4)
+        while silence < lost and self._monotonic() < self._reading.lease_until:
+            await asyncio.sleep(pause)
             if self._reading.ended != ended:
                 return True
-            signs, left = self._signs, left - 1 if signs == self._signs else _GLANCES
+            signs, silence = self._signs, silence + pause if signs == self._signs else 0.0
         return False
 
     async def _refresh(self, store: Store) -> None:

@@ -504,6 +504,19 @@ def test_of_a_burst_upon_a_new_isolate_one_request_reads(size: int) -> None:
     run(scenario())
 
 
+def test_of_a_burst_upon_a_new_isolate_one_request_reads_though_kv_is_slow() -> None:
+    async def scenario() -> None:
+        isolate = Isolate(settings=Settings(kv_timeout=20, read_budget=0.02))
+        isolate.store.gate = asyncio.Event()
+        views = asyncio.gather(*(isolate.view() for _ in range(20)))
+        await asyncio.sleep(0.1)
+        isolate.store.gate.set()
+        assert {version(view) for view in await views} == {"v1.0.0"}
+        assert len(isolate.store.reads) == 1
+
+    run(scenario())
+
+
 def test_of_a_burst_whose_first_request_is_lost_another_one_reads() -> None:
     async def scenario() -> None:
         isolate = Isolate()
