@@ -45,6 +45,10 @@ ROLLOUT_HISTORY = "rollout-history"
 Pointers = Mapping[str, Mapping[str, str]]
 """Component → environment (or `latest`, `stable`) → version."""
 
+Where: TypeAlias = str | tuple[str, str | None, str | None]
+"""Where versions are looked for: an environment alone, which is found quicker, or one with region and group."""
+
+
 T = TypeVar("T")
 Steps: TypeAlias = Generator[None, None, T]
 """Work in small steps, and what it comes to."""
@@ -156,11 +160,9 @@ class Snapshot:
     indexes: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     revision: str | None = None
     generation: int | None = None
-    #: What `resolver.plan` has found out about pointers of this snapshot: a function of the fields above, remembered.
-    #: Not an argument, so that a copy with other fields begins without it.
-    draws: dict[tuple[str, str, str | None, str | None], Any] = field(
-        init=False, default_factory=dict, repr=False, compare=False
-    )
+    #: What `resolver.plan` has found out about pointers of this snapshot, by place and component: a function of the
+    #: fields above, remembered. Not an argument, so that a copy with other fields begins without it.
+    draws: dict[Where, dict[str, Any]] = field(init=False, default_factory=dict, repr=False, compare=False)
 
 
 class _Announcement(msgspec.Struct, frozen=True):

@@ -32,7 +32,7 @@ from typing import Literal
 
 import msgspec
 
-from resolver.documents import Snapshot
+from resolver.documents import Snapshot, Where
 from resolver.ensemble import Condition, Ensemble, Site, Unit
 from resolver.errors import InvalidRequest, NotFound, listed, nearest
 from resolver.expression import Expression, Needed, Scope, Template
@@ -195,11 +195,13 @@ def choose(
         return Choice(selector.text, "pinned")
     else:
         return _by_version(reference, selector.kind, selector.text, snapshot)
-    place = (reference.name, wanted, request.region, group)
-    draw = snapshot.draws.get(place)
+    name, region = reference.name, request.region
+    where = wanted if region is None and group is None else (wanted, region, group)
+    known = snapshot.draws.get(where)
+    draw: Draw | None = known.get(name) if known is not None else None
     if draw is None:
-        draw = _draw(*place, snapshot)
-        _remember(snapshot, place, draw)
+        draw = _draw(name, wanted, region, group, snapshot)
+        _remember(snapshot, where, name, draw)
     if not canary:
         return draw.without
     key = request.key
@@ -244,21 +246,21 @@ def indexes_needed(references: Iterable[Reference], snapshot: Snapshot) -> froze
     return frozenset(needed)
 
 
-def _remember(snapshot: Snapshot, place: tuple[str, str, str | None, str | None], found: Draw | Choice) -> None:
-    if len(snapshot.draws) >= _DRAWS_KEPT:
+def _remember(snapshot: Snapshot, where: Where, name: str, found: Draw | Choice) -> None:
+    if sum(map(len, snapshot.draws.values())) >= _DRAWS_KEPT:
         snapshot.draws.clear()
-    snapshot.draws[place] = found
+    snapshot.draws.setdefault(where, {})[name] = found
 
 
 def _by_version(
     reference: Reference, kind: Literal["range", "latest", "stable"], text: str, snapshot: Snapshot
 ) -> Choice:
     # `@` is the name of no region: what is remembered here never meets a pointer's.
-    place = (reference.name, text, "@", kind)
-    choice: Choice | None = snapshot.draws.get(place)
+    where = (text, "@", kind)
+    choice: Choice | None = snapshot.draws.get(where, {}).get(reference.name)
     if choice is None:
         choice = _highest(reference.name, kind, text, snapshot)
-        _remember(snapshot, place, choice)
+        _remember(snapshot, where, reference.name, choice)
     return choice
 
 
