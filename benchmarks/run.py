@@ -149,10 +149,16 @@ def targets(f: dict[str, float]) -> list[str]:
     rows = [
         ("one decision, times the floor", "≤ 2.5", f"{f['decision_to_floor']:.2f}", f["decision_to_floor"] <= 2.5),
         (
-            "the fastest other SDK, times ours",
+            "the fastest other SDK, times ours, for a key of seven letters",
             "≥ 8",
             f"{f['decision_fastest_peer_to_ours']:.1f}",
             f["decision_fastest_peer_to_ours"] >= 8,
+        ),
+        (
+            "the fastest other SDK, times ours, for a UUID",
+            "≥ 8",
+            f"{f['decision_fastest_peer_to_ours_uuid']:.1f}",
+            f["decision_fastest_peer_to_ours_uuid"] >= 8,
         ),
         (
             "ten agents, CPython",
