@@ -99,7 +99,7 @@ def canary_set(words: tuple[str, ...], kv: str | None, replace: bool, dry_run: b
     git, store = _where(kv)
     _check_known(git, store, entry)
     change = rollout.set_percentage(store, entry, percentage, _actor(git), replace=replace, dry_run=dry_run)
-    _tell(store, change, format)
+    _tell(git, store, change, format)
 
 
 @canary.command("clear")
@@ -117,7 +117,7 @@ def canary_clear(name: str | None, kv: str | None, dry_run: bool, format: str) -
     """
     entry = _entry(name)
     git, store = _where(kv)
-    _tell(store, rollout.set_percentage(store, entry, None, _actor(git), dry_run=dry_run), format)
+    _tell(git, store, rollout.set_percentage(store, entry, None, _actor(git), dry_run=dry_run), format)
 
 
 @canary.command("get")
@@ -230,7 +230,7 @@ def _canaries(table: rollout.Percentages, pointers: Mapping[str, Mapping[str, st
                 yield Canary(component, environment, found.get(environment), version, percentage, entry)
 
 
-def _tell(store: Kv, change: rollout.Change, format: str) -> None:
+def _tell(git: Git | None, store: Kv, change: rollout.Change, format: str) -> None:
     """What was changed, which canaries take how much now, and what comes next."""
     table = rollout.read_percentages(Entry(change.text))
     component, _, environment = change.entry.partition("@")
@@ -260,5 +260,21 @@ def _tell(store: Kv, change: rollout.Change, format: str) -> None:
     if not change.nothing:
         render.note(shown_when(store.name))
     if change.after is not None and change.after.threshold and not concerned:
+        if waiting := _unpublished(git, component, environment):
+            render.note(f"git has {waiting}, which is not published yet")
+            render.next_step("edgit publish")
+            return
         name = "NAME" if component == "*" else component
         render.next_step(f"edgit deploy set {name} VERSION --to {environment or 'prod'}{_SUFFIX}, then edgit publish")
+
+
+def _unpublished(git: Git | None, component: str, environment: str) -> str | None:
+    """A canary that git has for an entry that concerns none in KV, as it is told; None where it has none either."""
+    if git is None:
+        return None
+    for name, found in sorted(World(git).state.pointers.items()):
+        for pointer, version in sorted(found.items()):
+            here = pointer.endswith(_SUFFIX) and environment in ("", pointer.removesuffix(_SUFFIX))
+            if here and component in ("*", name):
+                return f"{name} {pointer} {version}"
+    return None

@@ -470,7 +470,11 @@ def test_a_canary_from_the_first_percent_to_its_end(repo: Repo) -> None:
     assert answer.out == "my-prompt: none -> 10 %\n"
     assert "has no canary" in answer.err
     assert "next: edgit deploy set my-prompt VERSION --to prod-canary, then edgit publish" in answer.err
-    repo.edgit("deploy", "set", "my-prompt", "v1.1.0", "--to", "prod-canary", "--publish")
+    repo.edgit("deploy", "set", "my-prompt", "v1.1.0", "--to", "prod-canary")
+    answer = repo.edgit("canary", "set", "my-prompt", "20")
+    assert "git has my-prompt prod-canary v1.1.0, which is not published yet\nnext: edgit publish\n" in answer.err
+    repo.edgit("canary", "set", "my-prompt", "10")
+    repo.edgit("publish")
     answer = repo.edgit("canary", "set", "50%")
     assert answer.out == (
         "all components: none -> 50 %\n"
