@@ -506,7 +506,7 @@ def test_a_canary_from_the_first_percent_to_its_end(repo: Repo) -> None:
     }
     history = kv(repo, "rollout-history")
     assert isinstance(history, list)
-    assert [change["actor"] for change in history] == ["Ada <ada@example.com>"] * 3
+    assert [change["actor"] for change in history] == ["Ada <ada@example.com>"] * 5
 
 
 # Drill
