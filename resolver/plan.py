@@ -187,27 +187,22 @@ def choose(
     With `canary=False` no canary takes part: the version that is served where a canary's content is missing.
     """
     selector = reference.selector
-    if selector is None:
-        wanted = request.environment
-    elif selector.kind == "environment":
-        wanted = selector.text
-    elif selector.kind == "version":
-        return Choice(selector.text, "pinned")
-    else:
-        return _by_version(reference, selector.kind, selector.text, snapshot)
+    wanted = request.environment if selector is None else selector.environment
+    if wanted is None:
+        return _by_version(reference, snapshot)
     name, region = reference.name, request.region
     where = wanted if region is None and group is None else (wanted, region, group)
-    known = snapshot.draws.get(where)
-    draw: Draw | None = known.get(name) if known is not None else None
-    if draw is None:
+    try:
+        draw: Draw = snapshot.draws[where][name]
+    except KeyError:
         draw = _draw(name, wanted, region, group, snapshot)
         _remember(snapshot, where, name, draw)
     if not canary:
         return draw.without
-    key = request.key
-    if draw.canary is not None and key is not None and drawn(draw.prefix, key, draw.bound):
-        return draw.canary
-    return draw.stable
+    key, candidate = request.key, draw.canary
+    if candidate is None or key is None:
+        return draw.stable
+    return candidate if drawn(draw.prefix, key, draw.bound) else draw.stable
 
 
 def _draw(name: str, wanted: str, region: str | None, group: str | None, snapshot: Snapshot) -> Draw:
@@ -252,19 +247,22 @@ def _remember(snapshot: Snapshot, where: Where, name: str, found: Draw | Choice)
     snapshot.draws.setdefault(where, {})[name] = found
 
 
-def _by_version(
-    reference: Reference, kind: Literal["range", "latest", "stable"], text: str, snapshot: Snapshot
-) -> Choice:
+def _by_version(reference: Reference, snapshot: Snapshot) -> Choice:
+    """What a selector picks that is no environment. Raises `NotFound`."""
+    selector = reference.selector
+    assert selector is not None
+    if selector.kind == "version":
+        return Choice(selector.text, "pinned")
     # `@` is the name of no region: what is remembered here never meets a pointer's.
-    where = (text, "@", kind)
+    where = (selector.text, "@", selector.kind)
     choice: Choice | None = snapshot.draws.get(where, {}).get(reference.name)
     if choice is None:
-        choice = _highest(reference.name, kind, text, snapshot)
+        choice = _highest(reference.name, selector.kind, selector.text, snapshot)
         _remember(snapshot, where, reference.name, choice)
     return choice
 
 
-def _highest(name: str, kind: Literal["range", "latest", "stable"], text: str, snapshot: Snapshot) -> Choice:
+def _highest(name: str, kind: str, text: str, snapshot: Snapshot) -> Choice:
     if kind != "range" and (version := snapshot.pointers.get(name, {}).get(kind)) is not None:
         return Choice(version, "pointer")
     versions = snapshot.indexes.get(name)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from resolver import version
@@ -67,6 +67,11 @@ class Selector:
 
     kind: Kind
     text: str
+    #: The text where it is an environment; what every request asks is asked here once.
+    environment: str | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "environment", self.text if self.kind == "environment" else None)
 
     def __str__(self) -> str:
         return self.text
