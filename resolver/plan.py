@@ -28,6 +28,7 @@ import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Literal
 
 import msgspec
@@ -202,7 +203,12 @@ def choose(
     key, candidate = request.key, draw.canary
     if candidate is None or key is None:
         return draw.stable
-    return candidate if drawn(draw.prefix, key, draw.bound) else draw.stable
+    try:
+        # `drawn`, without the call, which is a twentieth of a decision.
+        below = sha256(draw.prefix + key.encode()).digest() < draw.bound
+    except UnicodeEncodeError:
+        below = drawn(draw.prefix, key, draw.bound)
+    return candidate if below else draw.stable
 
 
 def _draw(name: str, wanted: str, region: str | None, group: str | None, snapshot: Snapshot) -> Draw:
