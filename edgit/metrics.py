@@ -126,9 +126,11 @@ class Number:
 
     def read(self, text: str) -> Reading:
         """The rate; how many requests it is of is not known."""
-        if not _NUMBER.fullmatch(text.strip()):
+        # Stripped once for both: `float` strips fewer characters than `strip` does.
+        number = text.strip()
+        if not _NUMBER.fullmatch(number):
             raise _Nothing(f"the answer is {_kind(text)}")
-        return Rate(_rate(float(text), "the answer"))
+        return Rate(_rate(float(number), "the answer"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +253,7 @@ def _value(path: Expression, document: object) -> float:
         raise _Nothing(f"the answer has nothing at `{path.text}`")
     # Prometheus' own interface writes its numbers as texts.
     if type(value) is str and _NUMBER.fullmatch(value.strip()):
-        return float(value)
+        return float(value.strip())
     if type(value) is int or type(value) is float:
         return float(value)
     raise _Nothing(f"`{path.text}` is {_excerpt(json.dumps(value, default=str))}, not a number")

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edgit import metrics
@@ -139,6 +139,8 @@ class TestNumber:
         assert len(told) < 200
 
     @given(st.text())
+    @example("0\x1f")
+    @example("\x1c0.5\x1d")
     def test_whatever_comes_is_a_rate_from_0_to_1_or_no_data(self, text: str) -> None:
         reading = of(text)
         assert isinstance(reading, NoData) or (isinstance(reading, Rate) and 0 <= reading.rate <= 1)
