@@ -1,23 +1,118 @@
-"""Starts the edges that the tests talk to, and works the levers of tests/edge/host.mjs."""
+"""Starts the edges that the tests talk to, and works the levers that stand beside the Worker in workerd."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from tests.edge.workerd.config import ROOT, STAGED, Edge
+from tests.edge.workerd.process import Workerd, workerd
 from worker.seed import seed
 
-ROOT = Path(__file__).parents[2]
+
+class Isolate(httpx.Client):
+    """The Worker in workerd: this client speaks HTTP to its socket, `front` to the Worker that is bound to it."""
+
+    def __init__(self, process: Workerd, name: str = "edge") -> None:
+        super().__init__(base_url=process.urls[name], timeout=30)
+        self.front = httpx.Client(base_url=process.urls["front"], timeout=30)
+        self.process = process
+        self.binding = name.upper().replace("-", "_")
+
+    def close(self) -> None:
+        """Close both clients."""
+        super().close()
+        self.front.close()
+
+    def ask(self, path: str, body: object = None, **query: str) -> Any:
+        """What the front Worker answers. Raises `AssertionError` for what was thrown at it."""
+        answer = self.front.post(path, json=body, params={"edge": self.binding, **query})
+        assert answer.is_success, answer.text
+        return answer.json()
+
+
+@contextmanager
+def isolate(
+    variables: Mapping[str, str] | None = None,
+    *,
+    bundle: Path = STAGED,
+    bound: bool = True,
+    entries: Mapping[str, object] | None = None,
+) -> Iterator[Isolate]:
+    """A new isolate of a staged Worker, over a KV of its own that is seeded, or holds these entries.
+
+    What it says is a failure: a stack trace, or work behind a response that ended badly.
+    """
+    edge = Edge("edge", bundle, {"ALLOW_ANONYMOUS": "true", **(variables or {})}, bound)
+    with workerd([edge]) as process:
+        with Isolate(process) as client:
+            lever(client, put=seed() if entries is None else entries)
+            yield client
+        said = process.said
+    assert "Traceback" not in said, said
+    assert "exception" not in said.lower(), said
+
+
+def lever(edge: Isolate, **given: Any) -> int:
+    """Set what KV holds and how it behaves; the number of calls of KV so far."""
+    return int(edge.ask("/kv", given)["calls"])
+
+
+def stored(edge: Isolate, **given: Any) -> dict[str, Any]:
+    """What KV holds: `get`, a list of keys, gives values with their metadata; `list`, a prefix, the metadata alone."""
+    found: dict[str, Any] = edge.ask("/kv", given)["found"]
+    return found
+
+
+def rpc(edge: Isolate, method: str, *given: Any) -> Any:
+    """What a method answers over the service binding."""
+    answer = edge.ask(f"/rpc/{method}", list(given))
+    assert answer["plain"], "a plain object, not a Map"
+    return answer["result"]
+
+
+def run(edge: Isolate, script: str) -> Any:
+    """What JavaScript beside the Worker comes to: the body of an async function of `edge`, the service binding."""
+    answer = edge.front.post("/run", content=script, params={"edge": edge.binding})
+    assert answer.is_success, answer.text
+    return answer.json()["result"]
+
+
+def eventually(found: Callable[[], Any], wanted: Any = True, seconds: float = 10) -> Any:
+    """Ask again until it is what is wanted. Raises `AssertionError` with what it was last."""
+    until = time.monotonic() + seconds
+    while (last := found()) != wanted:
+        assert time.monotonic() < until, last
+        time.sleep(0.01)
+    return last
+
+
+def refreshed(edge: Isolate, seconds: float = 0.25) -> None:
+    """Let the snapshot grow old, and have it refreshed behind a response."""
+    time.sleep(seconds)
+    edge.get("/version")
+    settled(edge)
+
+
+def settled(edge: Isolate) -> None:
+    """Wait until no read of KV is under way, and what was read has been taken."""
+    quiet = 0
+    while quiet < 2:
+        found = edge.ask("/kv", {})
+        quiet = quiet + 1 if found["underway"] == 0 else 0
+        time.sleep(0.01)
+
+
+# The local edge
 
 
 def started(command: list[str], environment: Mapping[str, str]) -> tuple[subprocess.Popen[str], httpx.Client]:
@@ -45,39 +140,3 @@ def stopped(process: subprocess.Popen[str], client: httpx.Client) -> str:
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=20)
     return out
-
-
-@contextmanager
-def isolate(folder: Path, variables: Mapping[str, str] | None = None, **environment: str) -> Iterator[httpx.Client]:
-    """A new isolate of the staged Worker over a seeded KV; `environment` is that of host.mjs.
-
-    A stack trace in what it says is a failure.
-    """
-    file = folder / "seed.json"
-    file.write_text(json.dumps(seed()), "utf-8")
-    given = {"PORT": "0", "KV": "", "SEED": str(file), "VARS": json.dumps(variables or {}), **environment}
-    process, client = started(["node", "tests/edge/host.mjs"], given)
-    try:
-        yield client
-    finally:
-        said = stopped(process, client)
-    assert "Traceback" not in said, said
-
-
-def lever(edge: httpx.Client, **given: Any) -> int:
-    """Set what KV holds and how it behaves; the number of calls of KV so far."""
-    return int(edge.post("/__host/kv", json=given).raise_for_status().json()["reads"])
-
-
-def rpc(edge: httpx.Client, method: str, *given: Any) -> Any:
-    """What a method answers over a service binding."""
-    answer = edge.post(f"/__host/rpc/{method}", json=list(given)).raise_for_status().json()
-    assert answer["plain"], "a plain object, not a Map"
-    return answer["result"]
-
-
-def refreshed(edge: httpx.Client, seconds: float = 0.25) -> None:
-    """Let the snapshot grow old, have it refreshed behind a response, and wait for that."""
-    time.sleep(seconds)
-    edge.get("/version")
-    edge.get("/__host/behind")
