@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 from js import JSON, Response
@@ -169,93 +171,110 @@ def _isolate(env: Any) -> Edge:
 
 
 class Default(WorkerEntrypoint):  # type: ignore[misc]
-    """The entrypoint: `fetch` for HTTP, the other methods for a service binding."""
+    """The entrypoint: `fetch` for HTTP, the other methods for a service binding.
 
-    def _platform(self, edge: Edge) -> Platform:
-        settings = edge.settings
-        announcements = CloudflareAnnouncements(settings.generation_url) if settings.generation_url else None
-        return Platform(CloudflareStore(self.env, settings.cache_ttl), self._behind, announcements)
+    Every attribute whose name is known can be called over a binding, those that Python adds included. So nothing here but
+    the calls has a name without an underscore, and a name with one is not found.
+    """
 
-    def _behind(self, work: Awaitable[None]) -> None:
-        # A task of Python's reaches JavaScript as a proxy, which must live until the task has ended.
-        task = asyncio.ensure_future(work)
-        proxy = create_proxy(task)
-        task.add_done_callback(lambda _: proxy.destroy())
-        self.ctx.waitUntil(proxy)
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return super().__getattribute__(name)
 
     def fetch(self, request: Any) -> Any:
         """Answer an HTTP request: with a `Response`, or with a task that will have one."""
         # Begun at once and not at the loop's next turn, which takes longer than all that the edge does.
-        task = _Task(self._fetch(request), loop=asyncio.get_event_loop(), eager_start=True)
+        task = _Task(_fetched(self, request), loop=asyncio.get_event_loop(), eager_start=True)
         return task.result() if task.done() else task
 
-    async def _fetch(self, request: Any) -> Any:
-        try:
-            return await self._answered(request)
-        except ResolverError as error:
-            return _response(_failed(error))
-        except Exception as error:
-            # `handle` never raises, so this is of the platform: a body that was read already, a `cf` of no known shape.
-            log.exception("a request could not be read")
-            detail = f"{type(error).__name__} while the request was read; the resolver's log has the trace"
-            return _response(_failed(Refused(500, "Internal error", detail)))
+    # RPC, over a service binding. Arguments are whatever a caller sends, or does not; too many are a problem as well.
 
-    async def _answered(self, request: Any) -> Any:
-        edge = _isolate(self.env)
-        asked = request.js_object
-        method = asked.method
-        target, _, query = asked.url.partition("#")[0].partition("?")
-        path = "/" + target.split("://", 1)[-1].partition("/")[2]
-        headers = Headers(asked.headers)
-        body = b"" if method in ("GET", "HEAD") else await _body(asked, headers)
-        region = _region(asked, edge.settings) if edge.settings.regions else None
-        plain = PlainRequest(method, path, query, headers, body, region)
-        return _response(await edge.handle(plain, self._platform(edge)))
-
-    # RPC, over a service binding. Calls and answers are plain objects; a failure is `{problem: …}`, since an exception
-    # of Python's would arrive as a stack trace. Arguments are whatever a caller sends, or does not.
-
-    async def resolve(self, call: Any = None) -> Any:
+    async def resolve(self, call: Any = None, *more: Any) -> Any:
         """`POST /resolve`, with the same fields."""
-        return await self._rpc(lambda edge, lent: edge.resolve_references(_call(call, ReferencesCall), lent))
+        return await _called(self, more, lambda edge, lent: edge.resolve_references(_call(call, ReferencesCall), lent))
 
-    async def resolveEnsemble(self, name: Any = None, call: Any = None) -> Any:
+    async def resolveEnsemble(self, name: Any = None, call: Any = None, *more: Any) -> Any:
         """`POST /ensembles/{name}/resolve`, with the same fields."""
-        return await self._rpc(
-            lambda edge, lent: edge.resolve_ensemble(_text(name, "name"), _call(call, EnsembleCall), lent)
+        return await _called(
+            self, more, lambda edge, lent: edge.resolve_ensemble(_text(name, "name"), _call(call, EnsembleCall), lent)
         )
 
-    async def component(self, reference: Any = None, call: Any = None) -> Any:
+    async def component(self, reference: Any = None, call: Any = None, *more: Any) -> Any:
         """`GET /components/{name}@{selector}`; the content is a field."""
-        return await self._rpc(
-            lambda edge, lent: edge.component(_text(reference, "reference"), _call(call, Call), lent)
+        return await _called(
+            self, more, lambda edge, lent: edge.component(_text(reference, "reference"), _call(call, Call), lent)
         )
 
-    async def version(self, call: Any = None, component: Any = None) -> Any:
+    async def version(self, call: Any = None, component: Any = None, *more: Any) -> Any:
         """`GET /version`, and with `at` the state of that instant."""
-        name = component if isinstance(component, str) else None
-        return await self._rpc(lambda edge, lent: edge.version(_call(call, Call), name, lent))
+        name = None if component is None else _text(component, "component")
+        return await _called(self, more, lambda edge, lent: edge.version(_call(call, Call), name, lent))
 
-    async def history(self, name: Any = None) -> Any:
+    async def history(self, name: Any = None, *more: Any) -> Any:
         """`GET /history/{name}`."""
-        return await self._rpc(lambda edge, lent: edge.history(_text(name, "name"), lent))
+        return await _called(self, more, lambda edge, lent: edge.history(_text(name, "name"), lent))
 
-    async def health(self) -> Any:
+    async def health(self, *more: Any) -> Any:
         """`GET /health`."""
-        return await self._rpc(lambda edge, lent: edge.health(lent, authorised=True))
+        return await _called(self, more, lambda edge, lent: edge.health(lent, authorised=True))
 
-    async def _rpc(self, ask: Callable[[Edge, Platform], Awaitable[Any]]) -> Any:
-        try:
-            edge = _isolate(self.env)
-            answer = await ask(edge, self._platform(edge))
-        except ResolverError as error:
-            answer = {"problem": problem_of(error)}
-        except Exception as error:
-            log.exception("a call over RPC failed")
-            detail = f"{type(error).__name__} inside the resolver; its log has the trace"
-            answer = {"problem": problem_of(Refused(500, "Internal error", detail))}
-        # By way of JSON: a dict would arrive as a Map, and None as undefined.
-        return JSON.parse(encoded(answer).decode())
+
+def _platform(entrypoint: Default, edge: Edge) -> Platform:
+    settings = edge.settings
+    announcements = CloudflareAnnouncements(settings.generation_url) if settings.generation_url else None
+    ctx = entrypoint.ctx
+    return Platform(CloudflareStore(entrypoint.env, settings.cache_ttl), lambda work: _behind(ctx, work), announcements)
+
+
+def _behind(ctx: Any, work: Awaitable[None]) -> None:
+    # A task of Python's reaches JavaScript as a proxy, which must live until the task has ended.
+    task = asyncio.ensure_future(work)
+    proxy = create_proxy(task)
+    task.add_done_callback(lambda _: proxy.destroy())
+    ctx.waitUntil(proxy)
+
+
+async def _fetched(entrypoint: Default, request: Any) -> Any:
+    try:
+        return await _answered(entrypoint, request)
+    except ResolverError as error:
+        return _response(_failed(error))
+    except Exception as error:
+        # `handle` never raises, so this is of the platform: a body that was read already, a `cf` of no known shape.
+        log.exception("a request could not be read")
+        detail = f"{type(error).__name__} while the request was read; the resolver's log has the trace"
+        return _response(_failed(Refused(500, "Internal error", detail)))
+
+
+async def _answered(entrypoint: Default, request: Any) -> Any:
+    edge = _isolate(entrypoint.env)
+    asked = request.js_object
+    method = asked.method
+    target, _, query = asked.url.partition("#")[0].partition("?")
+    path = "/" + target.split("://", 1)[-1].partition("/")[2]
+    headers = Headers(asked.headers)
+    body = b"" if method in ("GET", "HEAD") else await _body(asked, headers)
+    region = _region(asked, edge.settings) if edge.settings.regions else None
+    plain = PlainRequest(method, path, query, headers, body, region)
+    return _response(await edge.handle(plain, _platform(entrypoint, edge)))
+
+
+async def _called(entrypoint: Default, more: tuple[Any, ...], ask: Callable[[Edge, Platform], Awaitable[Any]]) -> Any:
+    """The answer of a call over RPC, or `{problem: …}`: an exception of Python's would arrive as a stack trace."""
+    try:
+        if more:
+            raise InvalidRequest(f"{len(more)} arguments too many; docs/http.md says what each method takes")
+        edge = _isolate(entrypoint.env)
+        answer = await ask(edge, _platform(entrypoint, edge))
+    except ResolverError as error:
+        answer = {"problem": problem_of(error)}
+    except Exception as error:
+        log.exception("a call over RPC failed")
+        detail = f"{type(error).__name__} inside the resolver; its log has the trace"
+        answer = {"problem": problem_of(Refused(500, "Internal error", detail))}
+    # By way of JSON: a dict would arrive as a Map, and None as undefined.
+    return JSON.parse(encoded(answer).decode())
 
 
 async def _body(asked: Any, headers: Headers) -> bytes:
@@ -282,12 +301,26 @@ def _region(asked: Any, settings: Settings) -> str | None:
 
 
 def _call(call: Any, type: type[C]) -> C:
-    """A call from a JavaScript object; null and undefined say nothing."""
-    try:
-        written = JSON.stringify(call)
-    except JsException as error:
-        raise InvalidRequest(f"the call cannot be written as JSON: {error}") from None
-    return decode_call(written if isinstance(written, str) and written != "null" else "{}", type)
+    """A call from what RPC brought: JSON text as a body would be, or an object, which the platform has made a dict.
+
+    What JavaScript has and JSON has not, the platform may have made something else of (`undefined` is None), or may have
+    failed at before this is reached: text goes through as it is.
+    """
+    if call is None:
+        call = ""
+    if not isinstance(call, str):
+        try:
+            call = json.dumps(call, default=_json_of, allow_nan=False, separators=(",", ":"))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidRequest(f"the call has no JSON: {error}. Send it as JSON text", field="body") from None
+    return decode_call(call or "{}", type)
+
+
+def _json_of(value: Any) -> str:
+    """What JSON has instead of a date: the text that JavaScript writes. Raises `TypeError` for everything else."""
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds") + "Z"
+    raise TypeError(f"there is a {type(value).__name__} in it")
 
 
 def _text(value: Any, field: str) -> str:
