@@ -173,8 +173,8 @@ def _isolate(env: Any) -> Edge:
 class Default(WorkerEntrypoint):  # type: ignore[misc]
     """The entrypoint: `fetch` for HTTP, the other methods for a service binding.
 
-    Every attribute whose name is known can be called over a binding, those that Python adds included. So nothing here but
-    the calls has a name without an underscore, and a name with one is not found.
+    Over a binding every attribute can be called, those that Python adds included. So nothing here but the calls has a
+    name without an underscore, and a name with one is not found.
     """
 
     def __getattribute__(self, name: str) -> Any:
@@ -208,8 +208,7 @@ class Default(WorkerEntrypoint):  # type: ignore[misc]
 
     async def version(self, call: Any = None, component: Any = None, *more: Any) -> Any:
         """`GET /version`, and with `at` the state of that instant."""
-        name = None if component is None else _text(component, "component")
-        return await _called(self, more, lambda edge, lent: edge.version(_call(call, Call), name, lent))
+        return await _called(self, more, lambda edge, lent: edge.version(_call(call, Call), _name(component), lent))
 
     async def history(self, name: Any = None, *more: Any) -> Any:
         """`GET /history/{name}`."""
@@ -303,8 +302,8 @@ def _region(asked: Any, settings: Settings) -> str | None:
 def _call(call: Any, type: type[C]) -> C:
     """A call from what RPC brought: JSON text as a body would be, or an object, which the platform has made a dict.
 
-    What JavaScript has and JSON has not, the platform may have made something else of (`undefined` is None), or may have
-    failed at before this is reached: text goes through as it is.
+    Of what JavaScript has and JSON has not, the platform may have made something else (`undefined` is None), or it has
+    failed before this is reached. Text goes through as it is.
     """
     if call is None:
         call = ""
@@ -327,6 +326,10 @@ def _text(value: Any, field: str) -> str:
     if not isinstance(value, str):
         raise InvalidRequest(f"`{field}` must be a text", field=field)
     return value
+
+
+def _name(value: Any) -> str | None:
+    return None if value is None else _text(value, "component")
 
 
 def _failed(error: ResolverError) -> PlainResponse:
