@@ -33,7 +33,7 @@ class Isolate(httpx.Client):
         super().close()
         self.front.close()
 
-    def ask(self, path: str, body: object = None, **query: str) -> Any:
+    def ask(self, path: str, body: object = None, /, **query: str) -> Any:
         """What the front Worker answers. Raises `AssertionError` for what was thrown at it."""
         answer = self.front.post(path, json=body, params={"edge": self.binding, **query})
         assert answer.is_success, answer.text
@@ -97,10 +97,9 @@ def eventually(found: Callable[[], Any], wanted: Any = True, seconds: float = 10
 
 
 def refreshed(edge: Isolate, seconds: float = 0.25) -> None:
-    """Let the snapshot grow old, and have it refreshed behind a response."""
+    """Let the snapshot grow old, and have it refreshed behind a response. KV must answer."""
     time.sleep(seconds)
-    edge.get("/version")
-    settled(edge)
+    eventually(lambda: edge.get("/health").json()["snapshot"]["age_ms"] < seconds * 1000)
 
 
 def settled(edge: Isolate) -> None:

@@ -22,7 +22,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.edge.hosts import ROOT, lever, refreshed, started, stopped
+from tests.edge.hosts import lever, refreshed, started, stopped
+from tests.edge.workerd.config import ROOT
 from worker.seed import seed
 
 CONDUCTOR = ROOT / "tests/edge/conductor"

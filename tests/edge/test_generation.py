@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from tests.edge.hosts import isolate, lever, rpc
+from tests.edge.hosts import Isolate, isolate, lever, rpc, settled
 from worker.seed import seed
 
 URL = "https://edge.example.com/generation"
@@ -30,9 +28,9 @@ VARIABLES = {
 ASKED = {"references": ["my-prompt@prod"], "key": "user-42"}
 
 
-def announced(edge: httpx.Client, **given: Any) -> list[Any]:
+def announced(edge: Isolate, **given: Any) -> list[Any]:
     """Set what the URL answers; what it was asked since this was called last."""
-    asked: list[Any] = edge.post("/__host/generation", json=given).raise_for_status().json()["asked"]
+    asked: list[Any] = edge.ask("/generation", given)["asked"]
     return asked
 
 
@@ -44,7 +42,7 @@ def published(generation: int, version: str) -> dict[str, object]:
     return {f"component-versions/{generation}": [json.dumps(pointers), metadata]}
 
 
-def live(edge: httpx.Client, after: float = 0) -> tuple[int, str]:
+def live(edge: Isolate, after: float = 0) -> tuple[int, str]:
     """The generation and the version that a request is answered with."""
     time.sleep(after)
     response = edge.post("/resolve", json=ASKED).raise_for_status()
@@ -53,21 +51,23 @@ def live(edge: httpx.Client, after: float = 0) -> tuple[int, str]:
     return answer["snapshot"]["generation"], answer["references"][0]["version"]
 
 
-def heard(edge: httpx.Client) -> Any:
+def heard(edge: Isolate) -> Any:
     return edge.get("/health").json()["generation_url"]
 
 
-def test_a_move_is_seen_by_its_number_while_kv_still_gives_the_map_before(tmp_path: Path) -> None:
-    with isolate(tmp_path, VARIABLES) as edge:
+def test_a_move_is_seen_by_its_number_while_kv_still_gives_the_map_before() -> None:
+    with isolate(VARIABLES) as edge:
         announced(edge, number=20)
         assert live(edge) == (20, "v1.0.0")
-        assert announced(edge) == [[URL, {"cacheEverything": True, "cacheTtl": 30}]]
+        # `cacheControl` is what the platform makes of it.
+        asked = {"cacheEverything": True, "cacheTtl": 30, "cacheControl": "max-age=30"}
+        assert announced(edge) == [[URL, asked]]
         # While it is fresh it is not asked again, and KV not at all.
         before = lever(edge, put=published(21, "v1.1.0"))
         assert (live(edge), live(edge), announced(edge, number=21)) == ((20, "v1.0.0"), (20, "v1.0.0"), [])
         # Heard behind the response, so the next but one request sees it.
         assert live(edge, 0.15) == (20, "v1.0.0")
-        edge.get("/__host/behind")
+        settled(edge)
         assert live(edge) == (21, "v1.1.0")
         assert lever(edge) == before + 1, "one read of KV"
         assert len(announced(edge)) == 1
@@ -78,8 +78,8 @@ def test_a_move_is_seen_by_its_number_while_kv_still_gives_the_map_before(tmp_pa
         assert 0 <= found["heard_age_ms"] < 10_000
 
 
-def test_after_a_pause_the_number_is_heard_before_the_answer(tmp_path: Path) -> None:
-    with isolate(tmp_path, {**VARIABLES, "READ_BUDGET": "0.3"}) as edge:
+def test_after_a_pause_the_number_is_heard_before_the_answer() -> None:
+    with isolate({**VARIABLES, "READ_BUDGET": "0.3"}) as edge:
         announced(edge, number=20)
         assert live(edge) == (20, "v1.0.0")
         lever(edge, put=published(21, "v1.1.0"))
@@ -88,14 +88,14 @@ def test_after_a_pause_the_number_is_heard_before_the_answer(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("mode", ["fail", "refuse", "stall", "nonsense", "large"])
-def test_a_url_that_does_not_answer_changes_no_answer(tmp_path: Path, mode: str) -> None:
-    with isolate(tmp_path, VARIABLES) as edge:
+def test_a_url_that_does_not_answer_changes_no_answer(mode: str) -> None:
+    with isolate(VARIABLES) as edge:
         announced(edge, number=20)
         assert live(edge) == (20, "v1.0.0")
         lever(edge, put=published(999, "v9.9.9"))
         announced(edge, mode=mode)
         assert {live(edge, 0.11) for _ in range(10)} == {(20, "v1.0.0")}
-        edge.get("/__host/behind")
+        settled(edge)
         # Once, and then again after RETRY_FOR each time: not at each request.
         asked = len(announced(edge))
         assert 1 <= asked <= 6
@@ -111,19 +111,19 @@ def test_a_url_that_does_not_answer_changes_no_answer(tmp_path: Path, mode: str)
         assert (live(edge)[0], heard(edge)["error"]) == (21, None)
 
 
-def test_a_slow_url_holds_a_request_for_its_budget_and_is_heard_behind_it(tmp_path: Path) -> None:
-    with isolate(tmp_path, VARIABLES) as edge:
+def test_a_slow_url_holds_a_request_for_its_budget_and_is_heard_behind_it() -> None:
+    with isolate(VARIABLES) as edge:
         announced(edge, number=20)
         assert live(edge) == (20, "v1.0.0")
         lever(edge, put=published(21, "v1.1.0"))
         announced(edge, number=21, mode="slow", delay_ms=200)
         assert live(edge, 0.35) == (20, "v1.0.0")
-        edge.get("/__host/behind")
+        settled(edge)
         assert live(edge) == (21, "v1.1.0")
 
 
-def test_a_number_without_its_map_changes_nothing_and_is_told(tmp_path: Path) -> None:
-    with isolate(tmp_path, VARIABLES) as edge:
+def test_a_number_without_its_map_changes_nothing_and_is_told() -> None:
+    with isolate(VARIABLES) as edge:
         announced(edge, number=22)
         assert {live(edge, 0.1) for _ in range(5)} == {(20, "v1.0.0")}
         assert "component-versions/22: it is announced, and the key is not in KV" in heard(edge)["error"]
@@ -135,8 +135,8 @@ def test_a_number_without_its_map_changes_nothing_and_is_told(tmp_path: Path) ->
         assert live(edge) == (22, "v1.1.0")
 
 
-def test_a_large_map_under_its_own_key(tmp_path: Path) -> None:
-    with isolate(tmp_path, {**VARIABLES, "READ_BUDGET": "3", "KV_TIMEOUT": "3"}) as edge:
+def test_a_large_map_under_its_own_key() -> None:
+    with isolate({**VARIABLES, "READ_BUDGET": "3", "KV_TIMEOUT": "3"}) as edge:
         announced(edge, number=20)
         assert live(edge)[0] == 20
         many = {f"component-{number:05}": {"prod": "v1.0.0"} for number in range(10_000)}
@@ -147,8 +147,8 @@ def test_a_large_map_under_its_own_key(tmp_path: Path) -> None:
             assert live(edge, 0.4) == (generation, f"v{generation}.0.0")
 
 
-def test_without_the_setting_nothing_is_asked(tmp_path: Path) -> None:
-    with isolate(tmp_path, {"FRESH_FOR": "0.1"}) as edge:
+def test_without_the_setting_nothing_is_asked() -> None:
+    with isolate({"FRESH_FOR": "0.1"}) as edge:
         announced(edge, number=21)
         lever(edge, put=published(21, "v1.1.0"))
         assert {live(edge, 0.11) for _ in range(3)} == {(20, "v1.0.0")}

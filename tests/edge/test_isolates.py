@@ -15,7 +15,8 @@ from typing import Any
 
 import httpx
 
-from tests.edge.hosts import ROOT, isolate, lever, rpc
+from tests.edge.hosts import Isolate, eventually, isolate, lever, rpc
+from tests.edge.workerd.config import ROOT
 from worker.seed import seed
 
 QUICK = {"FRESH_FOR": "0.2", "KV_TIMEOUT": "0.3", "RETRY_FOR": "0.2"}
@@ -25,7 +26,7 @@ POINTERS = {"my-prompt": {"prod": "v0.9.0", "prod-canary": "v0.9.1"}, "rules": {
 BUILT = {"component-versions": POINTERS, "rollout-percentage": 0, "generation": 3, "revision": "built"}
 
 
-def staged(folder: Path, snapshot: object = None) -> str:
+def staged(folder: Path, snapshot: object = None) -> Path:
     """The folder of a Worker that is staged with a snapshot, or without one."""
     given = ["--no-snapshot"]
     if snapshot is not None:
@@ -33,14 +34,14 @@ def staged(folder: Path, snapshot: object = None) -> str:
         given = ["--snapshot", str(folder / "given.json")]
     command = [sys.executable, "deploy/stage.py", *given, "--into", str(folder / "staged")]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    return str(folder / "staged")
+    return folder / "staged"
 
 
 def versions(answer: dict[str, Any]) -> list[str]:
     return [reference["version"] for reference in answer["references"]]
 
 
-def from_kv(edge: httpx.Client) -> httpx.Response:
+def from_kv(edge: Isolate) -> httpx.Response:
     """An answer once KV has been read; a refresh may have to wait for its turn first."""
     for _ in range(100):
         response = edge.post("/resolve", json=KNOWN)
@@ -51,7 +52,7 @@ def from_kv(edge: httpx.Client) -> httpx.Response:
 
 
 def test_an_isolate_that_starts_while_kv_is_down_answers_from_its_build(tmp_path: Path) -> None:
-    with isolate(tmp_path, QUICK, BUNDLE=staged(tmp_path, BUILT)) as edge:
+    with isolate(QUICK, bundle=staged(tmp_path, BUILT)) as edge:
         lever(edge, mode="fail")
         response = edge.post("/resolve", json=ASKED)
         answer = response.json()
@@ -89,7 +90,7 @@ def test_a_bad_entry_spoils_itself_alone_and_a_build_needs_no_revision(tmp_path:
         "generation": "three",
         "note": "a newer edgit may say more",
     }
-    with isolate(tmp_path, QUICK, BUNDLE=staged(tmp_path, odd)) as edge:
+    with isolate(QUICK, bundle=staged(tmp_path, odd)) as edge:
         lever(edge, mode="fail")
         answer = edge.post("/resolve", json={"references": ["my-prompt@prod"], "key": "k"}).json()
         assert (versions(answer), answer["references"][0]["route"]) == (["v1.0.0"], "canary")
@@ -101,7 +102,7 @@ def test_a_bad_entry_spoils_itself_alone_and_a_build_needs_no_revision(tmp_path:
 
 
 def test_without_a_snapshot_there_is_nothing_to_answer_until_kv_does(tmp_path: Path) -> None:
-    with isolate(tmp_path, QUICK, BUNDLE=staged(tmp_path, {"component-versions": {}})) as edge:
+    with isolate(QUICK, bundle=staged(tmp_path, {"component-versions": {}})) as edge:
         for mode in ("fail", "stall"):
             lever(edge, mode=mode)
             for response in (edge.post("/resolve", json=ASKED), edge.get("/version"), edge.get("/components/rules")):
@@ -118,7 +119,7 @@ def test_without_a_snapshot_there_is_nothing_to_answer_until_kv_does(tmp_path: P
 
 
 def test_a_binding_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with isolate(tmp_path, BUNDLE=staged(tmp_path), UNBOUND="1") as edge:
+    with isolate(bundle=staged(tmp_path), bound=False) as edge:
         asked = [
             edge.post("/resolve", json=ASKED),
             edge.post("/ensembles/canary/resolve", json={}),
@@ -142,7 +143,7 @@ def test_a_binding_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_build_with_a_snapshot_answers_without_the_binding(tmp_path: Path) -> None:
-    with isolate(tmp_path, BUNDLE=staged(tmp_path, BUILT), UNBOUND="1") as edge:
+    with isolate(bundle=staged(tmp_path, BUILT), bound=False) as edge:
         response = edge.post("/resolve", json=ASKED)
         assert response.json()["snapshot"]["source"] == "bundled"
         assert "no KV namespace bound" in response.headers["x-resolver-stale"]
@@ -150,7 +151,7 @@ def test_a_build_with_a_snapshot_answers_without_the_binding(tmp_path: Path) -> 
 
 def test_callers_over_http_show_the_secret(tmp_path: Path) -> None:
     variables = {"ALLOW_ANONYMOUS": "false", "RESOLVER_TOKEN": "s3cret"}
-    with isolate(tmp_path, variables, BUNDLE=staged(tmp_path)) as edge:
+    with isolate(variables, bundle=staged(tmp_path)) as edge:
         assert edge.get("/version").status_code == 401
         assert edge.get("/version", headers={"authorization": "Bearer wrong"}).status_code == 401
         response = edge.post("/resolve", json=KNOWN)
@@ -164,7 +165,7 @@ def test_callers_over_http_show_the_secret(tmp_path: Path) -> None:
 
 
 def test_a_wrong_setting_is_named_by_every_call(tmp_path: Path) -> None:
-    with isolate(tmp_path, {"FRESH_FOR": "soon"}, BUNDLE=staged(tmp_path)) as edge:
+    with isolate({"FRESH_FOR": "soon"}, bundle=staged(tmp_path)) as edge:
         for response in (edge.get("/health"), edge.post("/resolve", json=ASKED)):
             assert response.status_code == 500
             assert "FRESH_FOR" in response.json()["detail"]
@@ -177,7 +178,7 @@ def published(generation: int) -> dict[str, object]:
     return {"component-versions": [text, {"generation": generation, "revision": f"r{generation}"}]}
 
 
-def asked_at_once(edge: httpx.Client, count: int) -> list[dict[str, Any]]:
+def asked_at_once(edge: Isolate, count: int) -> list[dict[str, Any]]:
     """The answers to so many requests at the same time, over HTTP and over RPC in turn."""
 
     def ask(number: int) -> dict[str, Any]:
@@ -191,7 +192,7 @@ def asked_at_once(edge: httpx.Client, count: int) -> list[dict[str, Any]]:
 
 def test_requests_in_flight_share_one_refresh_and_wait_for_none(tmp_path: Path) -> None:
     variables = {"FRESH_FOR": "0.2", "STALE_FOR": "600", "KV_TIMEOUT": "600", "LEASE_FOR": "600"}
-    with isolate(tmp_path, variables, BUNDLE=staged(tmp_path)) as edge:
+    with isolate(variables, bundle=staged(tmp_path)) as edge:
         # Nothing is known yet, and the read of the first request never ends: each of the others reads for itself.
         pool = ThreadPoolExecutor(1)
         before = lever(edge, mode="stall")
@@ -213,13 +214,12 @@ def test_requests_in_flight_share_one_refresh_and_wait_for_none(tmp_path: Path) 
             assert [answer["snapshot"]["generation"] for answer in answers] == [generation - 1] * count
             assert [answer["references"][0]["component"] for answer in answers] == ["my-prompt"] * count
             assert lever(edge, mode="ok") == before + 1, "one refresh, one read"
-            assert edge.get("/__host/behind").json()["failed"] == []
-            assert edge.post("/resolve", json=KNOWN).json()["snapshot"]["generation"] == generation
+            eventually(lambda: edge.post("/resolve", json=KNOWN).json()["snapshot"]["generation"], generation)
 
 
 def test_a_snapshot_too_old_is_used_once_its_read_has_had_its_time(tmp_path: Path) -> None:
     variables = {"FRESH_FOR": "0.2", "STALE_FOR": "0.2", "READ_BUDGET": "0.02", "KV_TIMEOUT": "600"}
-    with isolate(tmp_path, variables, BUNDLE=staged(tmp_path)) as edge:
+    with isolate(variables, bundle=staged(tmp_path)) as edge:
         assert edge.get("/version").is_success
         time.sleep(0.25)
         lever(edge, put=published(21), mode="hold")
@@ -228,5 +228,4 @@ def test_a_snapshot_too_old_is_used_once_its_read_has_had_its_time(tmp_path: Pat
         response = edge.get("/version")
         assert "longer than its budget" in response.headers["x-resolver-stale"]
         lever(edge, mode="ok")
-        assert edge.get("/__host/behind").json()["failed"] == []
-        assert from_kv(edge).json()["snapshot"]["generation"] == 21
+        eventually(lambda: from_kv(edge).json()["snapshot"]["generation"], 21)

@@ -3,8 +3,8 @@
     socket "edge"  ─> edge (Python) ─ KV ─> gate.js ─> Miniflare's KV ─> a folder
     socket "front" ─> front.js ─ service binding, RPC and fetch ─> edge
 
-KV is Miniflare's own Worker, from npm, behind the platform's own binding. `cf` of a request to the edge's socket is what
-its header `x-host-cf` says.
+KV is Miniflare's own Worker, from npm, behind the platform's own binding. `cf` of a request to the edge's socket is
+what its header `x-host-cf` says.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def written(value: Any) -> str:
     raise TypeError(value)
 
 
-def config(edges: Sequence[Edge], state: Path, services: Sequence[Any] = (), sockets: Mapping[str, str] | None = None) -> str:
+def config(
+    edges: Sequence[Edge], state: Path, services: Sequence[Any] = (), sockets: Mapping[str, str] | None = None
+) -> str:
     """The text of the configuration. `state` is KV's folder; `sockets` adds addresses for further services."""
     bindings = [{"name": edge.name.upper().replace("-", "_"), "service": edge.name} for edge in edges]
     front = [
@@ -88,7 +90,11 @@ def config(edges: Sequence[Edge], state: Path, services: Sequence[Any] = (), soc
                 "http": {"cfBlobHeader": "x-host-cf"} if service in {edge.name for edge in edges} else {},
                 "service": service,
             }
-            for name, service in {**{edge.name: edge.name for edge in edges}, "front": "front", **(sockets or {})}.items()
+            for name, service in {
+                **{edge.name: edge.name for edge in edges},
+                "front": "front",
+                **(sockets or {}),
+            }.items()
         ],
         "extensions": [
             {

@@ -7,7 +7,6 @@
 //   POST /kv             {"put": {key: [value, metadata]}, "delete": [key], "get": [key], "list": prefix,
 //                        "mode": …, "delay_ms": 30} → {"calls": of KV so far, "underway": now, "found": {key: …}}
 //   POST /generation     {"number": 21, "mode": …, "delay_ms": 30} → {"asked": [[url, cf]]} since the last call
-//   POST /broken         a body that breaks off half-way, sent on to `?path=`
 
 const answers = {
   async rpc(request, env, [method], edge) {
@@ -43,24 +42,15 @@ const answers = {
   async generation(request, env) {
     return env.LEVERS.generation(await request.json());
   },
-
-  async broken(request, env, _, edge, { path }) {
-    const sent = [await request.arrayBuffer()];
-    const body = new ReadableStream({
-      pull: (to) => (sent.length ? to.enqueue(new Uint8Array(sent.pop())) : to.error(new Error("hung up"))),
-    });
-    const response = await edge.fetch(`http://edge${path}`, { method: "POST", body });
-    return { status: response.status, type: response.headers.get("content-type"), body: await response.text() };
-  },
 };
 
 export default {
   async fetch(request, env) {
     const url = new URL(request.url);
     const [name, ...rest] = url.pathname.slice(1).split("/");
-    const { edge = "EDGE", ...query } = Object.fromEntries(url.searchParams);
+    const edge = url.searchParams.get("edge") ?? "EDGE";
     try {
-      return Response.json(await answers[name](request, env, rest, env[edge], query));
+      return Response.json(await answers[name](request, env, rest, env[edge]));
     } catch (error) {
       return Response.json({ thrown: `${error?.name}: ${error?.message}`, stack: error?.stack }, { status: 500 });
     }

@@ -10,7 +10,7 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
 
 const levers = { mode: "ok", delay: 0, turn: 0, calls: 0, underway: 0 };
-const announced = { number: 0, mode: "ok", delay: 0, asked: [] };
+const announced = { number: 0, mode: "ok", delay: 0, asked: [], underway: 0 };
 
 export default {
   /** A call of KV's binding, as the platform makes it. */
@@ -39,10 +39,16 @@ export class Outside extends WorkerEntrypoint {
     announced.asked.push([request.url, request.cf]);
     if (mode === "refuse") throw new TypeError("connection refused");
     if (mode === "stall") await forever();
-    if (mode === "slow") await scheduler.wait(delay);
     if (mode === "fail") return new Response('{"generation": 999}', { status: 500 });
     if (mode === "large") return new Response(`{"generation": 999, "padding": "${"x".repeat(2000)}"}`);
-    return new Response(mode === "nonsense" ? "twenty-one" : JSON.stringify({ generation: number }));
+    if (mode === "nonsense") return new Response("twenty-one");
+    announced.underway += 1;
+    try {
+      if (mode === "slow") await scheduler.wait(delay);
+      return Response.json({ generation: number });
+    } finally {
+      announced.underway -= 1;
+    }
   }
 }
 
@@ -51,7 +57,7 @@ export class Levers extends WorkerEntrypoint {
   kv({ mode, delay_ms: delay = levers.delay }) {
     if (mode) Object.assign(levers, { mode, turn: levers.turn + 1 });
     levers.delay = delay;
-    return { mode: levers.mode, calls: levers.calls, underway: levers.underway };
+    return { mode: levers.mode, calls: levers.calls, underway: levers.underway + announced.underway };
   }
 
   generation({ number = announced.number, mode = announced.mode, delay_ms: delay = announced.delay }) {

@@ -2,8 +2,9 @@
 
 workerd holds all its JavaScript for Python itself. It lacks three files of Pyodide: the interpreter in WebAssembly, the
 script around it, and the standard library. They come as one Cap'n Proto message, and in the script some functions are
-exchanged for workerd's own, which a Worker is permitted to call. Which ones, says workerd's build (src/pyodide/helpers.bzl
-in its public repository). Each must be found as often as it was when this was written: another Pyodide may need others.
+exchanged for workerd's own, which a Worker is permitted to call. Which ones, says workerd's build, in its public
+repository (src/pyodide/helpers.bzl). Each must be found as often as it was when this was written: another Pyodide may
+need others.
 
 A Worker takes the bundle that lies in the slot where it has the flag `python_workers_development`.
 """
@@ -63,7 +64,7 @@ EXCHANGED: tuple[tuple[str, int, str], ...] = (
 
 
 def exchanged(script: str) -> str:
-    """Pyodide's script with workerd's own functions. Raises `SystemExit` where one is not found as often as expected."""
+    """Pyodide's script with workerd's own functions. Raises `SystemExit` where one is not found as expected."""
     for wanted, times, instead in EXCHANGED:
         found = script.count(wanted)
         if found != times:

@@ -1,7 +1,7 @@
 """`make edge`: the staged Worker in workerd, over a KV that is kept in a folder and seeded where it is empty.
 
-    python -m tests.edge.workerd.serve     PORT (8788; 0: a free one), KV (a folder; .local/edge),
-                                           VARS (a JSON object of variables and secrets)
+python -m tests.edge.workerd.serve     PORT (8788; 0: a free one), KV (a folder; .local/edge),
+                                       VARS (a JSON object of variables and secrets)
 """
 
 from __future__ import annotations
