@@ -1,7 +1,7 @@
 """Conductor's side of the service binding: the Worker that docs/conductor.md shows, asking the real resolver.
 
-Two resolvers run in WebAssembly, one as production and one as `[env.debug]` with a token; one Miniflare runs the
-Conductors, each by the environment of its wrangler.toml that it is deployed as.
+All of them run in one workerd: two resolvers, one as production and one as `[env.debug]` with a token, and the
+Conductors, each by the environment of its wrangler.toml that it is deployed as, each at a socket of its own.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ import re
 import socket
 import threading
 import tomllib
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,8 +21,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.edge.hosts import lever, refreshed, started, stopped
-from tests.edge.workerd.config import ROOT
+from tests.edge.hosts import Isolate, lever, refreshed
+from tests.edge.workerd.config import ROOT, Edge, Embed, script
+from tests.edge.workerd.process import workerd
 from worker.seed import seed
 
 CONDUCTOR = ROOT / "tests/edge/conductor"
@@ -102,16 +102,16 @@ class Watched:
 class World:
     """The resolvers, and the Conductors by the host name that they are deployed at."""
 
-    prod: httpx.Client
-    debug: httpx.Client
-    conductors: httpx.Client
+    prod: Isolate
+    debug: Isolate
+    conductors: Mapping[str, httpx.Client]
     watched: Watched
 
     def test(self, host: str, body: object, **query: str) -> httpx.Response:
-        return self.conductors.post("/test", json=body, params=query, headers={"host": host})
+        return self.conductors[host].post("/test", json=body, params=query)
 
     def version(self, host: str, **query: str) -> httpx.Response:
-        return self.conductors.get("/version", params=query, headers={"host": host})
+        return self.conductors[host].get("/version", params=query)
 
 
 @contextmanager
@@ -149,10 +149,6 @@ def watching(target: str) -> Iterator[Watched]:
         server.server_close()
 
 
-def url_of(client: httpx.Client) -> str:
-    return str(client.base_url).rstrip("/")
-
-
 def deployments(prod: str, debug: str, watched: str, gone: str, silent: str) -> dict[str, dict[str, Any]]:
     """Host name → what its Conductor is deployed with, beginning with the file's own two environments."""
     config = tomllib.loads((CONDUCTOR / "wrangler.toml").read_text("utf-8"))
@@ -188,35 +184,66 @@ def deployments(prod: str, debug: str, watched: str, gone: str, silent: str) -> 
     }
 
 
+def conductor(name: str, deployed: dict[str, Any]) -> dict[str, Any]:
+    """A Conductor as a service of workerd's, which strips the types itself."""
+    files = [deployed["main"], "resolver.ts"]
+    services = {"gone": ("down", "Gone"), "silent": ("down", "Silent")}
+    bindings: list[Any] = [{"name": key, "text": text} for key, text in deployed["vars"].items()]
+    for bound in deployed["services"]:
+        service, entrypoint = services.get(bound["service"], (bound["service"], None))
+        target = {"name": service} if entrypoint is None else {"name": service, "entrypoint": entrypoint}
+        bindings.append({"name": bound["binding"], "service": target})
+    worker = {
+        "modules": [{"name": file, "esModule": Embed(CONDUCTOR / file)} for file in files],
+        "compatibilityDate": deployed["compatibility_date"],
+        "compatibilityFlags": ["experimental", "typescript_strip_types"],
+        "bindings": bindings,
+        # The platform's own lets nobody reach this machine.
+        "globalOutbound": "this-machine",
+    }
+    return {"name": name, "worker": worker}
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as end:
+        end.bind(("127.0.0.1", 0))
+        return int(end.getsockname()[1])
+
+
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    file = tmp_path_factory.mktemp("conductor") / "seed.json"
-    file.write_text(json.dumps(published(20)), "utf-8")
-    variables = [
-        {"ENVIRONMENT": "prod", "FRESH_FOR": "0.2", "RETRY_FOR": "0.2"},
-        {"ENVIRONMENT": "debug", "ALLOW_ANONYMOUS": "false", "RESOLVER_TOKEN": TOKEN},
+def world() -> Iterator[World]:
+    edges = [
+        Edge("edge-resolver", variables={"ALLOW_ANONYMOUS": "true", "FRESH_FOR": "0.2", "RETRY_FOR": "0.2"}),
+        Edge("edge-resolver-debug", variables={"ENVIRONMENT": "debug", "RESOLVER_TOKEN": TOKEN}),
     ]
-    environments = [{"PORT": "0", "KV": "", "SEED": str(file), "VARS": json.dumps(vars)} for vars in variables]
-    with ThreadPoolExecutor() as pool:
-        hosts = list(pool.map(lambda environment: started(["node", "tests/edge/host.mjs"], environment), environments))
-    (_, prod), (_, debug) = hosts
+    ports = {edge.name: free_port() for edge in edges}
+    prod, debug = (f"http://127.0.0.1:{port}" for port in ports.values())
     # One port that nobody listens on, and one where nobody ever answers.
-    with closing(socket.socket()) as closed, closing(socket.socket()) as deaf, watching(url_of(prod)) as watched:
+    with closing(socket.socket()) as closed, closing(socket.socket()) as deaf, watching(prod) as watched:
         closed.bind(("127.0.0.1", 0))
         deaf.bind(("127.0.0.1", 0))
         deaf.listen()
         gone, silent = (f"http://127.0.0.1:{end.getsockname()[1]}" for end in (closed, deaf))
-        services = {"edge-resolver": url_of(prod), "edge-resolver-debug": url_of(debug), "gone": gone, "silent": silent}
-        conductors = deployments(url_of(prod), url_of(debug), watched.url, gone, silent)
-        hosts.append(
-            started(
-                ["node", "tests/edge/conductor/host.mjs"],
-                {"PORT": "0", "CONDUCTORS": json.dumps(conductors), "SERVICES": json.dumps(services)},
-            )
-        )
-        yield World(prod, debug, hosts[-1][1], watched)
-        said = [stopped(*host) for host in reversed(hosts)]
-    assert not any("Traceback" in text for text in said)
+        conductors = deployments(prod, debug, watched.url, gone, silent)
+        services = [
+            *(conductor(host, deployed) for host, deployed in conductors.items()),
+            {"name": "down", "worker": script(CONDUCTOR / "down.js")},
+            {"name": "this-machine", "network": {"allow": ["local", "private"]}},
+        ]
+        sockets = {host: host for host in conductors}
+        with (
+            workerd(edges, services=services, sockets=sockets, ports=ports) as process,
+            Isolate(process, "edge-resolver") as asked,
+            Isolate(process, "edge-resolver-debug") as other,
+            ExitStack() as open_clients,
+        ):
+            lever(asked, put=published(20))
+            clients = {
+                host: open_clients.enter_context(httpx.Client(base_url=process.urls[host], timeout=30))
+                for host in conductors
+            }
+            yield World(asked, other, clients, watched)
+            assert "Traceback" not in process.said
 
 
 def ran(response: httpx.Response) -> list[tuple[str, str, str, str]]:
@@ -371,20 +398,20 @@ def test_the_smallest_worker_asks_as_well(world: World) -> None:
 
 
 def test_a_get_runs_without_an_input(world: World) -> None:
-    response = world.conductors.get("/test?ensemble=canary&at=2024-11-12T14:47:00Z", headers={"host": WAYS[0]})
+    response = world.conductors[WAYS[0]].get("/test?ensemble=canary&at=2024-11-12T14:47:00Z")
     assert [version for _, _, version, _ in ran(response)] == ["v1.1.0"]
     assert "input" not in response.json()["ran"][0]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"text"', b'{"data": 1}'])
 def test_a_body_without_input_is_told_what_is_wanted(world: World, body: bytes) -> None:
-    response = world.conductors.post("/test", content=body, headers={"host": "prod.example.com"})
+    response = world.conductors[WAYS[0]].post("/test", content=body)
     assert response.status_code == 400
     assert '{"input": any value}' in response.json()["detail"]
 
 
 def test_another_path_is_told_what_there_is(world: World) -> None:
-    response = world.conductors.get("/tests", headers={"host": "prod.example.com"})
+    response = world.conductors[WAYS[0]].get("/tests")
     assert response.status_code == 404
     assert response.json()["detail"] == "there are GET and POST /test, and GET /version"
 

@@ -1,6 +1,6 @@
 // How Conductor asks the resolver: over a service binding, or over HTTP. A Conductor Worker takes this file as it is.
 //
-// - Both ways are a `Resolver`: over RPC the binding itself is one, over HTTP `overHttp` makes one.
+// - Both ways are a `Resolver`: `overRpc` makes one of the binding, `overHttp` one of a URL.
 // - A failure is a value, `{ problem }`, with the status that HTTP would have. Once `bounded`, a resolver never throws.
 // - Only types that can be struck out: the file runs wherever types are stripped, and needs no package.
 //
@@ -67,11 +67,28 @@ export interface Problem {
 
 export type Answer<T> = T | { problem: Problem };
 
-/** What Conductor asks. The service binding has these methods as they stand here. */
+/** What Conductor asks. */
 export interface Resolver {
   resolveEnsemble(name: string, question: Question): Promise<Answer<Resolution>>;
   version(question?: Pick<Question, "environment" | "at">, component?: string): Promise<Answer<Versions>>;
 }
+
+// docs: rpc
+/** The service binding: the same calls as methods, each with its question as JSON text. */
+export interface Binding {
+  resolveEnsemble(name: string, question: string): Promise<Answer<Resolution>>;
+  version(question: string, component?: string): Promise<Answer<Versions>>;
+  fetch(url: string, init: RequestInit): Promise<Response>;
+}
+
+/** The resolver behind a service binding. As text a question arrives as it is, whatever stands in its input. */
+export function overRpc(binding: Binding): Resolver {
+  return {
+    resolveEnsemble: (name, question) => binding.resolveEnsemble(name, JSON.stringify(question)),
+    version: (question = {}, component) => binding.version(JSON.stringify(question), component),
+  };
+}
+// docs: end
 
 // docs: http
 /** The resolver at `url`. `send` carries the requests: the network's `fetch`, or that of a service binding. */

@@ -6,13 +6,13 @@
 //   GET  /version   the resolver's answer; in the query `environment`, `at`, `component`
 //
 // docs/conductor.md shows the parts between `docs:` and `docs: end`; a test holds that the two are the same.
-import { bounded, given, overHttp } from "./resolver.ts";
-import type { Agent, Answer, Problem, Question, Resolution, Resolver } from "./resolver.ts";
+import { bounded, given, overHttp, overRpc } from "./resolver.ts";
+import type { Agent, Answer, Binding, Problem, Question, Resolution, Resolver } from "./resolver.ts";
 
 // docs: transport
 export interface Env {
   /** The service binding. */
-  RESOLVER?: Resolver & { fetch(url: string, init: RequestInit): Promise<Response> };
+  RESOLVER?: Binding;
   /** Set, it makes the calls HTTP; they go through the binding where there is one. */
   RESOLVER_URL?: string;
   /** The resolver's token, a secret of this Worker as well. Only HTTP wants it. */
@@ -25,8 +25,9 @@ export interface Env {
 
 function resolverOf(env: Env): Resolver {
   const { RESOLVER: binding, RESOLVER_URL: url, RESOLVER_TOKEN: token } = env;
-  const resolver = url ? overHttp(url, token, binding && ((url, init) => binding.fetch(url, init))) : binding;
-  if (!resolver) throw new Error("no resolver: bind RESOLVER as a service, or set the variable RESOLVER_URL");
+  if (!url && !binding) throw new Error("no resolver: bind RESOLVER as a service, or set the variable RESOLVER_URL");
+  const send = binding && ((url: string, init: RequestInit) => binding.fetch(url, init));
+  const resolver = url ? overHttp(url, token, send) : overRpc(binding!);
   return bounded(resolver, Number(env.RESOLVER_BUDGET ?? 3000));
 }
 // docs: end

@@ -78,8 +78,8 @@ def config(
     whole = {
         "services": [
             *({"name": edge.name, "worker": _python(edge)} for edge in edges),
-            {"name": "front", "worker": _script(HERE / "front.js", front)},
-            {"name": "gate", "worker": _script(HERE / "gate.js", [{"name": "STORE", "service": "kv-store"}])},
+            {"name": "front", "worker": script(HERE / "front.js", front)},
+            {"name": "gate", "worker": script(HERE / "gate.js", [{"name": "STORE", "service": "kv-store"}])},
             *_kv(state),
             *services,
         ],
@@ -136,7 +136,8 @@ def _kind(name: Path) -> str:
     return "text" if name.suffix == ".yaml" or name.name == "snapshot.json" else "data"
 
 
-def _script(file: Path, bindings: Sequence[Any] = ()) -> dict[str, Any]:
+def script(file: Path, bindings: Sequence[Any] = ()) -> dict[str, Any]:
+    """A Worker in JavaScript of one file."""
     return {
         "modules": [{"name": file.name, "esModule": Embed(file)}],
         "compatibilityDate": _DATE,
