@@ -8,7 +8,7 @@ KV ?=
 
 help:
 	@echo "make dev    serve a local edge on http://127.0.0.1:8787 (PORT=, KV= a file)"
-	@echo "make edge   serve the staged Worker in WebAssembly Python on port 8788 (PORT=, KV= a folder)"
+	@echo "make edge   serve the staged Worker in workerd, Cloudflare's own runtime, on port 8788 (PORT=, KV= a folder)"
 	@echo "make bundle what would be deployed, its packed size held against a budget"
 	@echo "make test   everything that CI checks"
 	@echo "make bench  the benchmarks, written to benchmarks/results.md (some minutes, best on an idle machine)"
@@ -26,7 +26,7 @@ setup: $(VENV)/ready
 dev: setup
 	@PORT=$(or $(PORT),8787) KV=$(or $(KV),.local/kv.sqlite3) $(VENV)/bin/python -m worker.local serve
 
-# The host for the real Worker: Pyodide and Miniflare, from npm.
+# The real runtime: workerd, Pyodide's parts and Miniflare's KV, from npm.
 tests/edge/node_modules/ready: tests/edge/package.json tests/edge/package-lock.json
 	@echo "setting up tests/edge/node_modules …"
 	@cd tests/edge && npm ci --silent --no-audit --no-fund
@@ -37,7 +37,7 @@ staged: setup tests/edge/node_modules/ready
 	@$(VENV)/bin/python -m worker.seed > build/seed.json
 
 edge: staged
-	@PORT=$(or $(PORT),8788) KV=$(or $(KV),.local/edge) SEED=build/seed.json node tests/edge/host.mjs
+	@PORT=$(or $(PORT),8788) KV=$(or $(KV),.local/edge) $(VENV)/bin/python -m tests.edge.workerd.serve
 
 deploy/node_modules/ready: deploy/package.json deploy/package-lock.json
 	@echo "setting up deploy/node_modules (wrangler and its Node, some 400 MB) …"

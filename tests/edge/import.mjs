@@ -3,6 +3,10 @@
 //   node import.mjs BUNDLE   standard input: a JSON object, module → its source (none: an empty object)
 //                            prints {"packages": […], "main": […], module: […]}
 //
+// This is the one thing that still runs in Pyodide on Node, since workerd cannot show it: there a clock at import stands
+// still and says nothing, Math.random() answers, and a refusal can be swallowed. test_import.py holds that whatever workerd
+// does refuse is found here too.
+//
 // guard.py sees what Python calls. What a C or Rust extension does inside goes through JavaScript: random numbers, clocks,
 // timers, network, bindings. Of those only the clock on a file's card is the runtime's own (`FSNode`: a file was looked up).
 //

@@ -1,5 +1,5 @@
 // CPython in WebAssembly (Pyodide) as the platform sets it up: the real `workers` SDK, a staged Worker and its packages on
-// the path. Nothing of the Worker is imported yet. Development equipment, used by host.mjs and import.mjs.
+// the path. Nothing of the Worker is imported yet. Development equipment, used by import.mjs.
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadPyodide } from "pyodide";

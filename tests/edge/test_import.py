@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.edge.guard import RUNTIME
+from tests.edge.workerd.config import Edge
+from tests.edge.workerd.process import workerd
 
 ROOT = Path(__file__).parents[2]
 SNAPSHOT = {"component-versions": {"my-prompt": {"prod": "v1.0.0"}}, "rollout-percentage": 10, "generation": 7}
@@ -101,6 +104,38 @@ def test_in_webassembly(bundle: Path) -> None:
     assert found.pop("packages") == ["randomness: getrandom"] * 2
     assert found.pop("main") == []
     held(found, {**FORBIDDEN, **BELOW_PYTHON})
+
+
+TRIES = """
+import importlib, json
+from workers import Response, WorkerEntrypoint
+
+refused = []
+for name in {names!r}:
+    try:
+        importlib.import_module(name)
+    except BaseException:
+        refused.append(name)
+
+
+class Default(WorkerEntrypoint):
+    async def fetch(self, request):
+        return Response(json.dumps(refused))
+"""
+#: These end the whole runtime when they are imported in workerd, which is refusal enough.
+FATAL = {"random_generator", "below_generator"}
+
+
+def test_whatever_workerd_refuses_the_guard_finds(tmp_path: Path) -> None:
+    forbidden = {name: source for name, (source, _) in {**FORBIDDEN, **BELOW_PYTHON}.items() if name not in FATAL}
+    allowed = {name: source for name, source in ALLOWED.items() if "worker.entry" not in source}
+    for name, source in {**forbidden, **allowed}.items():
+        (tmp_path / f"{name}.py").write_text(source, "utf-8")
+    (tmp_path / "main.py").write_text(TRIES.format(names=[*forbidden, *allowed]), "utf-8")
+    with workerd([Edge("edge", tmp_path)], snapshot=False) as process:
+        refused = set(httpx.get(process.urls["edge"], timeout=30).json())
+    assert refused <= forbidden.keys()
+    assert {"random_urandom", "random_number", "random_seed", "random_uuid", "below_timer", "below_uuid"} <= refused
 
 
 def held(found: dict[str, list[str]], forbidden: dict[str, tuple[str, str]]) -> None:
