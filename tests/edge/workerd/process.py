@@ -26,7 +26,7 @@ from tests.edge.workerd.config import HERE, MODULES, ROOT, Edge, config
 
 BUILD = ROOT / "build" / "workerd"
 #: The snapshots that are kept; each is some 40 MB.
-MOST_SNAPSHOTS = 6
+MOST_SNAPSHOTS = 12
 #: A start with everything to be imported takes six seconds on an idle machine.
 LONGEST_START = 120.0
 
