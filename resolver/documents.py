@@ -45,7 +45,7 @@ ROLLOUT_HISTORY = "rollout-history"
 Pointers = Mapping[str, Mapping[str, str]]
 """Component → environment (or `latest`, `stable`) → version."""
 
-Where: TypeAlias = str | tuple[str, str | None, str | None]
+Where: TypeAlias = str | tuple[object, ...]
 """Where versions are looked for: an environment alone, which is found quicker, or one with region and group."""
 
 

@@ -7,7 +7,9 @@ Rules:
 - an agent runs when all conditions on the way to it hold. One that is false decides; else one that needs an output
   which was not sent leaves it open (`selected: null` with `needs`), and never turns into a silent false;
 - references of an agent that is selected, or may be, must resolve; those of an agent that is not selected are
-  resolved as well, and carry their error instead of failing the request.
+  resolved as well, and carry their error instead of failing the request;
+- the components of a group draw once: all that have a canary run it, or none does. The group's percentage is the
+  smallest of theirs. A component without a canary, where another has one, runs its stable version, with a note.
 
 How a selector is looked up:
 
@@ -28,8 +30,7 @@ import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from hashlib import sha256
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -39,7 +40,7 @@ from resolver.errors import InvalidRequest, NotFound, listed, nearest
 from resolver.expression import Expression, Needed, Scope, Template
 from resolver.javascript import UNDEFINED, to_text, truthy
 from resolver.reference import Reference
-from resolver.rollout import drawn, prefix, salt
+from resolver.rollout import Canary, Percentage, RolloutTable, group_salt, salt
 from resolver.version import highest, parse_range
 
 Route = Literal["pinned", "pointer", "canary", "range", "region"]
@@ -72,14 +73,13 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
 
 
 class Draw(msgspec.Struct, frozen=True, gc=False):
-    """All that a pointer's choice depends on besides the key: `stable` is what is served unless the canary is drawn,
-    `without` where no canary may take part."""
+    """All that a pointer's choice depends on besides the key: `stable` is what is served unless `canary` takes the
+    request, which then runs `candidate`; `without` where no canary may take part."""
 
     without: Choice
     stable: Choice
-    canary: Choice | None = None
-    prefix: bytes = b""
-    bound: bytes = b""
+    candidate: Choice
+    canary: Canary | None = None
 
 
 class ResolvedReference(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -108,6 +108,15 @@ class AgentDecision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     needs: tuple[str, ...] = ()
 
 
+# Found by what it is and not by what it says: it is looked up for each decision.
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """The components of an ensemble that draw together. `members` are those of its references that point."""
+
+    name: str
+    members: tuple[Reference, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """An ensemble, ready to be resolved."""
@@ -115,7 +124,7 @@ class Plan:
     name: str
     units: tuple[Unit, ...]
     key: Template | None
-    group: str | None
+    group: Group | None
     references: tuple[Reference, ...]
 
     @property
@@ -127,8 +136,10 @@ class Plan:
 def compile_plan(ensemble: Ensemble) -> Plan:
     """The plan of an ensemble. All parsing is done by now; nothing here can fail."""
     sites = itertools.chain.from_iterable(unit.sites for unit in ensemble.units)
-    references = dict.fromkeys(site.found.reference for site in sites)
-    return Plan(ensemble.name, ensemble.units, ensemble.key, ensemble.group, tuple(references))
+    references = tuple(dict.fromkeys(site.found.reference for site in sites))
+    pointing = tuple(found for found in references if found.selector is None or found.selector.environment is not None)
+    group = None if ensemble.group is None else Group(ensemble.group, pointing)
+    return Plan(ensemble.name, ensemble.units, ensemble.key, group, references)
 
 
 def key_text(value: object) -> str | None:
@@ -181,7 +192,7 @@ def resolve_references(
 
 
 def choose(
-    reference: Reference, snapshot: Snapshot, request: Request, group: str | None = None, *, canary: bool = True
+    reference: Reference, snapshot: Snapshot, request: Request, group: Group | None = None, *, canary: bool = True
 ) -> Choice:
     """The version of one reference. Raises `NotFound`, which says what exists instead.
 
@@ -192,27 +203,31 @@ def choose(
     if wanted is None:
         return _by_version(reference, snapshot)
     name, region = reference.name, request.region
-    where = wanted if region is None and group is None else (wanted, region, group)
+    where = wanted if region is None and group is None else (wanted, region, group and (group, request.environment))
     try:
         draw: Draw = snapshot.draws[where][name]
     except KeyError:
-        draw = _draw(name, wanted, region, group, snapshot)
+        draw = _draw(_pointer(name, wanted, region, snapshot), group, request, snapshot)
         _remember(snapshot, where, name, draw)
     if not canary:
         return draw.without
-    key, candidate = request.key, draw.canary
-    if candidate is None or key is None:
+    key, drawn = request.key, draw.canary
+    if drawn is None or key is None:
         return draw.stable
-    try:
-        # `drawn`, without the call, which is a twentieth of a decision.
-        below = sha256(draw.prefix + key.encode()).digest() < draw.bound
-    except UnicodeEncodeError:
-        below = drawn(draw.prefix, key, draw.bound)
-    return candidate if below else draw.stable
+    return draw.candidate if drawn.takes(key) else draw.stable
 
 
-def _draw(name: str, wanted: str, region: str | None, group: str | None, snapshot: Snapshot) -> Draw:
-    """What is drawn from at a pointer. Raises `NotFound`."""
+class _Pointer(NamedTuple):
+    """A pointer that a request reads: its component and environment, its version, and the canary's beside it."""
+
+    name: str
+    environment: str
+    stable: Choice
+    candidate: str | None
+
+
+def _pointer(name: str, wanted: str, region: str | None, snapshot: Snapshot) -> _Pointer:
+    """Raises `NotFound`."""
     pointers = snapshot.pointers.get(name)
     if pointers is None:
         raise NotFound(_unknown_component(name, snapshot))
@@ -223,15 +238,46 @@ def _draw(name: str, wanted: str, region: str | None, group: str | None, snapsho
         environment, version, route = f"{wanted}-{region}", regional, "region"
     if version is None:
         raise NotFound(_unknown_environment(name, wanted, snapshot))
-    stable = Choice(version, route)
-    candidate = pointers.get(f"{environment}-canary")
+    return _Pointer(name, environment, Choice(version, route), pointers.get(f"{environment}-canary"))
+
+
+def _draw(pointer: _Pointer, group: Group | None, request: Request, snapshot: Snapshot) -> Draw:
+    """What is drawn from at a pointer."""
+    stable, candidate = pointer.stable, pointer.candidate
+    members = [] if group is None else _canaries(group, request, snapshot)
     if candidate is None:
-        return Draw(stable, stable)
+        others = f", and `{members[0].name}` of its group `{group.name}` has one" if group and members else ""
+        noted = Choice(stable.version, stable.route, f"`{pointer.name}` has no canary{others}") if others else stable
+        return Draw(stable, noted, stable)
     if snapshot.rollout is None:
         note = f"the percentage of the canary {candidate} at that instant is not known"
-        return Draw(stable, Choice(version, route, note))
-    bound = snapshot.rollout.percentage(name, environment).bound
-    return Draw(stable, stable, Choice(candidate, "canary"), prefix(salt(name, environment, candidate, group)), bound)
+        return Draw(stable, Choice(stable.version, stable.route, note), stable)
+    salted = (
+        salt(pointer.name, pointer.environment, candidate)
+        if group is None
+        else group_salt(group.name, request.environment)
+    )
+    share = _smallest([pointer, *members], snapshot.rollout)
+    return Draw(stable, stable, Choice(candidate, "canary"), Canary.of(salted, share))
+
+
+def _canaries(group: Group, request: Request, snapshot: Snapshot) -> list[_Pointer]:
+    """Those pointers of a group that have a canary; a member that does not resolve is none."""
+    found = []
+    for member in group.members:
+        wanted = request.environment if member.selector is None else member.selector.environment
+        assert wanted is not None
+        try:
+            found.append(_pointer(member.name, wanted, request.region, snapshot))
+        except NotFound:
+            continue
+    return [pointer for pointer in found if pointer.candidate is not None]
+
+
+def _smallest(pointers: Iterable[_Pointer], rollout: RolloutTable) -> Percentage:
+    """The smallest percentage of these: nobody faces a canary that its own percentage keeps from them."""
+    shares = [rollout.percentage(pointer.name, pointer.environment) for pointer in pointers]
+    return min(shares, key=lambda share: share.threshold)
 
 
 def indexes_needed(references: Iterable[Reference], snapshot: Snapshot) -> frozenset[str]:
@@ -303,7 +349,7 @@ def _resolved(path: str, reference: Reference, choice: Choice) -> ResolvedRefere
     return ResolvedReference(path, str(reference), reference.name, choice.version, choice.route, choice.note)
 
 
-def _decide(unit: Unit, snapshot: Snapshot, request: Request, group: str | None) -> AgentDecision:
+def _decide(unit: Unit, snapshot: Snapshot, request: Request, group: Group | None) -> AgentDecision:
     selected, reason, condition, needs = _selected(unit, request.scope)
     references = []
     for site in unit.sites:
@@ -316,7 +362,7 @@ def _decide(unit: Unit, snapshot: Snapshot, request: Request, group: str | None)
 
 
 def _site(
-    site: Site, snapshot: Snapshot, request: Request, group: str | None, *, must: bool
+    site: Site, snapshot: Snapshot, request: Request, group: Group | None, *, must: bool
 ) -> ResolvedReference | None:
     reference = site.found.reference
     if not site.found.certain and reference.name not in snapshot.pointers:

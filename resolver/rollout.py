@@ -6,11 +6,12 @@ Rules:
   request is in the canary when bucket < percentage × 2^64 / 100, computed exactly in integers;
 - the salt is component, pointer's environment and canary's version, joined by newlines: raising the percentage only
   adds users, a new canary draws new ones, two components draw independently. With a group the salt is the group and
-  the environment, and several components move together;
+  the request's environment, and several components move together;
 - 0 is nobody and 100 is everybody, exactly. A percentage that is not there, or was never valid, is 0;
 - a percentage is read whole or rejected whole, never half-parsed.
 
-`tests/vectors/rollout.json` publishes the vectors that any other language can repeat.
+`tests/vectors/rollout.json` publishes the vectors that any other language can repeat. `Canary.takes` is the only place
+where the formula stands.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from hashlib import sha256
+
+import msgspec
 
 from resolver.errors import InvalidPercentage
 
@@ -99,44 +102,36 @@ class RolloutTable:
         return entries.get(component) or entries.get("*", NOBODY)
 
 
-def salt(component: str, environment: str, canary: str, group: str | None = None) -> str:
+def salt(component: str, environment: str, canary: str) -> str:
     """What a draw depends on besides the key; `environment` is that of the pointer (`prod-eu`)."""
-    if group is not None:
-        return f"{group}\n{environment}"
     return f"{component}\n{environment}\n{canary}"
 
 
-def bucket(salt: str, key: str) -> int:
-    """The bucket of a key, 0 to 2^64 - 1."""
-    return int.from_bytes(_digest(salt, key)[:8], "big")
+def group_salt(group: str, environment: str) -> str:
+    """The same for all components of a group; `environment` is the request's."""
+    return f"{group}\n{environment}"
 
 
-def in_canary(percentage: Percentage, salt: str, key: str) -> bool:
-    """Whether the request with this key runs the canary: `bucket(salt, key) < percentage.threshold`."""
-    return drawn(prefix(salt), key, percentage.bound)
+# `gc=False`: it holds no object that could come back to it.
+class Canary(msgspec.Struct, frozen=True, gc=False):
+    """Who faces a canary: `prefix` is what is hashed before a key, `bound` what the digest must sort before."""
 
+    prefix: bytes
+    bound: bytes
 
-def prefix(salt: str) -> bytes:
-    """What is hashed before the key."""
-    return _utf8(f"{salt}\n")
+    @classmethod
+    def of(cls, salt: str, percentage: Percentage) -> Canary:
+        """The canary that this share of all keys faces."""
+        return cls(_utf8(f"{salt}\n"), percentage.bound)
 
-
-def drawn(prefix: bytes, key: str, bound: bytes) -> bool:
-    """`in_canary` of what a pointer's requests have in common, made ready: `prefix(salt)` and `percentage.bound`."""
-    try:
-        # `_utf8` once more, without the call: this line is most of a decision.
-        return sha256(prefix + key.encode()).digest() < bound
-    except UnicodeEncodeError:
-        return sha256(prefix + _utf8(key)).digest() < bound
-
-
-def _digest(salt: str, key: str) -> bytes:
-    return sha256(prefix(salt) + _utf8(key)).digest()
+    def takes(self, key: str) -> bool:
+        """Whether the request with this key runs the canary."""
+        try:
+            return sha256(self.prefix + key.encode()).digest() < self.bound
+        except UnicodeEncodeError:
+            return sha256(self.prefix + _utf8(key)).digest() < self.bound
 
 
 def _utf8(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        # A lone surrogate has no UTF-8; JavaScript's TextEncoder writes U+FFFD for it, and so do we.
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+    # A lone surrogate has no UTF-8; JavaScript's TextEncoder writes U+FFFD for it, and so do we.
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()

@@ -51,6 +51,7 @@ from resolver.nesting import too_deep
 from resolver.plan import (
     AgentDecision,
     Choice,
+    Group,
     Plan,
     ResolvedReference,
     Route,
@@ -587,17 +588,23 @@ class Edge:
         self,
         resolved: Sequence[ResolvedReference],
         references: Mapping[str, Reference],
-        group: str | None,
+        group: Group | None,
         world: World,
         request: CoreRequest,
         platform: Platform,
     ) -> tuple[ResolvedReference, ...]:
         """The same references with their contents; a canary without one gives way to the stable version."""
         contents = await self._contents([(references[r.path], str(r.version)) for r in resolved], platform)
-        fallbacks: dict[str, Choice] = {}
-        for found in resolved:
-            if found.route == "canary" and (found.component, found.version) not in contents:
-                fallbacks[found.path] = choose(references[found.path], world.snapshot, request, group, canary=False)
+        canaries = [found for found in resolved if found.route == "canary"]
+        missing = [found for found in canaries if (found.component, found.version) not in contents]
+        # Of a group all run their canaries, or none does.
+        fallbacks = {
+            found.path: _fallback(
+                missing[0] if group else found,
+                choose(references[found.path], world.snapshot, request, group, canary=False),
+            )
+            for found in (canaries if group and missing else missing)
+        }
         if fallbacks:
             contents |= await self._contents(
                 [(references[path], choice.version) for path, choice in fallbacks.items()], platform
@@ -822,6 +829,12 @@ def _content_keys(name: str, version: str, reference: Reference, layouts: Sequen
     return list(dict.fromkeys(keys))
 
 
+def _fallback(missing: ResolvedReference, stable: Choice) -> Choice:
+    """The stable version, with a note of the canary whose content is missing."""
+    note = f"the content of the canary `{missing.component}` {missing.version} is missing; the stable version is served"
+    return Choice(stable.version, stable.route, note)
+
+
 def _filled(
     found: ResolvedReference,
     fallback: Choice | None,
@@ -830,8 +843,7 @@ def _filled(
 ) -> ResolvedReference:
     version, route, note = str(found.version), found.route, found.note
     if fallback is not None:
-        note = f"the content of the canary {version} is missing; the stable {fallback.version} is served"
-        version, route = fallback.version, fallback.route
+        version, route, note = fallback.version, fallback.route, fallback.note
     content = contents.get((found.component, version))
     if content is None:
         raise NotFound(f"there is no content of `{found.component}` {version} in KV", field=found.path)
@@ -901,7 +913,7 @@ def decode_call(data: bytes | str, type: type[C]) -> C:
     if too_deep(data):
         raise InvalidRequest("the body is nested too deeply to be read", field="body")
     try:
-        return msgspec.json.decode(data, type=type)
+        return _decoded(data, type)
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at ")
         fields = listed(field.name for field in msgspec.structs.fields(type))
@@ -909,6 +921,34 @@ def decode_call(data: bytes | str, type: type[C]) -> C:
         raise InvalidRequest(f"{text}{known}", field=path.strip("`").removeprefix("$.") or "body") from None
     except (msgspec.DecodeError, UnicodeError) as error:
         raise InvalidRequest(f"the body is not JSON: {error}", field="body") from None
+
+
+#: The escape of a surrogate.
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def _decoded(data: bytes | str, type: type[C]) -> C:
+    """`msgspec.json.decode`; Python's for half a surrogate pair, which `JSON.stringify` writes of a text cut in two."""
+    try:
+        return msgspec.json.decode(data, type=type)
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeError):
+        written = data.encode(errors="surrogatepass") if isinstance(data, str) else data
+        if not _SURROGATE.search(written):
+            raise
+        try:
+            value = json.loads(written, parse_constant=_refused_constant)
+        except ValueError:
+            value = None
+        if value is None:
+            raise
+    return msgspec.convert(value, type)
+
+
+def _refused_constant(name: str) -> None:
+    """`NaN` and its like are no JSON, though Python reads them. Raises `ValueError`."""
+    raise ValueError(name)
 
 
 def _body(request: Request, type: type[C]) -> C:

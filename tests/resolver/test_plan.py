@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import msgspec
 import pytest
@@ -31,6 +32,7 @@ from resolver.plan import (
     resolve_references,
 )
 from resolver.reference import parse_reference
+from resolver.rollout import RolloutTable, parse_percentage
 
 POINTERS = {
     "my-prompt": {
@@ -207,6 +209,64 @@ def test_a_group_moves_together_and_others_do_not() -> None:
     assert set(grouped) == {("pointer", "pointer"), ("canary", "canary")}
     assert 400 < grouped.count(("canary", "canary")) < 600
     assert len({routes(apart, key) for key in keys}) == 4
+
+
+def route(of: Plan, found: Snapshot, key: str, **fields: Any) -> tuple[object, ...]:
+    return tuple(decision.references[0].route for decision in resolve(of, found, request(key=key, **fields)))
+
+
+def canaries(*environments: str) -> dict[str, str]:
+    return {name: f"v{number}.0.0" for number, name in enumerate(environments)}
+
+
+@pytest.mark.parametrize(
+    ("pointers", "percentages", "share"),
+    [
+        # The group's percentage is the smallest of its canaries'.
+        ({"my-prompt": canaries("prod", "prod-canary"), "other": canaries("prod", "prod-canary")}, (60, 20), 20),
+        ({"my-prompt": canaries("prod", "prod-canary"), "other": canaries("prod", "prod-canary")}, (60, 0), 0),
+        ({"my-prompt": canaries("prod", "prod-canary"), "other": canaries("prod", "prod-canary")}, (100, 100), 100),
+        # Only one of them has pointers of the region.
+        (
+            {
+                "my-prompt": canaries("prod", "prod-canary", "prod-eu", "prod-eu-canary"),
+                "other": canaries("prod", "prod-canary"),
+            },
+            (50, 50),
+            50,
+        ),
+    ],
+)
+def test_a_group_draws_once(pointers: dict[str, dict[str, str]], percentages: tuple[int, int], share: int) -> None:
+    one, other = (parse_percentage(str(percentage)) for percentage in percentages)
+    found = Snapshot(pointers, RolloutTable({"my-prompt": one, "other": other}))
+    drawn = [route(plan(TWO + "rollout: {group: both}"), found, f"user-{n}", region="eu") for n in range(2_000)]
+    assert all((one == "canary") is (other == "canary") for one, other in drawn)
+    assert abs(sum(one == "canary" for one, _ in drawn) - 20 * share) <= (0 if share in (0, 100) else 100)
+
+
+def test_a_member_without_a_canary_is_told() -> None:
+    found = Snapshot(
+        {"my-prompt": canaries("prod", "prod-canary"), "other": canaries("prod")},
+        RolloutTable({"*": parse_percentage("100")}),
+    )
+    one, other = resolve(plan(TWO + "rollout: {group: both}"), found, request(key="k"))
+    assert (one.references[0].route, one.references[0].note) == ("canary", None)
+    assert other.references[0].route == "pointer"
+    assert other.references[0].note == "`other` has no canary, and `my-prompt` of its group `both` has one"
+
+
+@given(st.integers(0, 100), st.integers(0, 100), st.integers(0, 100), st.text(min_size=1))
+def test_raising_a_percentage_of_a_group_only_adds_users(one: int, low: int, high: int, key: str) -> None:
+    grouped = plan(TWO + "rollout: {group: both}")
+    pointers = {"my-prompt": canaries("prod", "prod-canary"), "other": canaries("prod", "prod-canary")}
+
+    def drawn(other: int) -> bool:
+        shares = {"my-prompt": parse_percentage(str(one)), "other": parse_percentage(str(other))}
+        return route(grouped, Snapshot(pointers, RolloutTable(shares)), key)[0] == "canary"
+
+    low, high = sorted((low, high))
+    assert drawn(high) or not drawn(low)
 
 
 # Who is selected, and why

@@ -6,18 +6,31 @@ import json
 import os
 import subprocess
 import sys
+from decimal import Decimal
 from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolver.documents import decode_rollout
+from resolver.documents import Snapshot, decode_rollout
+from resolver.ensemble import load_ensemble
 from resolver.errors import InvalidDocument, InvalidPercentage
-from resolver.plan import key_text
-from resolver.rollout import BUCKETS, RolloutTable, bucket, in_canary, parse_json_percentage, parse_percentage, salt
+from resolver.plan import Request, choose, compile_plan, key_text, resolve
+from resolver.reference import parse_reference
+from resolver.rollout import (
+    BUCKETS,
+    Canary,
+    Percentage,
+    RolloutTable,
+    group_salt,
+    parse_json_percentage,
+    parse_percentage,
+    salt,
+)
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 KEYS = [f"user-{number}" for number in range(100_000)]
@@ -27,27 +40,57 @@ CRITICAL_99, CRITICAL_1 = 148.23, 10.83
 percentages = st.integers(0, 20).flatmap(lambda n: st.decimals(0, 100, places=n)).map(lambda d: format(d, "f"))
 
 
-def test_the_vectors_hold() -> None:
-    vectors = json.loads((VECTORS / "rollout.json").read_text("utf-8"))
-    assert len(vectors) > 50
-    for vector in vectors:
-        parts = vector["salt"]
-        ours = salt(*parts) if len(parts) == 3 else salt("any", parts[1], "any", group=parts[0])
-        assert str(bucket(ours, vector["key"])) == vector["bucket"], vector
-        assert in_canary(parse_percentage(vector["percentage"]), ours, vector["key"]) is vector["canary"], vector
+def vectors() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((VECTORS / "rollout.json").read_text("utf-8"))
+    assert len(found) > 50
+    return found
+
+
+def takes(share: Percentage, salt: str, key: str) -> bool:
+    return Canary.of(salt, share).takes(key)
+
+
+def runs_canary(vector: dict[str, Any]) -> bool:
+    """Through `choose` or, for a group, through `resolve`, as every request goes."""
+    table = RolloutTable({"*": parse_percentage(vector["percentage"])})
+    *_, environment = parts = vector["salt"][:2]
+    version = vector["salt"][2] if len(vector["salt"]) == 3 else "v7.7.7"
+    names = ("one", "two") if len(vector["salt"]) == 2 else (parts[0],)
+    pointers = {name: {environment: "v0.0.1", f"{environment}-canary": version} for name in names}
+    snapshot, request = Snapshot(pointers, table), Request(environment=environment, key=vector["key"])
+    if len(names) == 1:
+        return choose(parse_reference(parts[0]), snapshot, request).route == "canary"
+    agents = "agents: [{name: a, component: one}, {name: b, component: two}]"
+    text = f"ensemble: x\nrollout: {{group: {parts[0]}}}\n{agents}"
+    found = {agent.references[0].route for agent in resolve(compile_plan(load_ensemble(text, "x")), snapshot, request)}
+    assert len(found) == 1, "both or neither"
+    return found == {"canary"}
+
+
+def test_the_vectors_hold_for_what_a_request_runs() -> None:
+    for vector in vectors():
+        assert runs_canary(vector) is vector["canary"], vector
+
+
+def test_the_bucket_of_a_vector_is_where_its_canary_begins() -> None:
+    for vector in vectors():
+        salted, bucket = "\n".join(vector["salt"]), int(vector["bucket"])
+        below, above = (Percentage(Decimal(0), at, at.to_bytes(8, "big")) for at in (bucket, bucket + 1))
+        assert not takes(below, salted, vector["key"]), vector
+        assert takes(above, salted, vector["key"]), vector
 
 
 def test_node_repeats_the_vectors() -> None:
     run = subprocess.run(["node", str(VECTORS / "rollout.mjs")], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    count = len(json.loads((VECTORS / "rollout.json").read_text("utf-8")))
+    count = len(vectors())
     assert run.stdout == f"{count} of {count} vectors repeated\n"
 
 
 def test_a_wrong_vector_is_noticed_by_node(tmp_path: Path) -> None:
-    vectors = json.loads((VECTORS / "rollout.json").read_text("utf-8"))
-    vectors[-1]["canary"] = not vectors[-1]["canary"]
-    (tmp_path / "rollout.json").write_text(json.dumps(vectors), "utf-8")
+    wrong = vectors()
+    wrong[-1]["canary"] = not wrong[-1]["canary"]
+    (tmp_path / "rollout.json").write_text(json.dumps(wrong), "utf-8")
     (tmp_path / "rollout.mjs").write_bytes((VECTORS / "rollout.mjs").read_bytes())
     run = subprocess.run(["node", str(tmp_path / "rollout.mjs")], capture_output=True, text=True, check=False)
     assert run.returncode == 1
@@ -57,14 +100,14 @@ def test_a_wrong_vector_is_noticed_by_node(tmp_path: Path) -> None:
 @given(percentages, percentages, st.text())
 def test_raising_the_percentage_only_adds_users(one: str, other: str, key: str) -> None:
     low, high = sorted((parse_percentage(one), parse_percentage(other)), key=lambda p: p.value)
-    if in_canary(low, "s", key):
-        assert in_canary(high, "s", key)
+    if takes(low, "s", key):
+        assert takes(high, "s", key)
 
 
 @given(st.text())
 def test_nobody_and_everybody_are_exact(key: str) -> None:
-    assert not in_canary(parse_percentage("0"), "s", key)
-    assert in_canary(parse_percentage("100"), "s", key)
+    assert not takes(parse_percentage("0"), "s", key)
+    assert takes(parse_percentage("100"), "s", key)
 
 
 @given(percentages, st.integers(-2, 2))
@@ -82,9 +125,10 @@ def test_the_bound_in_bytes_says_the_same(text: str, near: int, rest: bytes) -> 
 
 
 @given(percentages, st.text(st.characters()), st.text(st.characters()))
-def test_in_the_canary_is_below_the_threshold(text: str, salted: str, key: str) -> None:
-    percentage = parse_percentage(text)
-    assert in_canary(percentage, salted, key) is (bucket(salted, key) < percentage.threshold)
+def test_the_formula_is_the_published_one(text: str, salted: str, key: str) -> None:
+    digest = sha256(f"{salted}\n{key}".encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()).digest()
+    below = Fraction(int.from_bytes(digest[:8], "big")) < Fraction(text) * 2**64 / 100
+    assert takes(parse_percentage(text), salted, key) is below
 
 
 def test_the_smallest_and_the_largest_are_neither_nobody_nor_everybody() -> None:
@@ -95,9 +139,15 @@ def test_the_smallest_and_the_largest_are_neither_nobody_nor_everybody() -> None
 
 
 def test_buckets_are_uniform() -> None:
+    """Each of a hundred slices of the percentage adds its hundredth of the keys."""
+    canaries = [Canary.of("my-prompt\nprod\nv1.1.0", parse_percentage(str(percent))) for percent in range(1, 101)]
     counts = [0] * 100
     for key in KEYS:
-        counts[bucket("my-prompt\nprod\nv1.1.0", key) * 100 >> 64] += 1
+        low, high = 0, 99
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if canaries[middle].takes(key) else (middle + 1, high)
+        counts[low] += 1
     expected = len(KEYS) / 100
     assert sum((count - expected) ** 2 / expected for count in counts) < CRITICAL_99
 
@@ -116,8 +166,8 @@ def test_draws_are_independent(one: str, other: str | None) -> None:
     ten = parse_percentage("10")
     table = {(a, b): 0 for a in (True, False) for b in (True, False)}
     for number, key in enumerate(KEYS[:40_000]):
-        second = number % 2 == 0 if other is None else in_canary(ten, other, key)
-        table[in_canary(ten, one, key), second] += 1
+        second = number % 2 == 0 if other is None else takes(ten, other, key)
+        table[takes(ten, one, key), second] += 1
     total = sum(table.values())
     chi = 0.0
     for (a, b), count in table.items():
@@ -127,22 +177,23 @@ def test_draws_are_independent(one: str, other: str | None) -> None:
     assert chi < CRITICAL_1
 
 
-@given(st.text(), percentages)
-def test_a_group_moves_together(key: str, text: str) -> None:
-    one, other = salt("a", "prod", "v1.0.0", "g"), salt("b", "prod", "v2.0.0", "g")
-    percentage = parse_percentage(text)
-    assert in_canary(percentage, one, key) is in_canary(percentage, other, key)
-    assert one != salt("a", "prod-eu", "v1.0.0", "g") != salt("a", "prod-eu", "v1.0.0", "h")
+def test_the_salts_of_two_groups_and_of_two_environments_differ() -> None:
+    assert len({group_salt("g", "prod"), group_salt("g", "prod-eu"), group_salt("h", "prod")}) == 3
 
 
 def test_every_process_answers_the_same() -> None:
-    code = "from resolver.rollout import bucket; print([bucket('a\\nprod\\nv1.0.0', str(n)) for n in range(50)])"
+    code = (
+        "from resolver.rollout import Canary, parse_percentage\n"
+        "canary = Canary.of('a\\nprod\\nv1.0.0', parse_percentage('50'))\n"
+        "print([canary.takes(str(n)) for n in range(200)])"
+    )
+    here = Canary.of("a\nprod\nv1.0.0", parse_percentage("50"))
     answers = set()
     for seed in ("0", "1", "4242"):
         environment = {**os.environ, "PYTHONHASHSEED": seed}
         run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
         answers.add(run.stdout)
-    assert answers == {f"{[bucket('a' + chr(10) + 'prod' + chr(10) + 'v1.0.0', str(n)) for n in range(50)]}\n"}
+    assert answers == {f"{[here.takes(str(n)) for n in range(200)]}\n"}
 
 
 def test_keys_are_text_numbers_or_absent() -> None:
@@ -150,11 +201,6 @@ def test_keys_are_text_numbers_or_absent() -> None:
     assert key_text(None) is key_text("") is None
     assert key_text(2**53 + 1) == "9007199254740992"
     assert key_text(1e21) == "1e+21"
-
-
-def test_a_lone_surrogate_counts_as_javascript_would_encode_it() -> None:
-    expected = int.from_bytes(sha256("s\n\ufffdx".encode()).digest()[:8], "big")
-    assert bucket("s", "\ud800x") == expected
 
 
 @pytest.mark.parametrize(

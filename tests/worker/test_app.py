@@ -96,6 +96,27 @@ def value(response: Response, status: int = 200) -> Any:
     return json.loads(response.body)
 
 
+# What a body may hold
+
+HALVES = """
+ensemble: halves
+agents:
+  - {name: cut, component: my-prompt, condition: "${input.text === input.again}"}
+  - {name: length, component: my-prompt, condition: "${input.text.length === 5}"}
+  - {name: member, component: my-prompt, condition: "${state.x}"}
+"""
+
+
+@pytest.mark.parametrize("half", ["\\ud83d", "\\uDE00", "\\uDE00\\ud83d", "\\ud83d\\ud83d\\ude00"])
+def test_a_text_that_was_cut_within_a_character_is_taken_as_it_is(half: str) -> None:
+    """`JSON.stringify(s.slice(0, n))` writes half a surrogate pair as an escape."""
+    host = Host(ensembles=compile_ensembles({"ensembles/halves.yaml": HALVES}))
+    body = f'{{"input": {{"text": "cut {half}", "again": "cut {half}"}}, "context": {{"state": {{"x": "{half}"}}}}, "key": "{half}"}}'
+    answer = value(host.post("/ensembles/halves/resolve", body.encode()))
+    assert [agent["selected"] for agent in answer["agents"]] == [True, len(json.loads(f'"{half}"')) == 1, True]
+    assert answer["key"] == json.loads(f'"{half}"')
+
+
 # Resolving an ensemble
 
 
@@ -357,6 +378,30 @@ def test_contents_of_an_ensemble_are_one_read_and_unselected_agents_get_none(hos
     assert len(host.store.reads) == 2
     value(host.post("/ensembles/ab/resolve", body))
     assert len(host.store.reads) == 2
+
+
+def test_of_a_group_no_canary_runs_where_the_content_of_one_is_missing() -> None:
+    text = "ensemble: pair\nrollout: {group: g}\nagents: [{name: a, component: one}, {name: b, component: two}]"
+    host = Host(ensembles=compile_ensembles({"ensembles/pair.yaml": text}))
+    pointers = {"prod": "v1.0.0", "prod-canary": "v1.1.0"}
+    host.store.publish({"one": pointers, "two": pointers}, 8)
+    host.store.put("rollout-percentage", "100")
+    for key in ("one/v1.0.0", "two/v1.0.0", "two/v1.1.0"):
+        host.store.put(f"components/{key}", key)
+
+    def found() -> list[dict[str, Any]]:
+        answer = value(host.post("/ensembles/pair/resolve", {"key": "k", "content": True}))
+        return [agent["references"][0] for agent in answer["agents"]]
+
+    assert [(reference["content"], reference["route"]) for reference in found()] == [
+        ("one/v1.0.0", "pointer"),
+        ("two/v1.0.0", "pointer"),
+    ]
+    assert {reference["note"] for reference in found()} == {
+        "the content of the canary `one` v1.1.0 is missing; the stable version is served"
+    }
+    host.store.put("components/one/v1.1.0", "one/v1.1.0")
+    assert [reference["content"] for reference in found()] == ["one/v1.1.0", "two/v1.1.0"]
 
 
 def test_a_canary_without_content_gives_way_and_says_so(host: Host) -> None:
@@ -723,7 +768,10 @@ def test_empty_contents_are_contents_in_an_ensemble_too(host: Host) -> None:
         ([], "body", "object"),
         ("text", "body", "object"),
         (b"nul", "body", "not JSON"),
-        (b'{"key": "\\ud800"}', "body", "not JSON"),
+        (b'{"key": "\\ud800"', "body", "not JSON"),
+        (b'{"key": "\\ud800", "input": NaN}', "body", "not JSON"),
+        (b'{"key": "\\ud800", "input": Infinity}', "body", "not JSON"),
+        (b'{"kye": "\\ud800"}', "body", "unknown field `kye`"),
         (b"\xef\xbb\xbf{}", "body", "not JSON"),
         (b"{} {}", "body", "not JSON"),
         (b'{"input": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "body", "nested too deeply"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import given
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from resolver.documents import Snapshot
 from resolver.errors import InvalidReference, NotFound
+from resolver.plan import Group, choose
 from resolver.plan import Request as CoreRequest
-from resolver.plan import choose
 from resolver.reference import parse_reference
 from resolver.rollout import NOBODY, RolloutTable, parse_percentage
 from tests.worker.fakes import Behind, FakeClock, FakeStore, run
@@ -83,13 +83,20 @@ def test_a_long_text_is_read_as_well() -> None:
 
 # What a snapshot remembers of its pointers
 
+#: Two that say the same, one with members at other environments, and one that has the name of a component.
+GROUPS = [
+    Group(name, tuple(map(parse_reference, members)))
+    for name, members in (("g", ["a", "b"]), ("g", ["a", "b"]), ("g", ["a@staging", "b"]), ("a", ["b@prod-eu", "nope"]))
+]
+Place: TypeAlias = tuple[str, str | None, str | None, Group | None, str, str | None, bool]
 _PLACES = st.tuples(
     st.sampled_from(["a", "b", "a-canary"]),  # component
     st.sampled_from(
         [None, "prod", "prod-eu", "staging", "prod-canary", "latest", "stable", "^1.0.0", "1.x"]
     ),  # selector
     st.sampled_from([None, "eu", "canary", "eu-canary"]),  # region
-    st.sampled_from([None, "g", "a", "prod"]),  # group
+    st.sampled_from([None, *GROUPS]),  # group
+    st.sampled_from(["prod", "staging"]),  # the request's environment
     st.sampled_from([None, "u1", "u2", "\ud800", "x" * 40]),  # key
     st.booleans(),  # canary
 )
@@ -107,11 +114,13 @@ _TABLES = st.none() | st.dictionaries(
 ).map(RolloutTable)
 
 
-def _chosen(snapshot: Snapshot, place: tuple[str, str | None, str | None, str | None, str | None, bool]) -> object:
-    name, selector, region, group, key, canary = place
+def _chosen(snapshot: Snapshot, place: Place) -> object:
+    name, selector, region, group, environment, key, canary = place
     reference = parse_reference(name if selector is None else f"{name}@{selector}")
     try:
-        return choose(reference, snapshot, CoreRequest(region=region, key=key), group, canary=canary)
+        return choose(
+            reference, snapshot, CoreRequest(environment=environment, region=region, key=key), group, canary=canary
+        )
     except NotFound as error:
         return error.detail
 
@@ -121,7 +130,7 @@ def test_what_a_snapshot_remembers_is_what_it_would_find_anew(
     pointers: dict[str, dict[str, str]],
     table: RolloutTable | None,
     other: RolloutTable | None,
-    places: list[tuple[str, str | None, str | None, str | None, str | None, bool]],
+    places: list[Place],
 ) -> None:
     some, more = {"a": ("v1.0.0", "v1.1.0-rc.1")}, {"a": ("v1.0.0", "v1.2.0"), "b": ("v2.0.0",)}
     used = Snapshot(pointers, table, some)
