@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from resolver.documents import Snapshot
-from resolver.ensemble import load_ensemble
+from resolver.ensemble import format_path, load_ensemble, read_yaml
 from resolver.errors import InvalidEnsemble, NotFound, listed, nearest
 from resolver.plan import Request, choose
 from resolver.reference import Reference
-from resolver.source import format_path, read_yaml
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from resolver.ensemble.yaml import read_yaml
+from resolver.ensemble.yaml.values import DEEPEST, LARGEST, LONGEST_NUMBER, MOST_VALUES
 from resolver.errors import InvalidEnsemble
-from resolver.source import DEEPEST, LARGEST, LONGEST_NUMBER, MOST_VALUES, read_yaml
 
 FILE = "sample.yaml"
 
