@@ -203,10 +203,12 @@ def main() -> None:
                 if ask(Mutant(module, 0, "", ast.unparse(ast.parse(source)))):
                     raise SystemExit(f"{module}: the tests fail without any change")
                 every = list(mutants(module, source))
-                found = list(pool.map(ask, every))
-                for mutant in (mutant for mutant, noticed in zip(every, found, strict=True) if not noticed):
-                    print(f"survived  {mutant.module}:{mutant.line}  {mutant.change}", flush=True)
-                print(f"{module}: {sum(found)} of {len(every)} caught", flush=True)
+                survived = 0
+                for mutant, noticed in zip(every, pool.map(ask, every), strict=True):
+                    if not noticed:
+                        survived += 1
+                        print(f"survived  {mutant.module}:{mutant.line}  {mutant.change}", flush=True)
+                print(f"{module}: {len(every) - survived} of {len(every)} caught", flush=True)
 
 
 if __name__ == "__main__":
