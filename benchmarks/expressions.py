@@ -14,8 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from benchmarks.rounds import Subject, interleaved, ratio, summary
-from resolver.expression import Scope, parse_expression, parse_template
-from resolver.javascript import UNDEFINED
+from resolver.expression import UNDEFINED, Scope, parse_expression, parse_template
 
 
 class Case(NamedTuple):

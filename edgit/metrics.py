@@ -30,8 +30,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from edgit.errors import EdgitError
 from resolver.errors import InvalidExpression, listed, nearest
-from resolver.expression import Expression, Needed, Scope, parse_expression
-from resolver.javascript import UNDEFINED
+from resolver.expression import UNDEFINED, Expression, Needed, Scope, parse_expression
 from resolver.nesting import too_deep
 
 #: How long one reading may take as a whole, in seconds.

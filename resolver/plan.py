@@ -38,7 +38,7 @@ from resolver.documents import Snapshot, Where
 from resolver.ensemble import Condition, Ensemble, Site, Unit
 from resolver.errors import InvalidRequest, NotFound, listed, nearest
 from resolver.expression import Expression, Needed, Scope, Template
-from resolver.javascript import UNDEFINED, to_text, truthy
+from resolver.expression.javascript import UNDEFINED, to_text, truthy
 from resolver.reference import Reference
 from resolver.rollout import Canary, Percentage, RolloutTable, group_salt, salt
 from resolver.version import highest, parse_range

@@ -54,7 +54,7 @@ def python_files() -> list[Path]:
     return sorted({ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()})
 
 
-@pytest.mark.parametrize("path", sources("resolver"), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sources("resolver"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_core_is_pure(path: Path) -> None:
     assert imports(path) <= PURE
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):

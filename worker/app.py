@@ -44,9 +44,8 @@ from resolver.documents import (
 )
 from resolver.ensemble import load_ensemble
 from resolver.errors import InvalidReference, InvalidRequest, NotFound, ResolverError, listed, nearest
-from resolver.expression import Scope
+from resolver.expression import UNDEFINED, Scope
 from resolver.history import format_instant, parse_instant, snapshot_at
-from resolver.javascript import UNDEFINED
 from resolver.nesting import too_deep
 from resolver.plan import (
     AgentDecision,

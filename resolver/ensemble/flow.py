@@ -18,7 +18,7 @@ from resolver.ensemble.schema import NESTING, Agent, Block, Document, Step
 from resolver.ensemble.yaml import Path, YamlFile, format_path
 from resolver.errors import InvalidExpression, InvalidReference, listed
 from resolver.expression import Expression, Template, parse_expression, parse_template
-from resolver.javascript import to_text
+from resolver.expression.javascript import to_text
 from resolver.reference import Found, find_reference, is_name
 
 

@@ -28,7 +28,7 @@ def edge() -> Iterator[Isolate]:
     """The Worker in workerd, seeded, with short times so that refreshes are seen."""
     local = {"local.py", "seed.py", "sqlite.py"}
     worker = [source for source in ROOT.glob("worker/*.py") if source.name not in local]
-    for source in [*ROOT.glob("resolver/*.py"), *ROOT.glob("ensembles/*"), *worker]:
+    for source in [*ROOT.glob("resolver/**/*.py"), *ROOT.glob("ensembles/*"), *worker]:
         copy = ROOT / "build/worker_src" / source.relative_to(ROOT)
         assert copy.is_file(), "the Worker is not staged: make staged"
         assert copy.read_bytes() == source.read_bytes(), f"the staged {copy.name} is out of date: make staged"

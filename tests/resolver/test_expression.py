@@ -26,7 +26,7 @@ from resolver.expression import (
     parse_expression,
     parse_template,
 )
-from resolver.javascript import UNDEFINED, to_text, truthy
+from resolver.expression.javascript import UNDEFINED, to_text, truthy
 
 NOTHING = Scope({})
 

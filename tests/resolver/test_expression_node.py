@@ -19,10 +19,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resolver import javascript as js
 from resolver.errors import InvalidExpression
 from resolver.expression import FILTER_NAMES, METHODS, Scope, parse_expression
-from resolver.javascript import UNDEFINED
+from resolver.expression import javascript as js
+from resolver.expression.javascript import UNDEFINED
 
 HELPERS = Path(__file__).with_name("expression_node.mjs")
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolver import javascript as js
-from resolver.javascript import UNDEFINED, Undefined
+from resolver.expression import javascript as js
+from resolver.expression.javascript import UNDEFINED, Undefined
 
 NAN = math.nan
 INFINITY = math.inf
@@ -297,7 +297,7 @@ def test_arithmetic() -> None:
 def test_units_and_back(text: str) -> None:
     whole = js.paired(text)
     assert js.paired(js.units(whole)) == whole
-    assert len(js.units(whole)) == len(whole.encode("utf-16-le", "surrogatepass")) // 2 == js.js_length(whole)
+    assert len(js.units(whole)) == len(whole.encode("utf-16-le", "surrogatepass")) // 2 == js.text_length(whole)
 
 
 @given(SURROGATES, SURROGATES)

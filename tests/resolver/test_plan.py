@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from resolver.documents import Snapshot, decode_rollout
 from resolver.ensemble import load_ensemble
 from resolver.errors import InvalidRequest, NotFound
-from resolver.expression import Scope
-from resolver.javascript import UNDEFINED
+from resolver.expression import UNDEFINED, Scope
 from resolver.plan import (
     AgentDecision,
     Choice,

@@ -84,7 +84,7 @@ def double(value: float) -> float:
     return value
 
 
-def read(value: object) -> object:
+def from_json(value: object) -> object:
     """A value as it is read out of a document: only an int that no double holds changes."""
     return double(value) if type(value) is int else value
 
@@ -370,7 +370,7 @@ def concat(pieces: Iterable[str]) -> str:
     return paired("".join(pieces))
 
 
-def js_length(text: str) -> int:
+def text_length(text: str) -> int:
     """`text.length`: UTF-16 code units, so 2 for a character beyond U+FFFF."""
     return len(units(text))
 
@@ -458,10 +458,10 @@ def member(value: object, key: object) -> object:
     Objects have their keys, lists their elements and `length`, texts their code units and `length`.
     """
     if type(value) is dict:
-        return read(value.get(key if type(key) is str else to_text(key), UNDEFINED))
+        return from_json(value.get(key if type(key) is str else to_text(key), UNDEFINED))
     if type(value) is list:
         index = _index(key, len(value))
-        return read(value[index]) if index >= 0 else _length(key, len(value))
+        return from_json(value[index]) if index >= 0 else _length(key, len(value))
     if type(value) is str:
         whole = units(value)
         index = _index(key, len(whole))
