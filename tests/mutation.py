@@ -84,13 +84,19 @@ def mutants(module: str, source: str) -> Iterator[Mutant]:
 
 
 def _unseen(tree: ast.AST) -> Iterator[int]:
-    """What no test could notice: docstrings, types, and the texts of errors and notes."""
+    """What no test could notice: docstrings, types, options of decorators and fields, and how texts are shortened."""
     for node in ast.walk(tree):
         hidden: list[ast.AST | None] = []
         if isinstance(node, ast.AnnAssign | ast.arg):
             hidden = [node.annotation]
         elif isinstance(node, ast.FunctionDef):
             hidden = [node.returns]
+        elif isinstance(node, ast.ClassDef):
+            hidden = [*node.decorator_list, *node.keywords]
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "field":
+            hidden = [*node.keywords]
+        elif isinstance(node, ast.Slice):
+            hidden = [node.upper]
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             hidden = [node.value]
         elif isinstance(node, ast.JoinedStr):

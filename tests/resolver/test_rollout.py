@@ -23,6 +23,7 @@ from resolver.plan import Request, choose, compile_plan, key_text, resolve
 from resolver.reference import parse_reference
 from resolver.rollout import (
     BUCKETS,
+    NOBODY,
     Canary,
     Percentage,
     RolloutTable,
@@ -249,6 +250,15 @@ def test_the_document_in_all_its_forms(document: str, percentage: str) -> None:
 def test_a_document_that_is_none(document: str) -> None:
     with pytest.raises(InvalidDocument):
         decode_rollout(document)
+
+
+def test_nobody_is_none_of_the_buckets() -> None:
+    assert (str(NOBODY), NOBODY.threshold, NOBODY.bound) == ("0", 0, bytes(8))
+
+
+def test_a_table_of_pointers_alone() -> None:
+    table = decode_rollout('{"a@prod": 30}').value
+    assert [str(table.percentage("a", environment)) for environment in ("prod", "prod-eu")] == ["30", "0"]
 
 
 def test_the_most_specific_entry_wins_and_zero_is_an_entry() -> None:
