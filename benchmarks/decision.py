@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.rounds import interleaved, ratio, summary
-from resolver.documents import Snapshot, decode_rollout, decode_version_map
+from resolver.documents import Snapshot, decode_rollout
 from resolver.plan import Request, choose, resolve_references
 from resolver.reference import parse_reference
+from resolver.version_map import decode_version_map
 
 NAME, STABLE, CANARY = "my-prompt", "v1.0.0", "v1.1.0"
 MAP = json.dumps({NAME: {"prod": STABLE, "prod-canary": CANARY, "latest": CANARY}})

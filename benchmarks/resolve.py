@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.rounds import Subject, interleaved, summary
-from resolver.documents import Snapshot, decode_rollout, decode_version_map
+from resolver.documents import Snapshot, decode_rollout
 from resolver.expression import Scope
 from resolver.plan import Request, plan_key, resolve
 from resolver.reference import parse_reference
+from resolver.version_map import decode_version_map
 from worker.app import Definition, EnsembleAnswer, SnapshotInfo, decode_call, encoded
 from worker.app import ReferencesCall as References
 from worker.bundle import bundled_ensembles

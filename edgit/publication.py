@@ -32,12 +32,12 @@ from resolver.documents import (
     content_key,
     decode_history,
     decode_map_metadata,
-    decode_version_map,
     history_key,
     index_key,
 )
 from resolver.errors import InvalidDocument
 from resolver.history import format_instant
+from resolver.version_map import decode_version_map
 
 Version = tuple[str, str]
 """A component and one of its versions."""

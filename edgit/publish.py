@@ -60,12 +60,12 @@ from resolver.documents import (
     decode_rollout,
     encode_rollout,
     history_key,
-    revision_of,
     version_map_key,
 )
 from resolver.errors import InvalidDocument
 from resolver.history import format_instant
 from resolver.rollout import RolloutTable
+from resolver.version_map import revision_of
 
 T = TypeVar("T")
 Progress = Callable[[int, int, str], None]

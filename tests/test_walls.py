@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 #: What the pure core may lean on: values in, values out. No clock, no randomness, no I/O.
 PURE = {
     "__future__", "bisect", "collections", "dataclasses", "datetime", "decimal", "difflib", "enum", "fractions",
-    "functools", "hashlib", "itertools", "json", "math", "operator", "re", "types", "typing",
+    "functools", "hashlib", "itertools", "json", "math", "operator", "re", "types", "typing", "zlib",
     "msgspec", "nodesemver", "pydantic", "pydantic_core", "resolver", "yaml",
 }  # fmt: skip
 PLATFORM = {"workers", "js", "pyodide"}

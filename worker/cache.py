@@ -7,15 +7,18 @@ Rules of the snapshot:
   then the last good one is used while the read goes on behind the response;
 - what is read first is read by one request, and those that come meanwhile wait with it. Where KV failed lately only
   that one waits: in an outage all others answer at once. After a silence of `patient_after` the wait is `kv_timeout`;
-- with nothing in memory one bulk get is awaited for `kv_timeout`, by one request for all that come meanwhile, then the
+- with nothing in memory one read is awaited for `kv_timeout`, by one request for all that come meanwhile, then the
   snapshot bundled at deploy time is used, and without one `KvFailed` is raised;
 - a read that fails, or is nonsense, never replaces a good snapshot, and the next attempt waits for `retry_for`;
 - of two reads under way the one that began later wins, in whatever order they end;
 - the generation never goes down, except where the lower one is still there after `distrust_for`, and is not below what
   was announced;
-- a map is decoded in small steps, between which requests are answered from the snapshot before it, and so are lists of
-  versions. Of these the last wanted are kept, up to a number: what every refresh reads must fit into `kv_timeout`;
-- only values are kept, never a task or a promise: what one request began no other may await.
+- a map is decoded as its parts come, in small steps, between which requests are answered from the snapshot before it,
+  and so are lists of versions. Of these the last wanted are kept, up to a number: what every refresh reads must fit
+  into `kv_timeout`;
+- only values are kept, never a task or a promise: what one request began no other may await. So a pause between steps
+  is made by the request that does the work, and so is every timer;
+- what lets other requests in only the host knows: `Clock.pause`. `asyncio.sleep` does it for no wait under 3 ms.
 
 Rules of the announced number, where there is a GENERATION_URL:
 
@@ -50,12 +53,12 @@ from resolver.documents import (
     decode_rollout,
     index_key,
     version_map_key,
-    version_map_steps,
 )
 from resolver.errors import InvalidDocument
 from resolver.history import releases_at
 from resolver.rollout import RolloutTable
-from worker.kv import BULK, Announcements, Entry, KvFailed, Store, read, read_latest
+from resolver.version_map import MapReader, VersionMap
+from worker.kv import BULK, Announcements, Entry, KvFailed, Store, next_part, read, read_latest
 from worker.settings import Settings
 
 Behind = Callable[[Awaitable[None]], None]
@@ -64,6 +67,8 @@ Behind = Callable[[Awaitable[None]], None]
 T = TypeVar("T")
 #: How often a request looks for what another one reads, within `read_budget`.
 _GLANCES = 8
+#: The shortest wait on a timer, in seconds. Pyodide ends one of up to 2 ms at once, before anything else may run.
+SHORTEST_WAIT = 0.003
 #: After so many seconds without a sign, or a quarter of `kv_timeout`, a new isolate's first read is lost. KV's central
 #: store may well take longer than `read_budget`, and every read more holds one more map in memory.
 _LOST_AFTER = 0.25
@@ -75,11 +80,19 @@ _VERSIONS_STEP = 200
 SnapshotSource = Literal["kv", "bundled"]
 
 
+def _next_turn() -> Awaitable[object]:
+    return asyncio.sleep(0)
+
+
 class Clock(NamedTuple):
-    """`monotonic` in seconds, for ages; `now` is the wall clock as seconds since 1970."""
+    """`monotonic` in seconds, for ages; `now` is the wall clock as seconds since 1970.
+
+    `pause` ends once everything else that is ready has had its turn. CPython's event loop does that for a wait of 0 s.
+    """
 
     monotonic: Callable[[], float]
     now: Callable[[], float]
+    pause: Callable[[], Awaitable[object]] = _next_turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +181,17 @@ class _Renewal:
     async def _look_out(self, left: float) -> None:
         """Look, on timers of this request's own, whether the read that another one has under way has ended."""
         ended = self.ended
-        while left > 0 and self.ended == ended:
-            pause = min(left, self._settings.read_budget / _GLANCES)
-            await asyncio.sleep(pause)
-            left -= pause
+        glance = self._settings.read_budget / _GLANCES
+        while left >= SHORTEST_WAIT and self.ended == ended:
+            # What would be left and is too short for a wait is waited for with this one.
+            left -= await _wait(glance if left - glance >= SHORTEST_WAIT else left)
+
+
+async def _wait(seconds: float) -> float:
+    """Wait on a timer of this request's own. Gives how long that was: at least `SHORTEST_WAIT`."""
+    seconds = max(seconds, SHORTEST_WAIT)
+    await asyncio.sleep(seconds)
+    return seconds
 
 
 class SnapshotCache:
@@ -180,6 +200,7 @@ class SnapshotCache:
     def __init__(self, settings: Settings, clock: Clock, bundled: Snapshot | None = None) -> None:
         self._settings = settings
         self._monotonic = clock.monotonic
+        self._pause = clock.pause
         self._bundled = bundled
         self._held: Held | None = None
         self._asked_at = float("-inf")
@@ -285,14 +306,13 @@ class SnapshotCache:
         In a burst upon a new isolate one request reads for all: not even memory would bear a large map for each. It is
         looked for, not awaited, as long as the read gives signs of going on; `_LOST_AFTER` says when it is lost.
         """
-        pause = self._settings.read_budget / _GLANCES
         ended, signs, silence = self._reading.ended, self._signs, 0.0
         lost = min(_LOST_AFTER, self._settings.kv_timeout / 4)
         while silence < lost and self._monotonic() < self._reading.lease_until:
-            await asyncio.sleep(pause)
+            waited = await _wait(self._settings.read_budget / _GLANCES)
             if self._reading.ended != ended:
                 return True
-            signs, silence = self._signs, silence + pause if signs == self._signs else 0.0
+            signs, silence = self._signs, silence + waited if signs == self._signs else 0.0
         return False
 
     async def _refresh(self, store: Store) -> None:
@@ -358,10 +378,7 @@ class SnapshotCache:
             # Nothing was ever published here: that is an answer, and every component is unknown.
             entry = Entry("{}")
         metadata = decode_map_metadata(entry.metadata)
-        steps = version_map_steps(entry.value, before.snapshot.pointers if before else None)
-        # The text of a large map goes as soon as the steps have taken from it what they need.
-        del entry
-        pointers = await self._between_requests(steps)
+        pointers = await self._pointers(entry, MapReader(before.snapshot.pointers if before else None))
         if before is not None and pointers is before.snapshot.pointers:
             problems = [problem for problem in before.problems if problem.document == VERSION_MAP]
         else:
@@ -375,6 +392,15 @@ class SnapshotCache:
         )
         return Held(snapshot, "kv", started, tuple(problems))
 
+    async def _pointers(self, entry: Entry, reader: MapReader) -> VersionMap:
+        if entry.parts is None:
+            await self._between_requests(reader.take(entry.value))
+        else:
+            while part := await next_part(entry.parts, self._settings.kv_timeout):
+                self._signs += 1
+                await self._between_requests(reader.take(part))
+        return await self._between_requests(reader.end())
+
     async def _between_requests(self, steps: Steps[T]) -> T:
         """What the steps come to; between them the isolate answers requests."""
         while True:
@@ -384,7 +410,7 @@ class SnapshotCache:
                 value: T = end.value
                 return value
             self._signs += 1
-            await asyncio.sleep(0)
+            await self._pause()
 
     def _rollout(self, entry: Entry | None, problems: list[Problem]) -> RolloutTable:
         before = self._held.snapshot if self._held else self._bundled

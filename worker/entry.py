@@ -7,7 +7,9 @@ Rules:
   fetched (headers, the binding), and the answer is JavaScript's own `Response`, not the SDK's shell around one;
 - everything is imported, parsed and compiled at the top of the module, which runs once, at deploy. There is no
   randomness, no clock and no I/O up here: the platform forbids them at that time;
-- the isolate keeps one `Edge`, made with the first request's variables; bindings are taken anew from each request.
+- the isolate keeps one `Edge`, made with the first request's variables;
+- a binding is used as it is, without the SDK's shell around it, which costs as much again and leaves a cycle behind.
+  It belongs to no request, but each call of it belongs to the one that makes it, and so does each timer.
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from js import JSON, Response
+import js
+from js import JSON, ArrayBuffer, Response, Uint8Array
 from js import fetch as js_fetch
-from pyodide.ffi import JsException, create_proxy, to_js
-from workers import WorkerEntrypoint
+from pyodide.ffi import JsException, JsProxy, create_proxy, jsnull, to_js
+from workers import WorkerEntrypoint, import_from_javascript
 
 from resolver.documents import is_version_map
 from resolver.errors import InvalidRequest, ResolverError
@@ -42,9 +45,8 @@ log = logging.getLogger("edge-resolver")
 
 C = TypeVar("C", bound=Call)
 
-#: A version map of more characters, or bytes, is read as bytes. A text comes over character by character: one of 9 MB
-#: would hold the isolate for 100 ms, and take eight times its size on the way.
-_LARGE = 256 * 1024
+#: Bytes of a version map that come over at once: few calls, and little memory.
+_PART = 256 * 1024
 
 #: How the number is kept in the zone's cache: for 30 s, or until it is purged.
 _CACHED = '{"cacheEverything": true, "cacheTtl": 30}'
@@ -56,8 +58,6 @@ _Task: Any = asyncio.Task
 _ENSEMBLES = bundled_ensembles()
 _SNAPSHOT = bundled_snapshot()
 _edge: Edge | None = None
-#: Whether the version map was large when it was last read.
-_map_is_large = False
 
 
 class Headers(Mapping[str, str]):
@@ -79,17 +79,35 @@ class Headers(Mapping[str, str]):
         return sum(1 for _ in self)
 
 
-class CloudflareStore:
-    """The binding `KV` as a store. Values come as text, since a stored JSON `null` would look like a missing key."""
+class Stream:
+    """The bytes of a JavaScript stream. One buffer goes to and fro, so that they leave no garbage on that side."""
 
-    def __init__(self, env: Any, cache_ttl: int) -> None:
-        self._env = env
+    def __init__(self, stream: Any) -> None:
+        self._reader = stream.getReader(mode="byob")
+        self._buffer = ArrayBuffer.new(_PART)
+
+    async def next(self) -> bytes:
+        """The next part; an empty one at the end."""
+        read = await self._reader.read(Uint8Array.new(self._buffer), min=_PART)
+        self._buffer = read.value.buffer
+        part: bytes = read.value.to_bytes()
+        return part
+
+
+class CloudflareStore:
+    """The binding `KV` as a store. Values come as text, since a stored JSON `null` would look like a missing key.
+
+    A version map is read by itself and as a stream. Of a bulk get it would come as text, character by character: one of
+    9 MB would hold the isolate for 100 ms, and take eight times its size on the way.
+    """
+
+    def __init__(self, cache_ttl: int) -> None:
         self._cache_ttl = cache_ttl
 
     @property
     def _namespace(self) -> Any:
         try:
-            return self._env.KV
+            return import_from_javascript("cloudflare:workers").env.KV
         except AttributeError:
             raise KvFailed(
                 "this deployment has no KV namespace bound as `KV`; name one in wrangler.toml under [[kv_namespaces]], "
@@ -97,31 +115,28 @@ class CloudflareStore:
             ) from None
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Entry | None]:
-        """The values and metadata of at most 100 keys: one bulk get, and one more for a version map that is large."""
-        global _map_is_large  # noqa: PLW0603 - as `_edge` below
-        apart = [key for key in keys if is_version_map(key)] if _map_is_large else []
-        together = [key for key in keys if key not in apart]
-        reads = [self._bytes(key) for key in apart] + ([self._texts(together)] if together else [])
-        found = {key: entry for read in await asyncio.gather(*reads) for key, entry in read.items()}
-        for key, entry in found.items():
-            if entry is not None and is_version_map(key):
-                _map_is_large = len(entry.value) > _LARGE
-        return found
+        """The values and metadata of at most 100 keys: one bulk get, and one get for each version map."""
+        maps = [key for key in keys if is_version_map(key)]
+        texts = [key for key in keys if key not in maps]
+        reads = [self._map(key) for key in maps] + ([self._texts(texts)] if texts else [])
+        return {key: entry for read in await asyncio.gather(*reads) for key, entry in read.items()}
 
     async def _texts(self, keys: list[str]) -> dict[str, Entry | None]:
-        answer = await self._namespace.getWithMetadata(keys, type="text", cacheTtl=self._cache_ttl)
-        return {key: _entry(answer.get(key)) for key in keys}
+        answer = await self._namespace.getWithMetadata(to_js(keys), type="text", cacheTtl=self._cache_ttl)
+        return {key: _entry(_plain(answer.get(key))) for key in keys}
 
-    async def _bytes(self, key: str) -> dict[str, Entry | None]:
-        # A bulk get knows text and JSON alone.
-        return {key: _entry(await self._namespace.getWithMetadata(key, type="arrayBuffer", cacheTtl=self._cache_ttl))}
+    async def _map(self, key: str) -> dict[str, Entry | None]:
+        found = await self._namespace.getWithMetadata(key, type="stream", cacheTtl=self._cache_ttl)
+        if _plain(found.value) is None:
+            return {key: None}
+        return {key: Entry("", _plain(found.metadata), Stream(found.value))}
 
     async def list_keys(self, prefix: str) -> list[str]:
         """All keys below `prefix`, page by page."""
         keys: list[str] = []
         cursor: str | None = None
         while True:
-            page = await self._namespace.list(prefix=prefix, **({"cursor": cursor} if cursor else {}))
+            page = _plain(await self._namespace.list(prefix=prefix, **({"cursor": cursor} if cursor else {})))
             keys += [entry["name"] for entry in page["keys"]]
             if page["list_complete"]:
                 return keys
@@ -146,9 +161,14 @@ class CloudflareAnnouncements:
         return text
 
 
-def _entry(answer: Any) -> Entry | None:
-    value = None if answer is None else answer["value"]
-    return None if value is None else Entry(value, answer["metadata"])
+def _entry(found: Any) -> Entry | None:
+    value = None if found is None else _plain(found["value"])
+    return None if value is None else Entry(value, _plain(found["metadata"]))
+
+
+def _plain(value: Any) -> Any:
+    """What is JSON as Python has it, but for a null that is nested in it; everything else as it is."""
+    return None if value is jsnull else value.to_py() if isinstance(value, JsProxy) else value
 
 
 def _variables(env: Any) -> dict[str, object]:
@@ -162,7 +182,8 @@ def _isolate(env: Any) -> Edge:
     if _edge is None:
         _edge = Edge(
             read_settings(_variables(env)),
-            Clock(time.monotonic, time.time),
+            # No wait of asyncio's that is this short would let other requests in.
+            Clock(time.monotonic, time.time, lambda: js.scheduler.wait(0)),
             draw_key=lambda: secrets.token_hex(8),
             ensembles=_ENSEMBLES,
             bundled=_SNAPSHOT,
@@ -223,7 +244,7 @@ def _platform(entrypoint: Default, edge: Edge) -> Platform:
     settings = edge.settings
     announcements = CloudflareAnnouncements(settings.generation_url) if settings.generation_url else None
     ctx = entrypoint.ctx
-    return Platform(CloudflareStore(entrypoint.env, settings.cache_ttl), lambda work: _behind(ctx, work), announcements)
+    return Platform(CloudflareStore(settings.cache_ttl), lambda work: _behind(ctx, work), announcements)
 
 
 def _behind(ctx: Any, work: Awaitable[None]) -> None:

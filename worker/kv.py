@@ -4,6 +4,7 @@ Rules:
 
 - several keys are one bulk get; more than 100 are as many as they take;
 - every read has a timeout; whatever goes wrong in a store, and whatever it answers that is no answer, is `KvFailed`;
+- a version map may come in parts, so that no more than one of them need be in memory. Each has the timeout anew;
 - a key that is not there is None, and so is one that is longer than KV takes, without asking. The empty text and the
   text `null` are values like any other;
 - the number of the newest generation, which is announced beside KV, is read by the same rules.
@@ -12,28 +13,36 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
-from resolver.documents import decode_generation, is_version_map
+from resolver.documents import VERSION_MAP, decode_generation, is_version_map
 from resolver.errors import ResolverError
 
 #: The most keys that KV takes in one bulk get.
 BULK = 100
-#: A version map may come as the bytes of its text.
-_MAP_TYPES = (str, bytes, memoryview)
 #: The longest key that KV takes, in bytes of UTF-8; asked for a longer one, it fails.
 LONGEST_KEY = 512
+
+T = TypeVar("T")
+
+
+class Parts(Protocol):
+    """The bytes of a text, part by part."""
+
+    async def next(self) -> bytes:
+        """The next part; an empty one once all have come. It may raise anything, and may take for ever."""
 
 
 class Entry(NamedTuple):
     """A value of KV, which is text, and its metadata, which is any JSON.
 
-    Only a version map may come as the bytes of its text; `resolver.documents` reads either.
+    A version map may have `parts` instead of a value; nothing else may.
     """
 
     value: str
     metadata: object = None
+    parts: Parts | None = None
 
 
 class Store(Protocol):
@@ -62,55 +71,56 @@ class KvFailed(ResolverError):
 
 async def read(store: Store, keys: Iterable[str], timeout: float) -> dict[str, Entry | None]:
     """The values of the keys, in at most `timeout` seconds. Raises `KvFailed`."""
-    found: dict[str, Entry | None] = dict.fromkeys(keys)
-    wanted = [key for key in found if len(key.encode(errors="replace")) <= LONGEST_KEY]
-    try:
-        async with asyncio.timeout(timeout):
-            for start in range(0, len(wanted), BULK):
-                part = wanted[start : start + BULK]
-                answer = await store.get_many(part)
-                for key in part:
-                    found[key] = _checked(key, answer.get(key))
-    except TimeoutError:
-        raise KvFailed(f"KV did not answer within {timeout * 1000:.0f} ms") from None
-    except KvFailed:
-        raise
-    except Exception as error:
-        raise KvFailed(f"KV failed: {_shown(error)}") from error
-    return found
+    return await _within(timeout, _read(store, keys), "KV")
+
+
+async def next_part(parts: Parts, timeout: float) -> bytes:
+    """The next part of a version map, in at most `timeout` seconds; an empty one at the end. Raises `KvFailed`."""
+    return await _within(timeout, parts.next(), "KV", f"go on with `{VERSION_MAP}`")
 
 
 async def list_keys(store: Store, prefix: str, timeout: float) -> list[str]:
     """All keys below `prefix`, in at most `timeout` seconds. Raises `KvFailed`."""
-    try:
-        async with asyncio.timeout(timeout):
-            return [str(key) for key in await store.list_keys(prefix)]
-    except TimeoutError:
-        raise KvFailed(f"KV did not list `{prefix}` within {timeout * 1000:.0f} ms") from None
-    except KvFailed:
-        raise
-    except Exception as error:
-        raise KvFailed(f"KV failed: {_shown(error)}") from error
+    return await _within(timeout, _listed(store, prefix), "KV", f"list `{prefix}`")
 
 
 async def read_latest(announcements: Announcements, timeout: float) -> int:
     """The number that is announced, in at most `timeout` seconds. Raises `KvFailed` and `InvalidDocument`."""
+    return decode_generation(str(await _within(timeout, announcements.latest(), "GENERATION_URL")))
+
+
+async def _within(timeout: float, work: Awaitable[T], who: str, what: str = "answer") -> T:
+    """What is awaited. Raises `KvFailed`, which says who did not do what, or how it failed."""
     try:
         async with asyncio.timeout(timeout):
-            text = await announcements.latest()
+            return await work
     except TimeoutError:
-        raise KvFailed(f"GENERATION_URL did not answer within {timeout * 1000:.0f} ms") from None
+        raise KvFailed(f"{who} did not {what} within {timeout * 1000:.0f} ms") from None
     except KvFailed:
         raise
     except Exception as error:
-        raise KvFailed(f"GENERATION_URL failed: {_shown(error)}") from error
-    return decode_generation(str(text))
+        raise KvFailed(f"{who} failed: {_shown(error)}") from error
+
+
+async def _read(store: Store, keys: Iterable[str]) -> dict[str, Entry | None]:
+    found: dict[str, Entry | None] = dict.fromkeys(keys)
+    wanted = [key for key in found if len(key.encode(errors="replace")) <= LONGEST_KEY]
+    for start in range(0, len(wanted), BULK):
+        part = wanted[start : start + BULK]
+        answer = await store.get_many(part)
+        for key in part:
+            found[key] = _checked(key, answer.get(key))
+    return found
+
+
+async def _listed(store: Store, prefix: str) -> list[str]:
+    return [str(key) for key in await store.list_keys(prefix)]
 
 
 def _checked(key: str, entry: object) -> Entry | None:
     if entry is None:
         return None
-    if isinstance(entry, Entry) and isinstance(entry.value, _MAP_TYPES if is_version_map(key) else str):
+    if isinstance(entry, Entry) and isinstance(entry.value, str) and (entry.parts is None or is_version_map(key)):
         return entry
     raise KvFailed(f"KV answered something that is no text for `{key}`")
 

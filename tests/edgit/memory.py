@@ -18,11 +18,11 @@ from resolver.documents import (
     decode_history,
     decode_index,
     decode_map_metadata,
-    decode_version_map,
     history_key,
     index_key,
 )
 from resolver.version import highest
+from resolver.version_map import decode_version_map
 
 BEGIN = datetime(2024, 11, 1, 9, tzinfo=UTC)
 

@@ -17,22 +17,19 @@ from resolver.documents import (
     ContentMetadata,
     Decoded,
     MapMetadata,
-    VersionMap,
     decode_content_metadata,
     decode_history,
     decode_index,
     decode_map_metadata,
     decode_rollout,
     decode_rollout_history,
-    decode_version_map,
     encode_rollout,
     finished,
-    revision_of,
-    version_map_steps,
 )
 from resolver.errors import InvalidDocument, InvalidVersion
 from resolver.rollout import RolloutTable, parse_percentage
 from resolver.version import canonical
+from resolver.version_map import VersionMap, decode_version_map, revision_of, version_map_steps
 
 
 def test_a_good_map_comes_out_as_it_is() -> None:

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from resolver.documents import Snapshot, revision_of
+from resolver.documents import Snapshot
 from resolver.rollout import RolloutTable, parse_percentage
+from resolver.version_map import revision_of
 from tests.worker.fakes import Behind, FakeClock, FakeStore, run
 from worker.cache import MOST_LISTS, Content, ContentCache, SnapshotCache, View
 from worker.kv import KvFailed

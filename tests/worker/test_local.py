@@ -17,8 +17,9 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 
-from resolver.documents import VERSION_MAP, decode_history, decode_version_map
+from resolver.documents import VERSION_MAP, decode_history
 from resolver.history import parse_instant, state_at
+from resolver.version_map import decode_version_map
 from worker.local import main
 from worker.seed import seed
 from worker.sqlite import SqliteStore

@@ -1,0 +1,385 @@
+"""The version map: read part by part, kept small, decoded where it is asked for.
+
+A map of 100,000 components is 9 MB of text, and an isolate has little memory. So:
+
+- it is read in parts, as they come; the whole text is never there;
+- it is cut behind components into pieces of some 4 KB. Each is checked strictly, and kept compressed: a seventh of the
+  text;
+- a component is decoded when it is asked for;
+- pieces that the map before had are taken over. Where nothing has changed, that map itself comes out;
+- all of it goes in steps of a millisecond or two, so that requests can be answered between them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_right
+from collections.abc import ItemsView, Iterator, Mapping, Sequence
+from hashlib import blake2b, sha256
+from typing import Any, NamedTuple, cast
+from zlib import compress, decompress
+
+import msgspec
+
+from resolver.documents import FAILURES, VERSION_MAP, Decoded, Pointers, Problem, Steps, excerpt, finished, refuse_depth
+from resolver.errors import InvalidDocument, InvalidVersion
+from resolver.version import canonical, is_version
+
+_strict_map = msgspec.json.Decoder(dict[str, dict[str, str]])
+_pointers = msgspec.json.Decoder(dict[str, str])
+_raw_map = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_text = msgspec.json.Decoder(str)
+
+#: What JSON takes for white space.
+_SPACE = b" \t\r\n"
+#: Bytes of a piece, at least: some 40 components.
+_PIECE = 4 * 1024
+#: Bytes that are looked through at once: a part may be a whole document.
+_WINDOW = 64 * 1024
+#: The work of one step, about a millisecond in WebAssembly, in pieces that are known already. To check a piece and
+#: compress it takes ten times as long.
+_STEP = 40
+_NEW = 10
+#: The quickest compression. The next ones take a third longer and save a twentieth.
+_QUICKLY = 1
+#: Components whose decoded pointers are kept; then they are decoded again.
+_MOST_DECODED = 4096
+#: Bad entries that are named one by one.
+_MOST_PROBLEMS = 1000
+
+
+class Piece(NamedTuple):
+    """Some neighbouring components of a version map, as a JSON object of their own."""
+
+    #: Of its text: by it a piece is known again.
+    digest: bytes
+    packed: bytes
+    #: The first and the last name, where they stand in order; else None.
+    span: tuple[str, str] | None
+    #: Whether every pointer in it is good, and written canonically.
+    plain: bool
+    #: The components in which something is bad.
+    faulty: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> bytes:
+        """The object's text."""
+        return decompress(self.packed)
+
+    def components(self) -> dict[str, msgspec.Raw]:
+        """What stands in it, not decoded any further."""
+        return _raw_map.decode(self.text)
+
+    def pointers(self) -> dict[str, dict[str, str]]:
+        """What is good in it."""
+        if self.plain:
+            return _strict_map.decode(self.text)
+        found = {name: _component(name, raw, []) for name, raw in self.components().items()}
+        return {name: pointers for name, pointers in found.items() if pointers is not None}
+
+
+class VersionMap(Mapping[str, Mapping[str, str]]):
+    """The pointers of a version map, each component's decoded when it is asked for.
+
+    Where the names stand in order, and they do in what is published, a component's piece is found by halving, else by
+    a table. `problems` are the entries that were dropped.
+    """
+
+    __slots__ = ("_around", "_decoded", "_firsts", "_pieces", "_places", "_revision", "problems")
+
+    def __init__(
+        self,
+        around: tuple[bytes, bytes],
+        pieces: Sequence[Piece],
+        places: Mapping[str, int] | None,
+        problems: tuple[Problem, ...],
+    ) -> None:
+        self.problems = problems
+        self._around = around
+        self._pieces = pieces
+        self._places = places
+        self._firsts = [piece.span[0] for piece in pieces if piece.span is not None]
+        self._decoded: dict[str, Mapping[str, str]] = {}
+        self._revision: str | None = None
+
+    def __getitem__(self, name: str) -> Mapping[str, str]:
+        found = self.get(name)
+        if found is None:
+            raise KeyError(name)
+        return cast(Mapping[str, str], found)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The component's pointers, else `default`."""
+        found = self._decoded.get(name)
+        if found is None:
+            found = self._find(name)
+        return default if found is None else found
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.get(name) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        for number, piece in enumerate(self._pieces):
+            for name in piece.pointers() if piece.faulty else piece.components():
+                if self._stands(name, number):
+                    yield name
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __bool__(self) -> bool:
+        return any(True for _ in self)
+
+    def items(self) -> ItemsView[str, Mapping[str, str]]:
+        """All components; what is decoded on the way is not kept."""
+        return _Items(self)
+
+    def __repr__(self) -> str:
+        return f"VersionMap({dict(self.items())!r})"
+
+    def revision_steps(self) -> Steps[str]:
+        """`revision_of` the document, in steps, and once."""
+        if self._revision is None:
+            before, behind = self._around
+            digest = sha256(before)
+            for number, piece in enumerate(self._pieces):
+                digest.update(piece.text[1:-1] if number == 0 else b"," + piece.text[1:-1])
+                if number % _STEP == 0:
+                    yield
+            digest.update(behind)
+            self._revision = _revision(digest.hexdigest())
+        return self._revision
+
+    def _find(self, name: str) -> Mapping[str, str] | None:
+        number = bisect_right(self._firsts, name) - 1 if self._places is None else self._places.get(name, -1)
+        raw = None if number < 0 else self._pieces[number].components().get(name)
+        found = None if raw is None else _component(name, raw, [])
+        if found is not None:
+            if len(self._decoded) >= _MOST_DECODED:
+                self._decoded.clear()
+            self._decoded[name] = found
+        return found
+
+    def _stands(self, name: str, number: int) -> bool:
+        """Whether it is in this piece that a name of it counts."""
+        return self._places is None or self._places[name] == number
+
+
+class _Items(ItemsView[str, Mapping[str, str]]):
+    _mapping: VersionMap
+
+    def __iter__(self) -> Iterator[tuple[str, Mapping[str, str]]]:
+        for number, piece in enumerate(self._mapping._pieces):
+            for name, pointers in piece.pointers().items():
+                if self._mapping._stands(name, number):
+                    yield name, pointers
+
+
+class MapReader:
+    """Reads one version map: `take` each part of it, then `end`.
+
+    Where `{a}` and `{b}` are JSON objects with members, `{a,b}` is the object of the members of both: so pieces that
+    can each be decoded are the document, wherever they were cut. All raise `InvalidDocument`.
+    """
+
+    def __init__(self, previous: Pointers | None = None) -> None:
+        self._before = previous if isinstance(previous, VersionMap) else None
+        self._known = {piece.digest: piece for piece in self._before._pieces} if self._before else {}
+        #: Versions that are known to be canonical.
+        self._usual: set[str] = set()
+        #: The brace that opens the document, and what stands before it.
+        self._opening = b""
+        self._pieces: list[Piece] = []
+        #: What is not cut yet, how many bytes stood before it, and in how many of it there is no place to cut.
+        self._rest = bytearray()
+        self._gone = 0
+        self._searched = 0
+        self._size = _PIECE
+        self._work = 0
+
+    def take(self, part: str | bytes | memoryview) -> Steps[None]:
+        """Read on."""
+        try:
+            part = part.encode() if isinstance(part, str) else part
+        except UnicodeError as error:
+            raise InvalidDocument(f"not a JSON object: {error}", field=VERSION_MAP) from None
+        for start in range(0, len(part), _WINDOW):
+            self._rest += part[start : start + _WINDOW]
+            if self._opening or self._opened():
+                yield from self._cut()
+
+    def end(self) -> Steps[VersionMap]:
+        """The map that was read; the previous one where it is the same."""
+        body = self._rest.rstrip(_SPACE)
+        if not self._opening or not body.endswith(b"}"):
+            raise InvalidDocument("not a JSON object: it does not begin with { and end with }", field=VERSION_MAP)
+        around = self._opening, bytes(self._rest[len(body) - 1 :])
+        if self._pieces and not body[:-1].strip():
+            raise InvalidDocument(f"not a JSON object: a comma too many before byte {self._gone}", field=VERSION_MAP)
+        try:
+            self._add(bytes(body[:-1]))
+        except InvalidDocument as error:
+            counted = f", counted from byte {self._gone - 1}" if self._pieces else ""
+            raise InvalidDocument(error.detail + counted, field=VERSION_MAP) from None
+        before, pieces = self._before, self._pieces
+        if before is not None and around == before._around and pieces == before._pieces:
+            return before
+        places = yield from _table(pieces)
+        problems = yield from _problems(pieces, places)
+        return VersionMap(around, pieces, places, problems)
+
+    def _opened(self) -> bool:
+        body = self._rest.lstrip(_SPACE)
+        if body and not body.startswith(b"{"):
+            raise InvalidDocument("not a JSON object: it does not begin with { and end with }", field=VERSION_MAP)
+        if body:
+            self._gone = len(self._rest) - len(body) + 1
+            self._opening = bytes(self._rest[: self._gone])
+            self._rest = body[1:]
+        return bool(body)
+
+    def _cut(self) -> Steps[None]:
+        start = 0
+        while stop := self._rest.find(b"},", max(start + self._size, self._searched)) + 1:
+            try:
+                self._add(bytes(self._rest[start:stop]))
+            except InvalidDocument:
+                # That comma stood within something.
+                self._size *= 2
+                self._work += _STEP
+            else:
+                start, self._size = stop + 1, _PIECE
+            if self._work >= _STEP:
+                self._work = 0
+                yield
+        del self._rest[:start]
+        self._gone += start
+        self._searched = max(0, len(self._rest) - 1)
+
+    def _add(self, members: bytes) -> None:
+        text = b"{%b}" % members
+        digest = blake2b(text, digest_size=16).digest()
+        piece = self._known.get(digest)
+        self._work += 1 if piece else _NEW
+        self._pieces.append(piece or _piece(digest, text, self._usual))
+
+
+def decode_version_map(text: str | bytes) -> Decoded[VersionMap]:
+    """The version map. Raises `InvalidDocument` when it is not a JSON object."""
+    pointers = finished(version_map_steps(text))
+    return Decoded(pointers, pointers.problems)
+
+
+def version_map_steps(text: str | bytes | memoryview, previous: Pointers | None = None) -> Steps[VersionMap]:
+    """The same in steps, where all of it is there already."""
+    reader = MapReader(previous)
+    yield from reader.take(text)
+    return (yield from reader.end())
+
+
+def _piece(digest: bytes, text: bytes, usual: set[str]) -> Piece:
+    """A piece, every entry of it looked at; `usual` are versions that are known to be canonical."""
+    faulty: tuple[str, ...] = ()
+    try:
+        pointers = _strict_map.decode(text)
+        versions = set[str]().union(*map(dict.values, pointers.values())) - usual
+    except FAILURES:
+        versions = {""}
+    plain = False
+    if all(map(is_version, versions)):
+        usual |= {version for version in versions if version.startswith("v")}
+        plain = versions <= usual
+        names = list(pointers)
+    else:
+        refuse_depth(VERSION_MAP, text)
+        components = _object(text)
+        faulty = tuple(name for name, raw in components.items() if _is_faulty(name, raw))
+        names = list(components)
+    span = (names[0], names[-1]) if names and names == sorted(names) else None
+    return Piece(digest, compress(text, _QUICKLY), span, plain, faulty)
+
+
+def _table(pieces: Sequence[Piece]) -> Steps[dict[str, int] | None]:
+    """The number of the piece that each name stands in, the last of several; None where all names are in order."""
+    spans = [piece.span for piece in pieces]
+    if all(spans) and all(left[1] < right[0] for left, right in itertools.pairwise(filter(None, spans))):
+        return None
+    places: dict[str, int] = {}
+    for number, piece in enumerate(pieces):
+        places.update(dict.fromkeys(piece.components(), number))
+        if number % (_STEP // 4) == 0:
+            yield
+    return places
+
+
+def _problems(pieces: Sequence[Piece], places: Mapping[str, int] | None) -> Steps[tuple[Problem, ...]]:
+    """All that was bad, up to a number."""
+    problems: list[Problem] = []
+    more = 0
+    for number, piece in enumerate(pieces):
+        if not piece.faulty:
+            continue
+        found: list[Problem] = []
+        components = piece.components()
+        for name in piece.faulty:
+            if places is None or places[name] == number:
+                _component(name, components[name], found)
+        more += max(0, len(problems) + len(found) - _MOST_PROBLEMS)
+        problems += found[: _MOST_PROBLEMS - len(problems)]
+        yield
+    if more:
+        problems.append(Problem(VERSION_MAP, "", f"{more} more entries are as bad"))
+    return tuple(problems)
+
+
+def _is_faulty(name: str, raw: msgspec.Raw) -> bool:
+    problems: list[Problem] = []
+    _component(name, raw, problems)
+    return bool(problems)
+
+
+def _component(name: str, raw: msgspec.Raw, problems: list[Problem]) -> dict[str, str] | None:
+    """The pointers of one component, without those that are bad; None where it is no object."""
+    try:
+        pointers = _pointers.decode(raw)
+    except FAILURES:
+        try:
+            entries = _raw_map.decode(raw)
+        except FAILURES:
+            problems.append(Problem(VERSION_MAP, name, f"{excerpt(raw)} is not an object environment → version"))
+            return None
+        pointers = {}
+        for environment, version in entries.items():
+            try:
+                pointers[environment] = _text.decode(version)
+            except FAILURES:
+                problems.append(
+                    Problem(VERSION_MAP, f"{name}.{environment}", f"{excerpt(version)} is not a version in quotes")
+                )
+    return _canonical_pointers(name, pointers, problems)
+
+
+def revision_of(text: str) -> str:
+    """A revision for a map that states none, as one written by hand: the beginning of its SHA-256."""
+    return _revision(sha256(text.encode(errors="replace")).hexdigest())
+
+
+def _revision(digest: str) -> str:
+    return f"sha256:{digest[:16]}"
+
+
+def _canonical_pointers(name: str, component: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:
+    good: dict[str, str] = {}
+    for environment, version in component.items():
+        try:
+            good[environment] = canonical(version)
+        except InvalidVersion as error:
+            problems.append(Problem(VERSION_MAP, f"{name}.{environment}", error.detail))
+    return good
+
+
+def _object(text: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        return _raw_map.decode(text)
+    except FAILURES as error:
+        raise InvalidDocument(f"not a JSON object: {error}", field=VERSION_MAP) from None
