@@ -197,7 +197,7 @@ class MapReader:
         self._size = _PIECE
         self._work = 0
 
-    def take(self, part: str | bytes | memoryview) -> Steps[None]:
+    def take(self, part: str | bytes) -> Steps[None]:
         """Read on."""
         try:
             part = part.encode() if isinstance(part, str) else part
@@ -264,17 +264,12 @@ class MapReader:
         self._pieces.append(piece or _piece(digest, text, self._usual))
 
 
-def decode_version_map(text: str | bytes) -> Decoded[VersionMap]:
-    """The version map. Raises `InvalidDocument` when it is not a JSON object."""
-    pointers = finished(version_map_steps(text))
-    return Decoded(pointers, pointers.problems)
-
-
-def version_map_steps(text: str | bytes | memoryview, previous: Pointers | None = None) -> Steps[VersionMap]:
-    """The same in steps, where all of it is there already."""
+def decode_version_map(text: str | bytes, previous: Pointers | None = None) -> Decoded[VersionMap]:
+    """The version map, read at once. Raises `InvalidDocument` when it is not a JSON object."""
     reader = MapReader(previous)
-    yield from reader.take(text)
-    return (yield from reader.end())
+    finished(reader.take(text))
+    pointers = finished(reader.end())
+    return Decoded(pointers, pointers.problems)
 
 
 def _piece(digest: bytes, text: bytes, usual: set[str]) -> Piece:

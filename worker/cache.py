@@ -181,17 +181,17 @@ class _Renewal:
     async def _look_out(self, left: float) -> None:
         """Look, on timers of this request's own, whether the read that another one has under way has ended."""
         ended = self.ended
-        glance = self._settings.read_budget / _GLANCES
+        glance = _glance(self._settings)
         while left >= SHORTEST_WAIT and self.ended == ended:
             # What would be left and is too short for a wait is waited for with this one.
-            left -= await _wait(glance if left - glance >= SHORTEST_WAIT else left)
+            pause = glance if left - glance >= SHORTEST_WAIT else left
+            await asyncio.sleep(pause)
+            left -= pause
 
 
-async def _wait(seconds: float) -> float:
-    """Wait on a timer of this request's own. Gives how long that was: at least `SHORTEST_WAIT`."""
-    seconds = max(seconds, SHORTEST_WAIT)
-    await asyncio.sleep(seconds)
-    return seconds
+def _glance(settings: Settings) -> float:
+    """How long a request waits before it looks again for what another one reads."""
+    return max(SHORTEST_WAIT, settings.read_budget / _GLANCES)
 
 
 class SnapshotCache:
@@ -306,13 +306,14 @@ class SnapshotCache:
         In a burst upon a new isolate one request reads for all: not even memory would bear a large map for each. It is
         looked for, not awaited, as long as the read gives signs of going on; `_LOST_AFTER` says when it is lost.
         """
+        glance = _glance(self._settings)
         ended, signs, silence = self._reading.ended, self._signs, 0.0
         lost = min(_LOST_AFTER, self._settings.kv_timeout / 4)
         while silence < lost and self._monotonic() < self._reading.lease_until:
-            waited = await _wait(self._settings.read_budget / _GLANCES)
+            await asyncio.sleep(glance)
             if self._reading.ended != ended:
                 return True
-            signs, silence = self._signs, silence + waited if signs == self._signs else 0.0
+            signs, silence = self._signs, silence + glance if signs == self._signs else 0.0
         return False
 
     async def _refresh(self, store: Store) -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
+from resolver.documents import is_version_map
 from worker.cache import Clock
 from worker.kv import BULK, Entry
 
@@ -14,14 +15,39 @@ T = TypeVar("T")
 
 
 class FakeClock:
-    """Stands still until it is moved."""
+    """Stands still until it is moved. `pauses` counts how often others were let in."""
 
     def __init__(self) -> None:
         self.time = 1000.0
         self.wall = 1_764_000_000.0
+        self.pauses = 0
 
     def clock(self) -> Clock:
-        return Clock(lambda: self.time, lambda: self.wall)
+        return Clock(lambda: self.time, lambda: self.wall, self.pause)
+
+    async def pause(self) -> None:
+        self.pauses += 1
+        await asyncio.sleep(0)
+
+
+class FakeParts:
+    """A text that comes in parts of so many bytes. With `left` 0 the next one is a fault, or never comes."""
+
+    def __init__(self, text: str, size: int, left: int | None = None, fault: Exception | None = None) -> None:
+        self._rest = text.encode()
+        self._size = size
+        self.left = left
+        self.fault = fault
+
+    async def next(self) -> bytes:
+        if self.left == 0:
+            if self.fault is not None:
+                raise self.fault
+            await asyncio.Event().wait()
+        if self.left is not None:
+            self.left -= 1
+        part, self._rest = self._rest[: self._size], self._rest[self._size :]
+        return part
 
 
 class FakeStore:
@@ -33,6 +59,9 @@ class FakeStore:
         self.reads: list[list[str]] = []
         #: A read waits here before it answers, once it has seen the entries.
         self.gate: asyncio.Event | None = None
+        #: A version map comes in parts of so many bytes, the next `left` of them.
+        self.part: int | None = None
+        self.left: int | None = None
         for key, value in (values or {}).items():
             self.put(key, value)
 
@@ -56,10 +85,16 @@ class FakeStore:
         if self.mode == "nothing":
             nothing: Any = None
             return nothing  # type: ignore[no-any-return]
-        found = {key: self.entries.get(key) for key in keys}
+        found = {key: self._entry(key) for key in keys}
         if self.gate is not None:
             await self.gate.wait()
         return found
+
+    def _entry(self, key: str) -> Entry | None:
+        entry = self.entries.get(key)
+        if entry is None or self.part is None or not is_version_map(key):
+            return entry
+        return Entry("", entry.metadata, FakeParts(entry.value, self.part, self.left, ConnectionError("cut off")))
 
     async def list_keys(self, prefix: str) -> list[str]:
         if self.mode == "fail":

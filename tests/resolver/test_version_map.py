@@ -1,0 +1,265 @@
+"""The version map is read part by part and kept in pieces; it must say what decoding it whole would say."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import tracemalloc
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from resolver.documents import Decoded, finished
+from resolver.errors import InvalidDocument, InvalidVersion
+from resolver.version import canonical
+from resolver.version_map import MapReader, VersionMap, decode_version_map, revision_of
+
+
+def decoded_whole(text: str) -> tuple[dict[str, dict[str, str]], list[str]] | None:
+    """The pointers and the names of what was dropped, in the plainest way; None where the document is no object."""
+    try:
+        entries = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeError):
+        return None
+    pointers: dict[str, dict[str, str]] = {}
+    dropped: list[str] = []
+    for name, raw in entries.items():
+        try:
+            component = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        except (msgspec.DecodeError, UnicodeError):
+            dropped.append(name)
+            continue
+        pointers[name] = {}
+        for environment, written in component.items():
+            try:
+                pointers[name][environment] = canonical(msgspec.json.decode(written, type=str))
+            except (msgspec.DecodeError, UnicodeError, InvalidVersion):
+                dropped.append(f"{name}.{environment}")
+    return pointers, dropped
+
+
+def said(decoded: Decoded[VersionMap]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    return {name: dict(found) for name, found in decoded.value.items()}, [found.entry for found in decoded.problems]
+
+
+def same(one: tuple[dict[str, dict[str, str]], list[str]], other: tuple[dict[str, dict[str, str]], list[str]]) -> bool:
+    return (one[0], sorted(one[1])) == (other[0], sorted(other[1]))
+
+
+#: Wide enough for the document to be cut behind it.
+WIDE = " " * 4200
+NAMES = [
+    "a",
+    "b",
+    "c",
+    "d/e",
+    "ü",
+    "😀",
+    "",
+    '},"x',
+    "}, {",
+    "a\\u002db",
+    "\\ud83d\\ude00",
+    "\\ud800",
+    '\\"},',
+    "[" * 30,
+]
+VERSIONS = ['"v1.0.0"', '"1.0.0"', '"2.0.0-rc.1+b"', '"newest"', "1.1", "null", '"v1.0"', '{"x": "},"}', '["},", 1]']
+names = st.sampled_from([f'"{name}"' for name in NAMES] + [f'"n{number:02}"' for number in range(30)])
+spaces = st.sampled_from(["", "", "", " ", "\n\t", WIDE])
+
+
+@st.composite
+def objects(draw: st.DrawFn, values: st.SearchStrategy[str], most: int) -> str:
+    space = draw(spaces)
+    members = draw(st.lists(st.tuples(names, values, spaces), max_size=most))
+    return "{" + ",".join(f"{wide}{name}:{space}{value}" for name, value, wide in members) + space + "}"
+
+
+components = st.one_of(
+    objects(st.sampled_from(VERSIONS), 4), st.sampled_from(["{}", "null", "7", '"},"', '[{"a": 1}, 2]'])
+)
+good_components = objects(st.sampled_from(VERSIONS[:3]), 4)
+documents = st.one_of(objects(components, 8), objects(good_components, 8))
+damage = st.tuples(st.floats(0, 1), st.sampled_from(["", ",", "{", "}", '"', "\\", "}, ", "{}", "x", "\x00", "},\n"]))
+
+
+def damaged(text: str, hurts: list[tuple[float, str]]) -> str:
+    for where, put in hurts:
+        at = int(where * len(text))
+        text = text[:at] + put + text[at + (put == "") :]
+    return text
+
+
+def spread(*members: str) -> str:
+    """An object with each member in a piece of its own."""
+    return "{" + ",".join(WIDE + member for member in members) + "}"
+
+
+@given(documents, st.lists(damage, max_size=2))
+@example(spread('"a": {"prod": "v1.0.0"}', '"b": {}', '"a": {"dev": "v2.0.0"}'), [])
+@example(spread('"a": {"prod": "v1.0.0"}', '"b": {}', '"a": 7'), [])
+@example(spread('"a": {"prod": 7}', '"b": {}', '"a": {"dev": "v2.0.0"}', '"a": {"prod": "v3"}'), [])
+@example(spread('"b": {}', '"a": {"prod": "v1.0.0"}', '"},": {"x": "}, {"}', '"c": 1'), [])
+def test_a_map_in_pieces_is_the_whole_map(text: str, hurts: list[tuple[float, str]]) -> None:
+    text = damaged(text, hurts)
+    expected = decoded_whole(text)
+    if expected is None:
+        with pytest.raises(InvalidDocument):
+            decode_version_map(text)
+        return
+    decoded = decode_version_map(text)
+    assert same(said(decoded), expected)
+    pointers = decoded.value
+    assert list(pointers) == list(dict.fromkeys(pointers))
+    assert (len(pointers), bool(pointers)) == (len(expected[0]), bool(expected[0]))
+    for name in [*NAMES, "a-b", '"},', *(f"n{number:02}" for number in range(30))]:
+        assert (name in pointers, pointers.get(name)) == (name in expected[0], expected[0].get(name))
+    for name, component in expected[0].items():
+        assert pointers[name] == component
+    assert finished(pointers.revision_steps()) == revision_of(text)
+
+
+@given(documents, documents, st.lists(damage, max_size=1))
+@example("{}", "{}\n", [])
+@example(' {"a": {}}', '{"a": {}}', [])
+@example(spread('"a": {}', '"b": {}'), spread('"b": {}', '"a": {}'), [])
+def test_what_was_decoded_before_changes_nothing(before: str, text: str, hurts: list[tuple[float, str]]) -> None:
+    previous = decode_version_map(before).value if decoded_whole(before) else None
+    for after in (text, damaged(before, hurts)):
+        expected = decoded_whole(after)
+        if expected is not None:
+            decoded = decode_version_map(after, previous)
+            assert same(said(decoded), expected)
+            assert (decoded.value is previous) == (after == before)
+        else:
+            with pytest.raises(InvalidDocument):
+                decode_version_map(after, previous)
+
+
+def in_parts(text: str, cuts: list[float], previous: VersionMap | None = None) -> VersionMap:
+    """The map of a text that comes in parts, cut at these places of its bytes."""
+    data = text.encode()
+    places = [0, *sorted(int(where * len(data)) for where in cuts), len(data)]
+    reader = MapReader(previous)
+    for start, stop in itertools.pairwise(places):
+        finished(reader.take(data[start:stop]))
+    return finished(reader.end())
+
+
+@given(documents, st.lists(st.floats(0, 1), max_size=8), st.lists(damage, max_size=2))
+@example(spread('"a": {"prod": "v1.0.0"}', '"b": {}'), [0.0, 0.5, 1.0, 1.0], [])
+@example(" \n{}", [0.3, 0.6], [])
+def test_a_map_in_parts_is_the_map(text: str, cuts: list[float], hurts: list[tuple[float, str]]) -> None:
+    text = damaged(text, hurts)
+    expected = decoded_whole(text)
+    if expected is None:
+        with pytest.raises(InvalidDocument):
+            in_parts(text, cuts)
+        return
+    decoded = in_parts(text, cuts)
+    assert same(said(Decoded(decoded, decoded.problems)), expected)
+    assert finished(decoded.revision_steps()) == revision_of(text)
+    # However it comes the next time, it is known again.
+    assert decode_version_map(text, decoded).value is decoded
+    assert in_parts(text, cuts[::2], decoded) is decoded
+
+
+def test_it_is_said_at_the_first_part_that_a_document_is_no_object() -> None:
+    reader = MapReader()
+    finished(reader.take(b" \n"))
+    with pytest.raises(InvalidDocument, match=r"begin with \{"):
+        finished(reader.take(b"[" + b" " * 100_000))
+
+
+def large_map(size: int, moved: str = "v1.2.3") -> str:
+    names = sorted(f"prompts/{number % 7}/component-{number}" for number in range(size))
+    pointers = {name: {"prod": "v1.2.3", "prod-canary": "v1.10.0-rc.1", "latest": "2.0.0"} for name in names}
+    pointers[names[size // 3]]["prod"] = moved
+    return json.dumps(pointers)
+
+
+@pytest.mark.parametrize("shape", ["sorted", "shuffled", "indented", "spaced"])
+def test_a_large_map_is_decoded_in_small_steps(shape: str) -> None:
+    pointers = json.loads(large_map(5000))
+    if shape == "shuffled":
+        pointers = dict(sorted(pointers.items(), key=lambda item: item[0][::-1]))
+    text = json.dumps(
+        pointers, indent=2 if shape == "indented" else None, separators=(",", ":") if shape == "spaced" else None
+    )
+    reader = MapReader()
+    # A step has some 200 components.
+    assert sum(1 for _ in reader.take(text)) > 20
+    decoded = finished(reader.end())
+    assert decoded.problems == ()
+    assert dict(decoded.items()) == {name: {**found, "latest": "v2.0.0"} for name, found in pointers.items()}
+    assert all(decoded[name]["latest"] == "v2.0.0" for name in list(pointers)[::97])
+    assert "prompts/9/component-9" not in decoded
+    assert decode_version_map(text.encode(), decoded).value is decoded
+
+
+@pytest.mark.parametrize("moved", ["v1.2.4", "v10.20.30", "1.0.0"])
+def test_a_moved_pointer_is_seen_in_the_map_after_it_and_not_in_the_one_before(moved: str) -> None:
+    before = decode_version_map(large_map(3000)).value
+    names = list(before)
+    after = decode_version_map(large_map(3000, moved), before).value
+    (name,) = (name for name in names if after[name] != before[name])
+    assert (before[name]["prod"], after[name]["prod"]) == ("v1.2.3", canonical(moved))
+    assert list(after) == names
+    # Cheaper than anew: pieces without a change are taken over.
+    assert decode_version_map(large_map(3000), after).value == before
+
+
+def test_a_large_map_takes_a_fraction_of_its_text() -> None:
+    text = large_map(10_000).encode()
+    decode_version_map("{}")
+    moved = large_map(10_000, "v3.3.33").encode()
+    parts = [text[start : start + 50_000] for start in range(0, len(text), 50_000)]
+    tracemalloc.start()
+    try:
+        reader = MapReader()
+        for part in parts:
+            finished(reader.take(part))
+        held = finished(reader.end())
+        del reader
+        taken, peak = tracemalloc.get_traced_memory()
+        after = decode_version_map(moved, held).value
+        both, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held["prompts/0/component-0"] == after["prompts/0/component-0"]
+    assert taken < 0.25 * len(text)
+    # Besides there is no more than a part and some, and what zlib works with (270 KB).
+    assert peak < taken + 270_000 + 3 * 50_000
+    # What is the same is there once.
+    assert both < 1.2 * taken
+
+
+def test_where_a_large_map_is_broken() -> None:
+    text = large_map(1000)
+    at = text.index('{"prod": "v1.2.3", "prod-canary"', len(text) // 2)
+    with pytest.raises(InvalidDocument, match="counted from byte") as caught:
+        decode_version_map(text[:at] + "oops" + text[at:])
+    assert caught.value.field == "component-versions"
+    for bad in (
+        '{"a": {},}',
+        "{" + WIDE + '"a": {},}',
+        "{" + WIDE + '"a": {}, \n}',
+        '{,"a": {}}',
+        "{,}",
+        '{"a": {"prod": "v1.0.0"},' + WIDE + "}",
+        text[:-1],
+        text + "}",
+    ):
+        with pytest.raises(InvalidDocument):
+            decode_version_map(bad)
+
+
+def test_of_very_many_bad_entries_the_first_are_named_and_all_are_counted() -> None:
+    decoded = decode_version_map(json.dumps({f"n{number:04}": number for number in range(3000)}))
+    assert dict(decoded.value) == {}
+    assert len(decoded.problems) == 1001
+    assert decoded.problems[0].entry == "n0000"
+    assert str(decoded.problems[-1]) == "component-versions: 2000 more entries are as bad"
