@@ -22,10 +22,11 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import js
-from js import JSON, ArrayBuffer, Response, Uint8Array
+from js import JSON, ArrayBuffer, Object, Response, Uint8Array
 from js import fetch as js_fetch
 from pyodide.ffi import JsException, JsProxy, create_proxy, jsnull, to_js
 from workers import WorkerEntrypoint, import_from_javascript
@@ -51,9 +52,6 @@ _PART = 256 * 1024
 #: How the number is kept in the zone's cache: for 30 s, or until it is purged.
 _CACHED = '{"cacheEverything": true, "cacheTtl": 30}'
 _LARGEST_ANNOUNCEMENT = 1024
-
-# Of Python 3.11, which checks the types, the task cannot begin at once yet.
-_Task: Any = asyncio.Task
 
 _ENSEMBLES = bundled_ensembles()
 _SNAPSHOT = bundled_snapshot()
@@ -203,11 +201,21 @@ class Default(WorkerEntrypoint):  # type: ignore[misc]
             raise AttributeError(name)
         return super().__getattribute__(name)
 
-    def fetch(self, request: Any) -> Any:
-        """Answer an HTTP request: with a `Response`, or with a task that will have one."""
-        # Begun at once and not at the loop's next turn, which takes longer than all that the edge does.
-        task = _Task(_fetched(self, request), loop=asyncio.get_event_loop(), eager_start=True)
-        return task.result() if task.done() else task
+    async def fetch(self, request: Any, *_: Any) -> Any:
+        """Answer an HTTP request."""
+        try:
+            return await _answered(self, request)
+        except ResolverError as error:
+            return _response(_failed(error))
+        except Exception as error:
+            # `handle` never raises, so this is of the platform: a body that was read already, a `cf` of no known shape.
+            log.exception("a request could not be read")
+            detail = f"{type(error).__name__} while the request was read; the resolver's log has the trace"
+            return _response(_failed(Refused(500, "Internal error", detail)))
+
+    # The platform reads the signature of `fetch` anew for each request, which takes as long as the resolving does.
+    # Where there is none to be read, it passes all that it has.
+    fetch.__signature__ = ()  # type: ignore[attr-defined]
 
     # RPC, over a service binding. Arguments are whatever a caller sends, or does not; too many are a problem as well.
 
@@ -253,18 +261,6 @@ def _behind(ctx: Any, work: Awaitable[None]) -> None:
     proxy = create_proxy(task)
     task.add_done_callback(lambda _: proxy.destroy())
     ctx.waitUntil(proxy)
-
-
-async def _fetched(entrypoint: Default, request: Any) -> Any:
-    try:
-        return await _answered(entrypoint, request)
-    except ResolverError as error:
-        return _response(_failed(error))
-    except Exception as error:
-        # `handle` never raises, so this is of the platform: a body that was read already, a `cf` of no known shape.
-        log.exception("a request could not be read")
-        detail = f"{type(error).__name__} while the request was read; the resolver's log has the trace"
-        return _response(_failed(Refused(500, "Internal error", detail)))
 
 
 async def _answered(entrypoint: Default, request: Any) -> Any:
@@ -360,7 +356,13 @@ def _failed(error: ResolverError) -> PlainResponse:
 def _response(response: PlainResponse) -> Any:
     # A 304 must not even have an empty body. All that we answer is UTF-8, and as text it crosses faster than as bytes.
     body = response.body.decode() if response.body else None
-    return Response.new(body, status=response.status, headers=to_js(response.headers))
+    return Response.new(body, _status_and_headers(response.status, response.headers))
+
+
+@lru_cache(maxsize=16)
+def _status_and_headers(status: int, headers: tuple[tuple[str, str], ...]) -> Any:
+    """What `Response` takes besides the body. Almost every answer has the same, and to make it costs two crossings."""
+    return to_js({"status": status, "headers": headers}, dict_converter=Object.fromEntries)
 
 
 # What was made up to here stays for as long as the isolate does. The garbage collector need not walk it: a full
