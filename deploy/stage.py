@@ -5,6 +5,7 @@
 
 wrangler runs this as its build command. It bundles what lies below the folder of `main`, and `python_modules/` beside
 wrangler.toml. Packages are fetched again only when requirements.txt has changed, or when they are another tool's.
+Beside each module lies its bytecode (bytecode.py). A build without it is right as well, and starts half a second later.
 
 The snapshot is the version map and the rollout table as last published, for isolates that start while KV is down. It
 is `--snapshot FILE`, else the variable SNAPSHOT (wrangler's build command has no arguments), else `snapshot.json` in
@@ -25,6 +26,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from deploy.bytecode import sources, write_bytecode  # noqa: E402 - wrangler runs this file by its path
+
 STAGED = ROOT / "build" / "worker_src"
 MODULES = ROOT / "python_modules"
 REQUIREMENTS = ROOT / "deploy" / "requirements.txt"
@@ -34,6 +39,10 @@ NO_SNAPSHOT = (
     "`edgit snapshot --from cloudflare` writes snapshot.json; the next build takes it."
 )
 
+NO_BYTECODE = "NO BYTECODE in this build, so that the Worker starts half a second later: {}"
+#: Of what packages bring along: types and descriptions, which count against the Worker's size alone.
+USELESS = ("*.dist-info", "**/*.pyi", "**/py.typed")
+
 #: For development on CPython; a Worker can use none of them.
 LEFT_OUT = ("local.py", "seed.py", "sqlite.py")
 WHEELS = ["--only-binary=:all:", "--python-version", "3.14", "--implementation", "cp", "--no-deps"]
@@ -42,7 +51,7 @@ WHEELS = ["--only-binary=:all:", "--python-version", "3.14", "--implementation",
 def vendor() -> bool:
     """Fill `python_modules/`; False if it was up to date."""
     stamp = MODULES / ".requirements"
-    wanted = REQUIREMENTS.read_text("utf-8")
+    wanted = f"{REQUIREMENTS.read_text('utf-8')}# without {', '.join(USELESS)}\n"
     if stamp.is_file() and stamp.read_text("utf-8") == wanted:
         return False
     shutil.rmtree(MODULES, ignore_errors=True)
@@ -59,13 +68,18 @@ def vendor() -> bool:
         for wheel in Path(folder).glob("*.whl"):
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(MODULES, [name for name in archive.namelist() if not name.endswith(".so")])
+    for found in [file for pattern in USELESS for file in MODULES.glob(pattern)]:
+        if found.is_dir():
+            shutil.rmtree(found)
+        else:
+            found.unlink()
     (MODULES / "pyvenv.cfg").touch()
     stamp.write_text(wanted, "utf-8")
     return True
 
 
-def stage(snapshot: str, target: Path) -> None:
-    """Fill the target anew, with the text of a snapshot unless that is empty."""
+def stage(snapshot: str, target: Path) -> str:
+    """Fill the target anew, with a snapshot's text unless that is empty. Says why there is no bytecode, if so."""
     if target.exists() and any(target.iterdir()) and not (target / "main.py").is_file():
         raise SystemExit(f"deploy/stage.py: {target} holds something else than a staged Worker. Nothing was replaced.")
     # Beside it first, so that whoever reads the target sees a whole one but for an instant.
@@ -79,8 +93,11 @@ def stage(snapshot: str, target: Path) -> None:
         (new / "main.py").write_text('from worker.entry import Default\n\n__all__ = ["Default"]\n', "utf-8")
         if snapshot:
             (new / SNAPSHOT.name).write_text(snapshot, "utf-8")
+        packages = sources(MODULES, "/session/metadata/python_modules")
+        lacking = write_bytecode([*sources(new, "/session/metadata"), *packages])
         shutil.rmtree(target, ignore_errors=True)
         new.rename(target)
+    return lacking
 
 
 def chosen(given: Path | None) -> Path | None:
@@ -145,10 +162,12 @@ def main() -> None:
     file = None if given.no_snapshot else chosen(given.snapshot)
     text, said = load(file) if file else ("", [])
     fetched = vendor()
-    stage(text, given.into)
+    lacking = stage(text, given.into)
     print(f"staged {os.path.relpath(given.into)}; packages {'fetched' if fetched else 'up to date'}", *said, sep="\n")
     if not text:
         print(NO_SNAPSHOT)
+    if lacking:
+        print(NO_BYTECODE.format(lacking))
 
 
 if __name__ == "__main__":

@@ -142,7 +142,9 @@ def test_the_whole_worker_is_staged_and_nothing_of_the_local_edge(tmp_path: Path
     assert {"main.py", "worker/entry.py", "worker/bundle.py", "resolver/plan.py"} <= staged.keys()
     assert sum(name.startswith("ensembles/") for name in staged) == len(list(ROOT.glob("ensembles/*.yaml")))
     assert not {"worker/local.py", "worker/seed.py", "worker/sqlite.py", "snapshot.json"} & staged.keys()
-    assert not [name for name in staged if "__pycache__" in name or name.startswith("edgit")]
+    assert not [name for name in staged if name.startswith("edgit")]
+    # No bytecode but of the Worker's own Python.
+    assert not [name for name in staged if "__pycache__" in name and not name.endswith(".cpython-314.pyc")]
 
 
 def test_a_build_says_which_snapshot_it_carries(tmp_path: Path) -> None:
@@ -179,10 +181,13 @@ def test_the_order_is_argument_variable_file_in_the_root(tmp_path: Path) -> None
     root = tmp_path / "root"
     (root / "deploy").mkdir(parents=True)
     (root / "python_modules").mkdir()
-    for name in ("worker", "resolver", "ensembles", "deploy/requirements.txt", "deploy/stage.py"):
+    of_deploy = [
+        f"deploy/{name}" for name in ("__init__.py", "bytecode.py", "compile.mjs", "requirements.txt", "stage.py")
+    ]
+    for name in ("worker", "resolver", "ensembles", *of_deploy):
         source = ROOT / name
         (root / name).symlink_to(source) if source.is_dir() else (root / name).write_bytes(source.read_bytes())
-    (root / "python_modules/.requirements").write_bytes((ROOT / "deploy/requirements.txt").read_bytes())
+    (root / "python_modules/.requirements").write_bytes((ROOT / "python_modules/.requirements").read_bytes())
     script = root / "deploy/stage.py"
     by_argument = written(tmp_path, WHOLE | {"revision": "argument"}, "a.json")
     by_variable = written(tmp_path, WHOLE | {"revision": "variable"}, "v.json")
