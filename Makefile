@@ -9,7 +9,7 @@ KV ?=
 help:
 	@echo "make dev    serve a local edge on http://127.0.0.1:8787 (PORT=, KV= a file)"
 	@echo "make edge   serve the staged Worker in workerd, Cloudflare's own runtime, on port 8788 (PORT=, KV= a folder)"
-	@echo "make bundle what would be deployed, its packed size held against a budget"
+	@echo "make bundle what would be deployed, its size held against a budget"
 	@echo "make test   everything that CI checks"
 	@echo "make bench  the benchmarks, written to benchmarks/results.md (some minutes, best on an idle machine)"
 	@echo "make clean  take away what the two have made, the local KV included"

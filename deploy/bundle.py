@@ -16,12 +16,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ROOT / "deploy" / "node_modules" / ".bin"
 
-#: The largest packed size, in KiB. Cloudflare's free plan takes 3 MB (3,072 KiB), the paid one 10.
-BUDGET = 2_700
+#: The largest size, in KiB. Cloudflare takes 64 MiB on every plan, not packed (its limits page, November 2026); what is
+#: small starts sooner.
+BUDGET = 16 * 1024
 
 
 def main() -> int:
-    """Bundle, print the packed size, and return 1 when it is over the budget."""
+    """Bundle, print the sizes, and return 1 when it is over the budget."""
     environment = {
         **os.environ,
         # The machine's own Node may be older than wrangler wants.
@@ -30,7 +31,7 @@ def main() -> int:
     }
     command = [TOOLS / "wrangler", "deploy", "--dry-run", "--env", "", "--outdir", "build/bundle"]
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    size = re.search(r"gzip: ([0-9.]+) KiB", run.stdout)
+    size = re.search(r"Total Upload: ([0-9.]+) KiB / gzip: ([0-9.]+) KiB", run.stdout)
     said = re.findall(r"^\[custom build\] (?!Running)(.+)$", run.stdout + run.stderr, re.MULTILINE)
     if run.returncode or size is None:
         # Where the stage says why, the rest is wrangler's own inside.
@@ -38,10 +39,11 @@ def main() -> int:
         print(*(said if refused else (run.stdout, run.stderr)), sep="\n", file=sys.stderr)
         return 1
     print(*said, sep="\n")
-    packed = float(size[1])
-    verdict = "within" if packed <= BUDGET else "OVER"
-    print(f"build/bundle: {packed:,.0f} KiB packed, {verdict} the budget of {BUDGET:,} KiB (deploy/bundle.py)")
-    return 0 if packed <= BUDGET else 1
+    whole, packed = float(size[1]), float(size[2])
+    verdict = "within" if whole <= BUDGET else "OVER"
+    sizes = f"{whole:,.0f} KiB, {packed:,.0f} KiB packed"
+    print(f"build/bundle: {sizes}; {verdict} the budget of {BUDGET:,} KiB (deploy/bundle.py)")
+    return 0 if whole <= BUDGET else 1
 
 
 if __name__ == "__main__":
