@@ -111,7 +111,8 @@ agents:
 def test_a_text_that_was_cut_within_a_character_is_taken_as_it_is(half: str) -> None:
     """`JSON.stringify(s.slice(0, n))` writes half a surrogate pair as an escape."""
     host = Host(ensembles=compile_ensembles({"ensembles/halves.yaml": HALVES}))
-    body = f'{{"input": {{"text": "cut {half}", "again": "cut {half}"}}, "context": {{"state": {{"x": "{half}"}}}}, "key": "{half}"}}'
+    given = f'{{"text": "cut {half}", "again": "cut {half}"}}'
+    body = f'{{"input": {given}, "context": {{"state": {{"x": "{half}"}}}}, "key": "{half}"}}'
     answer = value(host.post("/ensembles/halves/resolve", body.encode()))
     assert [agent["selected"] for agent in answer["agents"]] == [True, len(json.loads(f'"{half}"')) == 1, True]
     assert answer["key"] == json.loads(f'"{half}"')
