@@ -16,8 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ROOT / "deploy" / "node_modules" / ".bin"
 
-#: The largest sizes, in KiB. Cloudflare takes 64 MiB as uploaded on every plan. Since 2026-09-04 nothing limits the packed
-#: size. Both budgets are far below: a large Worker starts later, and growth should be noticed.
+#: The largest sizes, in KiB. Cloudflare takes 64 MiB as uploaded on every plan. Since 2026-09-04 nothing limits the
+#: packed size. Both budgets are far below: a large Worker starts later, and growth should be noticed.
 BUDGET = 16 * 1024
 PACKED_BUDGET = 5 * 1024
 
