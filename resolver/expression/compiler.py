@@ -27,11 +27,13 @@ from resolver.expression.tree import (
     Filtered,
     Index,
     Input,
+    Interpolation,
     Literal,
     Logical,
     Member,
     Name,
     Node,
+    Placeholder,
     Unary,
 )
 
@@ -66,24 +68,27 @@ def compiled(node: Node) -> Evaluate:
         case Index(of, key):
             return _index(of, compiled(key))
         case Call(of, method, arguments):
-            return _call(compiled(of), METHODS[method], _all_compiled(arguments))
+            return call(compiled(of), METHODS[method], _all_compiled(arguments))
         case Unary(symbol, operand):
-            return _applied(UNARY[symbol], compiled(operand))
+            return applied(UNARY[symbol], compiled(operand))
         case Binary(symbol, left, right):
             return _binary(symbol, left, right)
         case Logical(symbol, operands):
-            return _logical(symbol, _all_compiled(operands))
+            return logical(symbol, _all_compiled(operands))
         case Conditional(test, then, otherwise):
-            return _conditional(compiled(test), compiled(then), compiled(otherwise))
+            return conditional(compiled(test), compiled(then), compiled(otherwise))
         case Filtered(value, name, arguments):
-            return _applied(FILTERS[name].apply, compiled(value), *_all_compiled(arguments))
+            return applied(FILTERS[name].apply, compiled(value), *_all_compiled(arguments))
+        case Interpolation(pieces):
+            return _interpolation(pieces)
 
 
 def _all_compiled(nodes: Iterable[Node]) -> tuple[Evaluate, ...]:
     return tuple(compiled(node) for node in nodes)
 
 
-def _applied(function: Callable[..., object], *operands: Evaluate) -> Evaluate:
+def applied(function: Callable[..., object], *operands: Evaluate) -> Evaluate:
+    """The function of the operands' values."""
     if len(operands) == 1:
         (operand,) = operands
         return lambda scope: function(operand(scope))
@@ -106,9 +111,9 @@ def _path(node: Node) -> Evaluate:
     match node:
         case Input():
             return _input_path(keys)
-        case AgentOutput(name):
+        case AgentOutput(name, _):
             return _context_path(name, keys, _agents_variable(name))
-        case Name(name):
+        case Name(name, _):
             return _context_path(name, keys, _variable(name))
         case _:
             of = compiled(node)
@@ -182,7 +187,9 @@ def _index(of: Node, key: Evaluate) -> Evaluate:
     return read
 
 
-def _call(of: Evaluate, method: Method, arguments: tuple[Evaluate, ...]) -> Evaluate:
+def call(of: Evaluate, method: Method, arguments: tuple[Evaluate, ...]) -> Evaluate:
+    """`of.method(arguments)`: undefined where there is no such method, and then no argument is evaluated."""
+
     def call(scope: Scope) -> object:
         value = of(scope)
         function = method.on_text if type(value) is str else method.on_list if type(value) is list else None
@@ -193,10 +200,28 @@ def _call(of: Evaluate, method: Method, arguments: tuple[Evaluate, ...]) -> Eval
     return call
 
 
+def _interpolation(pieces: Iterable[str | Placeholder]) -> Evaluate:
+    """The text with each value in its place, as `String(value)` writes it. One that is undefined leaves its
+    placeholder as it stands."""
+    parts: list[tuple[str, Evaluate | None]] = [
+        (piece, None) if isinstance(piece, str) else (piece.text, compiled(piece.value)) for piece in pieces
+    ]
+
+    def render(scope: Scope) -> str:
+        texts = []
+        for text, evaluate in parts:
+            value = UNDEFINED if evaluate is None else evaluate(scope)
+            texts.append(text if value is UNDEFINED else js.to_text(value))
+        return js.concat(texts)
+
+    return render
+
+
 # Operators
 
 
-def _logical(symbol: str, operands: tuple[Evaluate, ...]) -> Evaluate:
+def logical(symbol: str, operands: tuple[Evaluate, ...]) -> Evaluate:
+    """The first operand that decides, or the last."""
     test, goes_on = GOES_ON[symbol]
     *firsts, last = operands
 
@@ -210,7 +235,8 @@ def _logical(symbol: str, operands: tuple[Evaluate, ...]) -> Evaluate:
     return evaluate
 
 
-def _conditional(test: Evaluate, then: Evaluate, otherwise: Evaluate) -> Evaluate:
+def conditional(test: Evaluate, then: Evaluate, otherwise: Evaluate) -> Evaluate:
+    """`test ? then : otherwise`."""
     return lambda scope: then(scope) if js.truthy(test(scope)) else otherwise(scope)
 
 
@@ -221,11 +247,11 @@ def _binary(symbol: str, left: Node, right: Node) -> Evaluate:
         case ("===", operand, Literal(constant)) | ("===", Literal(constant), operand):
             return _equal_to(compiled(operand), constant)
         case ("!==", operand, Literal(constant)) | ("!==", Literal(constant), operand):
-            return _applied(operator.not_, _equal_to(compiled(operand), constant))
+            return applied(operator.not_, _equal_to(compiled(operand), constant))
         case (("<" | "<=" | ">" | ">="), _, _):
             return _ordered(_ORDERS[symbol], BINARY[symbol], compiled(left), compiled(right))
         case _:
-            return _applied(BINARY[symbol], compiled(left), compiled(right))
+            return applied(BINARY[symbol], compiled(left), compiled(right))
 
 
 def _remainder_by(operand: Evaluate, divisor: int) -> Evaluate:

@@ -7,8 +7,8 @@ Rules:
 - a number is an IEEE double. Python's ints know no bound, so whatever reads a number passes it through `double`: what
   is whole and at most 2^53 away from 0 is an `int`, everything else a `float`, and -0 is the `float` -0.0;
 - `True` is an int to Python and none to JavaScript: types are compared with `type(x) is`, not with `isinstance`;
-- text is a row of UTF-16 code units. A `str` holds one character per code point, so whatever counts, cuts or orders
-  text works on its `units`, and `paired` puts two surrogates that meet back into one character;
+- text is a row of UTF-16 code units. A `str` holds one character per code point, so whatever cuts text works on its
+  `units`, what counts or orders it on its encoding, and `paired` puts two surrogates that meet back into one character;
 - a value has its own members and no others: nothing is inherited, in either language;
 - nothing raises and nothing recurses, however large a number is and however deep a list.
 """
@@ -372,7 +372,7 @@ def concat(pieces: Iterable[str]) -> str:
 
 def text_length(text: str) -> int:
     """`text.length`: UTF-16 code units, so 2 for a character beyond U+FFFF."""
-    return len(units(text))
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def trim(text: str) -> str:
@@ -389,27 +389,43 @@ def capitalized(text: str) -> str:
 
 def split(text: str, separator: str) -> list[object]:
     """`text.split(separator)`: by the empty text, into code units."""
+    if separator and _of_whole_characters(separator):
+        return list(text.split(separator))
     whole = units(text)
     return [paired(piece) for piece in (whole.split(units(separator)) if separator else whole)]
 
 
 def starts_with(text: str, sought: object = UNDEFINED, position: object = UNDEFINED) -> bool:
     """`text.startsWith(sought, position)`."""
+    prefix = to_text(sought)
+    if position is UNDEFINED and _of_whole_characters(prefix):
+        return text.startswith(prefix)
     whole = units(text)
-    return whole.startswith(units(to_text(sought)), _clamped(to_integer(position), len(whole)))
+    return whole.startswith(units(prefix), _clamped(to_integer(position), len(whole)))
 
 
 def ends_with(text: str, sought: object = UNDEFINED, end: object = UNDEFINED) -> bool:
     """`text.endsWith(sought, end)`."""
+    suffix = to_text(sought)
+    if end is UNDEFINED and _of_whole_characters(suffix):
+        return text.endswith(suffix)
     whole = units(text)
     stop = len(whole) if end is UNDEFINED else _clamped(to_integer(end), len(whole))
-    return whole[:stop].endswith(units(to_text(sought)))
+    return whole[:stop].endswith(units(suffix))
 
 
 def text_includes(text: str, sought: object = UNDEFINED, position: object = UNDEFINED) -> bool:
     """`text.includes(sought, position)`."""
+    part = to_text(sought)
+    if position is UNDEFINED and _of_whole_characters(part):
+        return part in text
     whole = units(text)
-    return whole.find(units(to_text(sought)), _clamped(to_integer(position), len(whole))) >= 0
+    return whole.find(units(part), _clamped(to_integer(position), len(whole))) >= 0
+
+
+def _of_whole_characters(sought: str) -> bool:
+    """Whether a text can be found only at whole characters of another, so that neither need be taken into units."""
+    return sought.isascii() or _SURROGATE.search(sought) is None
 
 
 def _clamped(position: float, length: int) -> int:
@@ -463,10 +479,17 @@ def member(value: object, key: object) -> object:
         index = _index(key, len(value))
         return from_json(value[index]) if index >= 0 else _length(key, len(value))
     if type(value) is str:
-        whole = units(value)
-        index = _index(key, len(whole))
-        return whole[index] if index >= 0 else _length(key, len(whole))
+        return _text_member(value, key)
     return UNDEFINED
+
+
+def _text_member(text: str, key: object) -> object:
+    # So many characters are at least as many code units: what comes after them need not be looked at.
+    index = _index(key, 2 * len(text))
+    if index < 0:
+        return text_length(text) if to_text(key) == "length" else UNDEFINED
+    first = units(text[: index + 1])
+    return first[index] if index < len(first) else UNDEFINED
 
 
 def has_member(value: object, key: object) -> bool:

@@ -5,13 +5,15 @@ Rules:
 - a function begins at the first token of its rule and ends at the first token that is no part of it;
 - `depth` counts how far a rule is nested, and no tree is deeper than DEEPEST, so that neither parsing nor evaluating
   exhausts Python's stack;
-- an operator between constants is computed at once: `-1` is a constant.
+- an operator between constants is computed at once: `-1` is a constant;
+- what touches a placeholder is one text with it, if it is a name, dashes, or another placeholder.
 
 NAME, NUMBER, STRING and OPERATOR are tokens. Binary operators are those of PRECEDENCE.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -19,7 +21,7 @@ from resolver.errors import listed, nearest
 from resolver.expression import javascript as js
 from resolver.expression.functions import BINARY, DEFAULT, FILTER_NAMES, FILTERS, METHODS, UNARY
 from resolver.expression.javascript import UNDEFINED
-from resolver.expression.tokens import Tokens, shown
+from resolver.expression.tokens import Token, Tokens, shown
 from resolver.expression.tree import (
     AgentOutput,
     ArrayLiteral,
@@ -29,11 +31,13 @@ from resolver.expression.tree import (
     Filtered,
     Index,
     Input,
+    Interpolation,
     Literal,
     Logical,
     Member,
     Name,
     Node,
+    Placeholder,
     Unary,
     walk,
 )
@@ -57,6 +61,15 @@ _CONSTANTS: Final[Mapping[str, object]] = {
     "NaN": js.to_number(UNDEFINED),
     "Infinity": js.to_number("Infinity"),
 }
+#: How other languages write what this one writes otherwise, in small letters.
+_FOREIGN: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("true", "yes", "on"), "true"),
+    **dict.fromkeys(("false", "no", "off"), "false"),
+    **dict.fromkeys(("null", "none", "nil"), "null"),
+    **{"undefined": "undefined", "nan": "NaN", "infinity": "Infinity"},
+}
+#: `$input` is how older ensembles write `input`.
+_OLDER_NAME = re.compile(r"\$(?=[^\W\d])")
 _UNSUPPORTED_WORDS: Final = frozenset({"typeof", "instanceof", "new", "delete", "void", "function", "await", "yield"})
 
 
@@ -67,19 +80,21 @@ def parse(tokens: Tokens) -> Node:
     tree = _pipeline(tokens, 0)
     if tokens.token.kind != "end":
         raise tokens.unexpected()
-    return _shallow(tokens, tree)
+    _check_steps(tokens, tree)
+    return tree
 
 
-def parse_placeholder(tokens: Tokens) -> Node:
+def parse_placeholder(tokens: Tokens) -> Placeholder:
     """The placeholder that the tokens begin with, and nothing of what follows it."""
-    return _shallow(tokens, _placeholder(tokens, 0))
+    placeholder = _placeholder(tokens, 0)
+    _check_steps(tokens, placeholder.value)
+    return placeholder
 
 
-def _shallow(tokens: Tokens, tree: Node) -> Node:
+def _check_steps(tokens: Tokens, tree: Node) -> None:
     # A row of operators or members nests the tree, and not the text.
     if any(depth > DEEPEST for _, depth in walk(tree)):
         raise tokens.fault(f"more than {DEEPEST} steps build on one another", tokens.start)
-    return tree
 
 
 def _check_depth(tokens: Tokens, depth: int) -> None:
@@ -197,7 +212,7 @@ def _postfix(tokens: Tokens, depth: int) -> Node:
             bracket = tokens.advance()
             key = _pipeline(tokens, depth + 1)
             tokens.close(bracket)
-            value = _member(value, key)
+            value = _member(value, key, bracket.offset + 1)
         elif tokens.token.text == "(":
             detail = f"only a method can be called, and there are: {listed(METHODS)}"
             raise tokens.fault(detail, tokens.token.offset)
@@ -211,7 +226,7 @@ def _named(tokens: Tokens, value: Node, depth: int) -> Node:
         raise tokens.unexpected("a name")
     name = tokens.advance()
     if tokens.token.text != "(":
-        return _member(value, Literal(name.text))
+        return _member(value, Literal(name.text), name.offset)
     method = METHODS.get(name.text)
     if method is None:
         meant = nearest(name.text, METHODS)
@@ -225,10 +240,10 @@ def _named(tokens: Tokens, value: Node, depth: int) -> Node:
     return Call(value, name.text, arguments)
 
 
-def _member(of: Node, key: Node) -> Node:
+def _member(of: Node, key: Node, offset: int) -> Node:
     match of, key:
         case Name("agents"), Literal(str(name)):
-            return AgentOutput(name)
+            return AgentOutput(name, offset)
         case _, Literal(str(name)):
             return Member(of, name)
         case _:
@@ -249,10 +264,11 @@ def _arguments(tokens: Tokens, depth: int) -> tuple[Node, ...]:
 
 
 def _primary(tokens: Tokens, depth: int) -> Node:
-    """primary = NUMBER | STRING | name | "(" pipeline ")" | array | placeholder"""
+    """primary = NUMBER | STRING | name | "(" pipeline ")" | array | interpolation"""
     token = tokens.token
     if token.kind == "name":
-        return _name(tokens)
+        dashes = tokens.dashes_before_placeholder()
+        return _name(tokens) if dashes is None else _interpolation(tokens, token.text + dashes, depth)
     if token.kind == "number":
         return Literal(js.to_number(tokens.advance().text))
     if token.kind == "string":
@@ -260,9 +276,7 @@ def _primary(tokens: Tokens, depth: int) -> Node:
         tokens.advance()
         return Literal(value)
     if token.kind == "placeholder":
-        placed = _placeholder(tokens, depth)
-        tokens.advance()
-        return placed
+        return _interpolation(tokens, "", depth)
     if token.text == "(":
         tokens.advance()
         inner = _pipeline(tokens, depth + 1)
@@ -273,7 +287,30 @@ def _primary(tokens: Tokens, depth: int) -> Node:
     raise tokens.unexpected("a value")
 
 
-def _placeholder(tokens: Tokens, depth: int) -> Node:
+def _interpolation(tokens: Tokens, before: str, depth: int) -> Node:
+    """interpolation = [NAME] placeholder ([NAME] placeholder)* [NAME], with dashes between them, and without spaces
+
+    `before` is what is read of it already. A placeholder that nothing touches is the value in it.
+    """
+    pieces: list[str | Placeholder] = []
+    if before:
+        pieces.append(before)
+        tokens.advance()
+    goes_on = True
+    while goes_on:
+        pieces.append(_placeholder(tokens, depth))
+        if text := tokens.text_after_placeholder():
+            pieces.append(text)
+        goes_on = tokens.at_placeholder()
+        tokens.advance()
+    match pieces:
+        case [Placeholder(_, value)]:
+            return value
+        case _:
+            return Interpolation(tuple(pieces))
+
+
+def _placeholder(tokens: Tokens, depth: int) -> Placeholder:
     """placeholder = "${" pipeline "}" | "{{" pipeline "}}"
 
     Its closer stays the present token, since what follows may be no expression.
@@ -284,7 +321,7 @@ def _placeholder(tokens: Tokens, depth: int) -> Node:
         raise tokens.fault("the placeholder is empty", tokens.token.offset)
     value = _pipeline(tokens, depth + 1)
     tokens.close_placeholder(opener)
-    return value
+    return Placeholder(tokens.text[opener.offset : tokens.end], value)
 
 
 def _array(tokens: Tokens, depth: int) -> Node:
@@ -314,7 +351,18 @@ def _name(tokens: Tokens) -> Node:
         raise tokens.fault(detail, token.offset)
     if token.text in _CONSTANTS:
         return Literal(_CONSTANTS[token.text])
-    return Input() if token.text in ("input", "trigger") else Name(token.text)
+    if tokens.token.text not in (".", "?.", "["):
+        _refuse_foreign(tokens, token)
+    name = _OLDER_NAME.sub("", token.text, count=1)
+    return Input() if name in ("input", "trigger") else Name(name, token.offset)
+
+
+def _refuse_foreign(tokens: Tokens, name: Token) -> None:
+    """Refuses a name that nobody gives a value: `yes`, `TRUE`, `not`."""
+    if name.text == "not":
+        raise tokens.fault("for 'not', write `!`", name.offset)
+    if meant := _FOREIGN.get(name.text.lower()):
+        raise tokens.fault(f"`{name.text}` is no value here: write `{meant}`, or '{name.text}' as a text", name.offset)
 
 
 def _at_most(most: int) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from resolver.expression import javascript as js
+from resolver.expression.compiler import Evaluate, compiled
 from resolver.expression.expression import Expression
-from resolver.expression.javascript import UNDEFINED
+from resolver.expression.needs import needed
 from resolver.expression.parser import parse_placeholder
 from resolver.expression.scope import Scope
 from resolver.expression.tokens import PLACEHOLDER, Tokens
+from resolver.expression.tree import Interpolation, Literal, Node, Placeholder, names
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class Template:
     text: str
     expression: Expression | None
     names: frozenset[str]
+    tree: Node = field(repr=False, compare=False)
+    closure: Evaluate = field(repr=False, compare=False)
     pieces: tuple[str | Expression, ...] = field(repr=False, compare=False)
 
     def render(self, scope: Scope) -> object:
@@ -27,21 +30,11 @@ class Template:
         A value is turned into text as by `String(value)`, and one that is undefined leaves its placeholder as it
         stands. Raises `Needed`, and nothing else.
         """
-        if self.expression is not None:
-            return self.expression.evaluate(scope)
-        return js.concat(_rendered(piece, scope) for piece in self.pieces)
+        return self.closure(scope)
 
     def needs(self, scope: Scope) -> tuple[str, ...]:
         """The names, sorted, that the text still depends on."""
-        expressions = (piece for piece in self.pieces if isinstance(piece, Expression))
-        return tuple(sorted({name for expression in expressions for name in expression.needs(scope)}))
-
-
-def _rendered(piece: str | Expression, scope: Scope) -> str:
-    if isinstance(piece, str):
-        return piece
-    value = piece.evaluate(scope)
-    return piece.text if value is UNDEFINED else js.to_text(value)
+        return tuple(sorted(needed(self.tree, scope)))
 
 
 def parse_template(text: str) -> Template:
@@ -49,19 +42,34 @@ def parse_template(text: str) -> Template:
 
     Raises `InvalidExpression` with an offset into `text`.
     """
-    pieces: list[str | Expression] = []
+    pieces = template_pieces(text)
+    expressions = tuple(piece if isinstance(piece, str) else Expression.of(piece.text, piece.value) for piece in pieces)
+    whole = expressions[0] if len(expressions) == 1 and isinstance(expressions[0], Expression) else None
+    tree = template_tree(pieces)
+    return Template(text, whole, names(tree), tree, compiled(tree), expressions)
+
+
+def template_pieces(text: str) -> tuple[str | Placeholder, ...]:
+    """The texts and the placeholders of a template, in turn. Raises `InvalidExpression`."""
+    pieces: list[str | Placeholder] = []
     end = 0
     while opener := PLACEHOLDER.search(text, end):
         start = opener.start()
         tokens = Tokens(text, start)
-        tree = parse_placeholder(tokens)
-        pieces += [text[end:start], Expression.of(text[start : tokens.end], tree)]
+        placeholder = parse_placeholder(tokens)
+        pieces += [text[end:start], placeholder]
         end = tokens.end
-    kept = tuple(piece for piece in (*pieces, text[end:]) if piece)
-    expressions = [piece for piece in kept if isinstance(piece, Expression)]
-    return Template(
-        text=text,
-        expression=expressions[0] if len(kept) == len(expressions) == 1 else None,
-        names=frozenset(name for expression in expressions for name in expression.names),
-        pieces=kept,
-    )
+    return tuple(piece for piece in (*pieces, text[end:]) if piece)
+
+
+def template_tree(pieces: tuple[str | Placeholder, ...]) -> Node:
+    """What the pieces amount to: a text, one placeholder's value, or a text with values in it."""
+    match pieces:
+        case ():
+            return Literal("")
+        case (str(text),):
+            return Literal(text)
+        case (Placeholder(_, value),):
+            return value
+        case _:
+            return Interpolation(pieces)

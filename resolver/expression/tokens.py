@@ -4,7 +4,9 @@ Rules:
 
 - a fault is an `InvalidExpression` with an offset into the whole text, and says what to write instead;
 - what JavaScript has and this language has not is a token too, so that it is refused by name;
-- `-` inside a name is part of the name, `$` begins a name unless `{` follows.
+- `-` inside a name is part of the name, `$` begins a name unless `{` follows;
+- names and dashes that touch a placeholder are text. They are no tokens, and the parser asks for them where it comes to
+  a placeholder or a name.
 """
 
 from __future__ import annotations
@@ -33,13 +35,14 @@ PLACEHOLDER: Final = re.compile(r"\$\{|\{\{")
 
 _NAME_START = r"(?:[^\W\d]|\$(?!\{))"
 _NAME_PART = r"(?:\w|\$(?!\{))"
+_NAME = rf"{_NAME_START}{_NAME_PART}*(?:-{_NAME_PART}+)*"
 _SPACE = re.compile(f"[{re.escape(js.WHITESPACE)}]*")
 _TOKEN = re.compile(
     rf"""
       (?P<number> 0[xX][0-9a-fA-F]+ | 0[oO][0-7]+ | 0[bB][01]+
                 | (?: [0-9]+ (?:\.[0-9]*)? | \.[0-9]+ ) (?:[eE][+-]?[0-9]+)? )
     | (?P<string> "[^"\\\r\n]*(?:\\(?:\r\n|.)[^"\\\r\n]*)*" | '[^'\\\r\n]*(?:\\(?:\r\n|.)[^'\\\r\n]*)*' )
-    | (?P<name> {_NAME_START}{_NAME_PART}*(?:-{_NAME_PART}+)* )
+    | (?P<name> {_NAME} )
     | (?P<placeholder> \$\{{ | \{{\{{ )
     | (?P<operator> [=!]== | [=!]= | [<>]= | && | \|\| | \?\? | \?\.(?![0-9]) )
     | (?P<unsupported> => | =< | = | <> | << | >> | & | \+\+ | -- | \*\* | \^ | ~ | \.\.\. | // | /\* | ; | ` | \{{ )
@@ -48,6 +51,10 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _NUMBER_GOES_ON = re.compile(_NAME_PART)
+_DASHES_BEFORE_PLACEHOLDER = re.compile(rf"-*(?={PLACEHOLDER.pattern})")
+_TEXT_AFTER_PLACEHOLDER = re.compile(rf"(?:-*{_NAME})?{_DASHES_BEFORE_PLACEHOLDER.pattern}|(?:-*{_NAME})?")
+#: A whole placeholder within quotes; one that is meant as it stands is written `\${`.
+_QUOTED_PLACEHOLDER = re.compile(r"(?<!\\)(?:\$\{[^}]+\}|\{\{[^}]+\}\})")
 _ESCAPE = re.compile(
     r"\\(?:u\{(?P<point>[0-9a-fA-F]+)\}|u(?P<unit>[0-9a-fA-F]{4})|x(?P<byte>[0-9a-fA-F]{2})"
     r"|(?P<octal>[1-9]|0[0-9])|(?P<other>\r\n|.))",
@@ -131,6 +138,25 @@ class Tokens:
         if not self.text.startswith(closer, self.token.offset):
             raise self.unexpected(f"`{closer}`")
 
+    def at_placeholder(self) -> bool:
+        """Whether a placeholder touches what is read."""
+        return PLACEHOLDER.match(self.text, self.end) is not None
+
+    def dashes_before_placeholder(self) -> str | None:
+        """Passes the dashes between the present token and a placeholder that touches it; None if there is none."""
+        return self._passed(_DASHES_BEFORE_PLACEHOLDER)
+
+    def text_after_placeholder(self) -> str:
+        """Passes the name and the dashes that touch the placeholder just read; often there are none."""
+        return self._passed(_TEXT_AFTER_PLACEHOLDER) or ""
+
+    def _passed(self, pattern: re.Pattern[str]) -> str | None:
+        match = pattern.match(self.text, self.end)
+        if match is None:
+            return None
+        self.end = match.end()
+        return match[0]
+
     def fault(self, detail: str, offset: int) -> InvalidExpression:
         """The error to raise."""
         return InvalidExpression(detail, text=self.text, offset=offset)
@@ -146,6 +172,10 @@ class Tokens:
 
     def string(self, token: Token) -> str:
         """The text that a STRING stands for."""
+        if quoted := _QUOTED_PLACEHOLDER.search(token.text):
+            meant = f"take the quotes off, or write `\\{quoted[0][0]}`"
+            detail = f"`{shown(quoted[0])}` is not read within quotes: {meant}"
+            raise self.fault(detail, token.offset + quoted.start())
 
         def unescaped(escape: re.Match[str]) -> str:
             digits = escape["point"] or escape["unit"] or escape["byte"]

@@ -2,14 +2,14 @@
 
 Rules:
 
-- a node holds what its form says and nothing else, so that two texts which say the same have equal trees;
+- two texts that say the same have equal trees: where a name stands is kept for errors, and not compared;
 - whoever handles nodes handles each kind: mypy finds a `match` over `Node` that forgets one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 
@@ -34,16 +34,18 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class AgentOutput:
-    """`agents.name`."""
+    """`agents.name`; `offset` is where the name stands in the whole text."""
 
     name: str
+    offset: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """Any other name: an agent's, or else a variable's."""
+    """Any other name: an agent's, or else a variable's; `offset` is where it stands in the whole text."""
 
     name: str
+    offset: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,21 @@ class Filtered:
     arguments: tuple[Node, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Placeholder:
+    """`${value}` or `{{value}}` within a text; `text` is how it is written."""
+
+    text: str
+    value: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Interpolation:
+    """A text with placeholders: `Hi ${name}`. Texts and placeholders in the order in which they stand."""
+
+    pieces: tuple[str | Placeholder, ...]
+
+
 Node: TypeAlias = (
     Literal
     | ArrayLiteral
@@ -128,6 +145,7 @@ Node: TypeAlias = (
     | Logical
     | Conditional
     | Filtered
+    | Interpolation
 )
 
 
@@ -152,6 +170,8 @@ def children(node: Node) -> tuple[Node, ...]:
             return (test, then, otherwise)
         case Filtered(value, _, arguments):
             return (value, *arguments)
+        case Interpolation(pieces):
+            return tuple(piece.value for piece in pieces if isinstance(piece, Placeholder))
         case Literal() | Input() | AgentOutput() | Name():
             return ()
 
@@ -165,13 +185,13 @@ def walk(tree: Node) -> Iterator[tuple[Node, int]]:
         pending.extend((child, depth + 1) for child in children(node))
 
 
+def named(tree: Node) -> list[AgentOutput | Name]:
+    """The nodes that name an agent or a variable, in the order in which they are written."""
+    found = [node for node, _ in walk(tree) if isinstance(node, (AgentOutput, Name))]
+    return sorted(found, key=lambda node: node.offset)
+
+
 def names(tree: Node) -> frozenset[str]:
     """The names that the tree may read: of agents, of variables, and `input`."""
-    found = set()
-    for node, _ in walk(tree):
-        match node:
-            case Input():
-                found.add("input")
-            case AgentOutput(name) | Name(name):
-                found.add(name)
-    return frozenset(found)
+    found = {node.name for node in named(tree)}
+    return frozenset(found | {"input"} if any(isinstance(node, Input) for node, _ in walk(tree)) else found)

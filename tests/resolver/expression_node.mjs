@@ -28,6 +28,11 @@ const helpers = {
     const known = typeof of === "string" || (Array.isArray(of) && method === "includes");
     return known ? of[method](...args()) : undefined;
   },
+  // A text with values in it; an undefined one leaves its placeholder, the first of the pair, as it stands.
+  text(pieces) {
+    const written = ([placeholder, value]) => (value === undefined ? placeholder : String(value));
+    return pieces.map((piece) => (typeof piece === "string" ? piece : written(piece))).join("");
+  },
   filters: {
     uppercase: (v) => String(v).toUpperCase(),
     lowercase: (v) => String(v).toLowerCase(),

@@ -251,6 +251,19 @@ VALUES: list[tuple[str, object]] = [
         ("${input}.a", UNDEFINED),
     ],
     *[("1\u00a0+\ufeff1", 2)],
+    # What touches a placeholder is one text with it
+    *[("a-${1}", "a-1"), ("${1}-a", "1-a"), ("${1}-${2}", "1-2"), ("${1}{{2}}", "12"), ("a${1}b-c${2}d", "a1b-c2d")],
+    *[("${1}--${2}", "1--2"), ("a-b--{{1}}", "a-b--1"), ("input-${1}", "input-1"), ("true-${1}", "true-1")],
+    *[("${1} -${2}", -1), ("${1}- ${2}", -1), ("${1}-2", -1), ("${3}-(1)", 2), ("(3)-${1}", 2), ("3-${1}", 2)],
+    *[
+        ("-${1}", -1),
+        ("!a-${0}", False),
+        ("a-${1} + 1", "a-11"),
+        ("a-${input.x}", "a-${input.x}"),
+        ("(a-${1}).length", 3),
+    ],
+    *[("${[1]}-${null}-x", "1-null-x"), ("a-${1}.length", 3), ("a-${1} in ['a']", False)],
+    *[("'it is ${'", "it is ${"), (r"'\${input}'", "${input}"), (r"'\{{input}}'", "{{input}}")],
 ]
 
 
@@ -323,6 +336,17 @@ def test_input_and_trigger_are_the_same_and_always_there() -> None:
     assert evaluated("trigger.a.b", Scope()) is UNDEFINED
 
 
+def test_the_older_form_of_a_name() -> None:
+    scope = Scope({"method": "POST", "$a": 1}, {}, {"classify-intent": {"intent": "billing"}})
+    assert evaluated("$input.method == 'POST'", scope) is True
+    assert evaluated("${$trigger.method}", scope) == "POST"
+    assert evaluated("$classify-intent.intent == 'billing'", scope) is True
+    assert evaluated("$agents.classify-intent.output.intent", scope) == "billing"
+    assert evaluated("input.$a", scope) == 1
+    assert parse_expression("$input.x + $input.y").names == {"input"}
+    assert parse_template("a $input.x b").render(scope) == "a $input.x b"
+
+
 AGENT = Scope(
     {}, {"state": {"n": 1}, "shadowed": "variable"}, {"my-agent": {"x": 5, "output": 6}, "shadowed": "output"}
 )
@@ -375,7 +399,14 @@ def test_a_variable_may_hold_the_agents() -> None:
         ("agents", "agents"),
         ("agents[input.which]", "agents"),
         ("été.x", "été"),
-        ("$x_1", "$x_1"),
+        ("$x_1", "x_1"),
+        ("$my-agent.output.x", "my-agent"),
+        ("$agents.my-agent.x", "my-agent"),
+        ("$$x", "$x"),
+        ("$1", "$1"),
+        ("yes.output", "yes"),
+        ("TRUE.x", "TRUE"),
+        ("not?.x", "not"),
         ("a-1", "a-1"),
         ("[1, a]", "a"),
         ("'a'.includes(a)", "a"),
@@ -574,6 +605,20 @@ ERRORS: list[tuple[str, str, str]] = [
     ("typeof a", "^", "`typeof` is not supported"),
     ("new A", "^", "`new` is not supported"),
     ("a instanceof b", "  ^", "no classes"),
+    ("yes", "^", "write `true`, or 'yes' as a text"),
+    ("${Yes}", "  ^", "write `true`, or 'Yes' as a text"),
+    ("TRUE", "^", "write `true`"),
+    ("input.a && True", "           ^", "write `true`"),
+    ("input.a === on", "            ^", "write `true`, or 'on' as a text"),
+    ("no || OFF", "^", "write `false`"),
+    ("FALSE", "^", "write `false`"),
+    ("input.a == None", "           ^", "write `null`"),
+    ("input.a == NULL", "           ^", "write `null`"),
+    ("[nil]", " ^", "write `null`"),
+    ("nan", "^", "write `NaN`"),
+    ("not input.a", "^", "for 'not', write `!`"),
+    ("'${input.a}' == 'b'", " ^", r"take the quotes off, or write `\$`"),
+    ('"a {{input.a}}" == "b"', "   ^", r"take the quotes off, or write `\{`"),
     ("010", "^", "0o10"),
     ("08", "^", "0o10"),
     ("1_000", " ^", "cannot follow a number"),

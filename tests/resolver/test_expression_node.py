@@ -322,7 +322,7 @@ class Writer:
         kinds: list[Rule] = [self.literal, self.path, self.path, self.path]
         if depth > 0:
             kinds += [self.group, self.group, self.unary, self.array, self.index, self.call, self.key_in, self.filtered]
-            kinds += [self.call, self.filtered, self.filtered]
+            kinds += [self.call, self.filtered, self.filtered, self.interpolation]
         return self.source.choice(kinds)(depth - 1)
 
     def literal(self, _: int) -> tuple[str, str]:
@@ -356,6 +356,19 @@ class Writer:
         mine, node = self.expression(depth)
         form = self.source.choice(("({})", "${{{}}}", "{{{{{}}}}}", "( {}\n)", "${{ {} }}"))
         return form.format(mine), f"({node})"
+
+    def interpolation(self, depth: int) -> tuple[str, str]:
+        """Placeholders with what touches them: a name or dashes before, between and behind."""
+        mine, node = self.source.choice(("", "a", "level-", "input--")), []
+        if mine:
+            node.append(json.dumps(mine))
+        for number in range(self.source.randint(1 if mine else 2, 3)):
+            if number and (between := self.source.choice(("", "-", "--", "x", "-x-", "_y--"))):
+                mine, node = mine + between, [*node, json.dumps(between)]
+            inner = self.expression(depth)
+            placeholder = self.source.choice(("${{{}}}", "{{{{ {} }}}}")).format(inner[0])
+            mine, node = mine + placeholder, [*node, f"[{json.dumps(placeholder)}, {inner[1]}]"]
+        return f"({mine})", f"text([{', '.join(node)}])"
 
     def unary(self, depth: int) -> tuple[str, str]:
         mine, node = self.operand(depth)
@@ -421,6 +434,7 @@ def test_thousands_of_expressions(node: Node) -> None:
     assert all(f"| {name}" in text for name in FILTER_NAMES)
     assert all(f".{name}(" in text for name in METHODS)
     assert all(f" {symbol} " in text for symbol in (*OPERATORS, "in", "?", ":"))
+    assert all(before in text for before in ("level-${", "-x-{{", "}${", "}}{{", "_y--"))
 
 
 @settings(deadline=None, derandomize=True, max_examples=150)

@@ -300,6 +300,20 @@ def test_units_and_back(text: str) -> None:
     assert len(js.units(whole)) == len(whole.encode("utf-16-le", "surrogatepass")) // 2 == js.text_length(whole)
 
 
+@given(SURROGATES, SURROGATES, SURROGATES)
+def test_what_is_found_without_units_is_what_units_have(before: str, sought: str, after: str) -> None:
+    sought = js.paired(sought)
+    for whole in (js.paired(before + sought + after), js.paired(sought + after), js.paired(before + sought), before):
+        has, part = js.units(whole), js.units(sought)
+        assert js.starts_with(whole, sought) is has.startswith(part)
+        assert js.ends_with(whole, sought) is has.endswith(part)
+        assert js.text_includes(whole, sought) is (part in has)
+        if sought:
+            assert js.split(whole, sought) == [js.paired(piece) for piece in has.split(part)]
+        for index in range(-1, len(has) + 2):
+            assert js.member(whole, index) == (has[index] if 0 <= index < len(has) else UNDEFINED)
+
+
 @given(SURROGATES, SURROGATES)
 def test_order_is_that_of_code_units(left: str, right: str) -> None:
     ordered = left.encode("utf-16-be", "surrogatepass") < right.encode("utf-16-be", "surrogatepass")
