@@ -74,7 +74,7 @@ def compiled(node: Node) -> Evaluate:
         case Binary(symbol, left, right):
             return _binary(symbol, left, right)
         case Logical(symbol, operands):
-            return logical(symbol, _all_compiled(operands))
+            return _logical(symbol, _all_compiled(operands))
         case Conditional(test, then, otherwise):
             return conditional(compiled(test), compiled(then), compiled(otherwise))
         case Filtered(value, name, arguments):
@@ -220,7 +220,7 @@ def _interpolation(pieces: Iterable[str | Placeholder]) -> Evaluate:
 # Operators
 
 
-def logical(symbol: str, operands: tuple[Evaluate, ...]) -> Evaluate:
+def _logical(symbol: str, operands: tuple[Evaluate, ...]) -> Evaluate:
     """The first operand that decides, or the last."""
     test, goes_on = GOES_ON[symbol]
     *firsts, last = operands

@@ -311,6 +311,10 @@ def test_what_is_found_without_units_is_what_units_have(before: str, sought: str
         if sought:
             assert js.split(whole, sought) == [js.paired(piece) for piece in has.split(part)]
         for index in range(-1, len(has) + 2):
+            at = max(index, 0)
+            assert js.starts_with(whole, sought, index) is has[at:].startswith(part)
+            assert js.ends_with(whole, sought, index) is has[:at].endswith(part)
+            assert js.text_includes(whole, sought, index) is (part in has[at:])
             assert js.member(whole, index) == (has[index] if 0 <= index < len(has) else UNDEFINED)
 
 
