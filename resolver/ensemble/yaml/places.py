@@ -15,14 +15,16 @@ from resolver.errors import InvalidEnsemble, ResolverError
 
 Path = tuple[str | int, ...]
 
+_BREAK = re.compile(r"\r\n|\r|\n")
+
 
 class Lines:
-    """A file's text by lines. `text` has lost its byte order mark, and each of its lines ends in a line feed alone."""
+    """A file's text by lines."""
 
     def __init__(self, text: str, file: str) -> None:
-        self.text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+        self.text = text
         self.file = file
-        self.starts = [0, *(found.end() for found in re.finditer("\n", self.text))]
+        self.starts = [0, *(found.end() for found in _BREAK.finditer(text))]
 
     def position(self, index: int) -> tuple[int, int]:
         """Line and column, both from 1."""
@@ -32,7 +34,7 @@ class Lines:
     def error(self, detail: str, index: int) -> InvalidEnsemble:
         """An `InvalidEnsemble` about what stands at `index`, drawn with a caret below its line."""
         line, column = self.position(index)
-        text = self.text[self.starts[line - 1] :].partition("\n")[0]
+        text = _BREAK.split(self.text[self.starts[line - 1] :], maxsplit=1)[0]
         return InvalidEnsemble(detail, text=text, offset=column - 1, file=self.file, line=line, column=column)
 
 
