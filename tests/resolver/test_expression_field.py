@@ -110,6 +110,8 @@ def test_a_text_needs_what_its_placeholders_need() -> None:
         ("${input.missing} ?? 'none'", "none"),
         ("${input.yes} ? ${input.a} : ${input.b}", 6),
         ("${input.list} | length", 2),
+        ("${input.a}-x && 'both'", "both"),
+        ("${input.a}-x || 'other'", "6-x"),
         ("(${input.list} | length) > 1", True),
         # What touches a placeholder is text here too.
         ("${input.tier}-${input.region} === 'gold-eu'", True),
@@ -152,6 +154,9 @@ def test_quoted_openers_are_no_placeholders() -> None:
         ("${input.n} === 'x", 15, "no closing '"),
         ("${input.n} && ${", 14, "has no `}`"),
         ("${a} ?? ${b} || c", 13, "needs parentheses"),
+        ("${a} ?? b c", 10, "cannot stand here"),
+        ("${a} && b c", 10, "cannot stand here"),
+        ("${a} || b c", 10, "cannot stand here"),
         ("level ${input.n} >= 5", 6, "cannot stand here"),
         ("'${input.tier}' == 'gold'", 1, "is not read within quotes"),
         ('"{{input.tier}}" == "gold"', 1, "is not read within quotes"),
@@ -180,6 +185,8 @@ def test_a_placeholder_that_cannot_be_read_is_no_text(text: str, offset: int) ->
         ("${a}${b}", "    ^"),
         ("${a} / ${b}%${c}", "           ^"),
         ("-${input.n}", "^"),
+        ("x${input.n}", "^"),
+        ("${input.n}x", "          ^"),
     ],
 )
 def test_a_condition_that_is_a_text_would_always_be_true(text: str, caret: str) -> None:
