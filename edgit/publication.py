@@ -25,6 +25,7 @@ from msgspec.structs import replace
 
 from edgit.kv import LARGEST_METADATA, LARGEST_VALUE, LONGEST_KEY, Entry, Write
 from resolver.documents import (
+    LARGEST_MAP,
     VERSION_MAP,
     Move,
     Pointers,
@@ -44,6 +45,12 @@ Version = tuple[str, str]
 
 #: The pointers that no move moves: they follow the versions.
 DERIVED = ("latest", "stable")
+#: From this share of `LARGEST_MAP` on a publish warns.
+NEARLY = 0.8
+WITH_LESS = (
+    "take away pointers that nobody asks for (`edgit deploy unset`), or give a part of the components a KV and a "
+    "Worker of their own; what only moves pointers that KV has is published at any size"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -476,6 +483,33 @@ def oversized(planned: Plan) -> tuple[str, ...]:
     """The documents that KV does not take, with why: the history of a component with a hundred thousand moves."""
     writes = [*planned.documents, *([planned.map] if planned.map else [])]
     return tuple(f"`{write.key}`: {reason}" for write in writes if (reason := unfit(write)))
+
+
+def outgrown(whole: Write, pointers: Pointers, held: Held | None) -> str | None:
+    """Why a version map is too large to be published; None where it is not.
+
+    One that only moves pointers is not, whatever its size: a rollback must always come through.
+    """
+    size, count = len(whole.value.encode()), _count(pointers)
+    if size <= LARGEST_MAP or (held is not None and count <= _count(held.pointers)):
+        return None
+    return (
+        f"the version map would have {size:,} bytes ({len(trimmed(pointers)):,} components, {count:,} pointers), "
+        f"and isolates of the edge have room for {LARGEST_MAP:,}"
+    )
+
+
+def _count(pointers: Pointers) -> int:
+    return sum(map(len, pointers.values()))
+
+
+def nearly_outgrown(value: str) -> tuple[str, ...]:
+    """What there is to say of the size of a version map."""
+    size = len(value.encode())
+    if size < LARGEST_MAP * NEARLY:
+        return ()
+    share = size / LARGEST_MAP
+    return (f"the version map has {size:,} bytes, {share:.0%} of what isolates of the edge have room for",)
 
 
 def some(lines: Sequence[str], most: int = 20) -> str:

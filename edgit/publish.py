@@ -27,6 +27,7 @@ from edgit.errors import Refused
 from edgit.kv import Entry, Kv, LocalKv, Write, settled
 from edgit.publication import (
     DERIVED,
+    WITH_LESS,
     Difference,
     Fit,
     Held,
@@ -42,7 +43,10 @@ from edgit.publication import (
     differences,
     fitness,
     judged,
+    map_write,
+    nearly_outgrown,
     needs,
+    outgrown,
     oversized,
     plan,
     read_map,
@@ -190,7 +194,7 @@ def publish(
             generation=source.generation,
             revision=source.revision,
             written=written,
-            warnings=told or (),
+            warnings=(*nearly_outgrown(held.entry.value), *(told or ())),
             seconds=time.monotonic() - started,
             announced=_where(announcer, told),
         )
@@ -340,7 +344,10 @@ def _prepared(
     planned = plan(publication, asked, fits, held, stored, missing, since, now())
     if too_large := oversized(planned):
         raise Refused(f"nothing was published: KV cannot hold\n{some(too_large)}")
-    return _Work(publication, planned, fits, warnings, files)
+    whole = map_write(publication)
+    if why := outgrown(whole, publication.pointers, held):
+        raise Refused(f"nothing was published: {why}", hint=WITH_LESS)
+    return _Work(publication, planned, fits, (*warnings, *nearly_outgrown(whole.value)), files)
 
 
 def _looked_at(publication: Publication, asked: Needs, files: _Files) -> dict[Version, Fit | str]:

@@ -37,6 +37,9 @@ from resolver.version import canonical
 VERSION_MAP = "component-versions"
 ROLLOUT = "rollout-percentage"
 ROLLOUT_HISTORY = "rollout-history"
+#: The longest version map that is published, in bytes of its text: some 88,000 components with four pointers each. With
+#: it half of a Worker's 128 MB stays free, all that a refresh takes included. docs/publish.md says what was measured.
+LARGEST_MAP = 8 * 1024 * 1024
 
 Pointers = Mapping[str, Mapping[str, str]]
 """Component → environment (or `latest`, `stable`) → version."""

@@ -3,8 +3,8 @@
 A map of 100,000 components is 9 MB of text, and an isolate has little memory. So:
 
 - it is read in parts, as they come; the whole text is never there;
-- it is cut behind components into pieces of some 4 KB. Each is checked strictly, and kept compressed: a seventh of the
-  text;
+- it is cut behind components into pieces of some 8 KB. Each is checked strictly, and kept compressed: of the text that
+  is a third to a seventh;
 - a component is decoded when it is asked for;
 - pieces that the map before had are taken over. Where nothing has changed, that map itself comes out;
 - all of it goes in steps of a millisecond or two, so that requests can be answered between them.
@@ -32,14 +32,14 @@ _text = msgspec.json.Decoder(str)
 
 #: What JSON takes for white space.
 _SPACE = b" \t\r\n"
-#: Bytes of a piece, at least: some 40 components.
-_PIECE = 4 * 1024
+#: Bytes of a piece, at least: some 80 components.
+_PIECE = 8 * 1024
 #: Bytes that are looked through at once: a part may be a whole document.
 _WINDOW = 64 * 1024
 #: The work of one step, about a millisecond in WebAssembly, in pieces that are known already. To check a piece and
-#: compress it takes ten times as long.
+#: compress it takes fifteen times as long.
 _STEP = 40
-_NEW = 10
+_NEW = 15
 #: The quickest compression. The next ones take a third longer and save a twentieth.
 _QUICKLY = 1
 #: Components whose decoded pointers are kept; then they are decoded again.

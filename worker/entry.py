@@ -8,8 +8,8 @@ Rules:
 - everything is imported, parsed and compiled at the top of the module, which runs once, at deploy. There is no
   randomness, no clock and no I/O up here: the platform forbids them at that time;
 - the isolate keeps one `Edge`, made with the first request's variables;
-- a binding is used as it is, without the SDK's shell around it, which costs as much again and leaves a cycle behind.
-  It belongs to no request, but each call of it belongs to the one that makes it, and so does each timer.
+- the binding is taken once, and used without the SDK's shell around it, which costs as much again as a call and leaves
+  a cycle behind each time that it is taken.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import js
-from js import JSON, ArrayBuffer, Object, Response, Uint8Array
+from js import JSON, ArrayBuffer, Object, Promise, Response, Uint8Array
 from js import fetch as js_fetch
 from pyodide.ffi import JsException, JsProxy, create_proxy, jsnull, to_js
 from workers import WorkerEntrypoint, import_from_javascript
@@ -83,12 +83,17 @@ class Stream:
     def __init__(self, stream: Any) -> None:
         self._reader = stream.getReader(mode="byob")
         self._buffer = ArrayBuffer.new(_PART)
+        self._ended = False
 
     async def next(self) -> bytes:
         """The next part; an empty one at the end."""
-        read = await self._reader.read(Uint8Array.new(self._buffer), min=_PART)
-        self._buffer = read.value.buffer
-        part: bytes = read.value.to_bytes()
+        if self._ended:
+            return b""
+        # Only the last part may be shorter.
+        read = (await self._reader.read(Uint8Array.new(self._buffer), min=_PART)).value
+        self._buffer = read.buffer
+        part: bytes = read.to_bytes()
+        self._ended = len(part) < _PART
         return part
 
 
@@ -102,39 +107,25 @@ class CloudflareStore:
     def __init__(self, cache_ttl: int) -> None:
         self._cache_ttl = cache_ttl
 
-    @property
-    def _namespace(self) -> Any:
-        try:
-            return import_from_javascript("cloudflare:workers").env.KV
-        except AttributeError:
-            raise KvFailed(
-                "this deployment has no KV namespace bound as `KV`; name one in wrangler.toml under [[kv_namespaces]], "
-                "or under [[env.….kv_namespaces]] for an environment of its own, and deploy again"
-            ) from None
-
     async def get_many(self, keys: Sequence[str]) -> dict[str, Entry | None]:
         """The values and metadata of at most 100 keys: one bulk get, and one get for each version map."""
+        read, ttl = _namespace().getWithMetadata, self._cache_ttl
         maps = [key for key in keys if is_version_map(key)]
         texts = [key for key in keys if key not in maps]
-        reads = [self._map(key) for key in maps] + ([self._texts(texts)] if texts else [])
-        return {key: entry for read in await asyncio.gather(*reads) for key, entry in read.items()}
-
-    async def _texts(self, keys: list[str]) -> dict[str, Entry | None]:
-        answer = await self._namespace.getWithMetadata(to_js(keys), type="text", cacheTtl=self._cache_ttl)
-        return {key: _entry(_plain(answer.get(key))) for key in keys}
-
-    async def _map(self, key: str) -> dict[str, Entry | None]:
-        found = await self._namespace.getWithMetadata(key, type="stream", cacheTtl=self._cache_ttl)
-        if _plain(found.value) is None:
-            return {key: None}
-        return {key: Entry("", _plain(found.metadata), Stream(found.value))}
+        asked = [read(key, type="stream", cacheTtl=ttl) for key in maps]
+        if texts:
+            asked.append(read(to_js(texts), type="text", cacheTtl=ttl))
+        # One task of Python's for each would cost more than the reads do.
+        answers = list(await Promise.all(to_js(asked)))
+        found = {key: _map_entry(answer) for key, answer in zip(maps, answers, strict=False)}
+        return found | {key: _entry(_plain(answers[-1].get(key))) for key in texts}
 
     async def list_keys(self, prefix: str) -> list[str]:
         """All keys below `prefix`, page by page."""
         keys: list[str] = []
         cursor: str | None = None
         while True:
-            page = _plain(await self._namespace.list(prefix=prefix, **({"cursor": cursor} if cursor else {})))
+            page = _plain(await _namespace().list(prefix=prefix, **({"cursor": cursor} if cursor else {})))
             keys += [entry["name"] for entry in page["keys"]]
             if page["list_complete"]:
                 return keys
@@ -157,6 +148,22 @@ class CloudflareAnnouncements:
             raise KvFailed(f'GENERATION_URL answered {body.byteLength:,} bytes, and `{{"generation": 21}}` is expected')
         text: str = body.to_bytes().decode()
         return text
+
+
+@lru_cache(maxsize=1)
+def _namespace() -> Any:
+    """The binding itself. It belongs to no request; each call of it belongs to the one that makes it."""
+    try:
+        return import_from_javascript("cloudflare:workers").env.KV
+    except AttributeError:
+        raise KvFailed(
+            "this deployment has no KV namespace bound as `KV`; name one in wrangler.toml under [[kv_namespaces]], "
+            "or under [[env.….kv_namespaces]] for an environment of its own, and deploy again"
+        ) from None
+
+
+def _map_entry(found: Any) -> Entry | None:
+    return None if _plain(found.value) is None else Entry("", _plain(found.metadata), Stream(found.value))
 
 
 def _entry(found: Any) -> Entry | None:

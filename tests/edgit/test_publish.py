@@ -282,6 +282,72 @@ def test_a_file_that_git_has_lost_is_said() -> None:
         published(Forgetful(sample().steps), MemoryKv())
 
 
+# What isolates have no room for
+
+
+def roomy(monkeypatch: pytest.MonkeyPatch, ledger: Ledger, more: int = 0) -> int:
+    """Let the largest map be as large as this ledger's, and some bytes more."""
+    kv = MemoryKv()
+    published(ledger, kv)
+    size = len(kv.data[VERSION_MAP].value.encode())
+    monkeypatch.setattr("edgit.publication.LARGEST_MAP", size + more)
+    return size
+
+
+def test_a_map_that_isolates_have_no_room_for_is_refused_before_anything_is_written(
+    kv: Kv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = sample()
+    size = roomy(monkeypatch, ledger, -1)
+    for dry_run in (True, False):
+        with pytest.raises(Refused, match="nothing was published: the version map") as failure:
+            published(ledger, kv, dry_run=dry_run)
+        assert f"{size:,} bytes (2 components, 4 pointers)" in failure.value.detail
+        assert f"room for {size - 1:,}" in failure.value.detail
+        assert failure.value.exit_code == 3
+        assert "edgit deploy unset" in str(failure.value.hint)
+        assert everything(kv) == {}
+    # A map that was written by hand is no way round it, and neither is `--replace`.
+    kv.put_many([Write(VERSION_MAP, "no map", None)])
+    with pytest.raises(Refused, match="nothing was published: the version map"):
+        published(ledger, kv, replace=True)
+
+
+def test_the_largest_map_is_published(kv: Kv, monkeypatch: pytest.MonkeyPatch) -> None:
+    roomy(monkeypatch, sample())
+    assert published(sample(), kv).written["map"] == 1
+
+
+def test_a_publish_that_adds_no_pointer_comes_through_at_any_size(kv: Kv, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = sample()
+    published(ledger, kv)
+    roomy(monkeypatch, ledger, -20)
+    later = ledger.tag("my-prompt", "v1.2.0-much.longer").move("my-prompt", "prod", "v1.2.0-much.longer")
+    report = published(later, kv)
+    assert [change.git for change in report.changed] == ["v1.2.0-much.longer"] * 2
+    assert "isolates of the edge have room for" in report.warnings[0]
+    with pytest.raises(Refused, match="the version map would have"):
+        published(later.move("my-prompt", "staging", "v1.0.0"), kv)
+    with pytest.raises(Refused, match="the version map would have"):
+        published(later.tag("one-more", "v1.0.0"), kv)
+    # A smaller one is fine as well, and so is one that gives as much as it takes.
+    instead = later.move("my-prompt", "prod", None).move("my-prompt", "staging", "v1.0.0")
+    assert published(instead, kv).written["map"] == 1
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.79, False), (0.81, True), (1, True)])
+def test_a_map_that_is_nearly_too_large_is_said(
+    share: float, said: bool, kv: Kv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = roomy(monkeypatch, sample())
+    monkeypatch.setattr("edgit.publication.LARGEST_MAP", int(size / share))
+    # Also where there is nothing to publish: it stays so until somebody does something about it.
+    for dry_run, full in ((True, False), (False, False), (False, False), (False, True)):
+        warnings = published(sample(), kv, dry_run=dry_run, full=full).warnings
+        assert len(warnings) == said
+        assert not said or f"{size:,} bytes, {share:.0%} of what isolates" in warnings[0]
+
+
 def test_contents_that_look_like_nothing_are_contents(kv: Kv) -> None:
     texts = {"v1.0.0": "", "v1.0.1": "null", "v1.0.2": "42", "v1.0.3": "\ufeffü😀\r\n\0", "v1.0.4": "null"}
     ledger = Ledger()

@@ -6,26 +6,31 @@
 //   stall    never
 //   slow     after `delay_ms`
 //   hold     when the mode is set anew
+//   again    KV alone: what the same call was answered last in this mode, without a look at KV
+//   half     KV alone: of a value that is read by itself one half, and the other never
 //   refuse, nonsense, large     the URL alone: no connection; no number; more than 1 KiB
 import { WorkerEntrypoint } from "cloudflare:workers";
 
 const levers = { mode: "ok", delay: 0, turn: 0, calls: 0, underway: 0 };
+const answered = new Map();
 const announced = { number: 0, mode: "ok", delay: 0, asked: [], underway: 0 };
 
 export default {
   /** A call of KV's binding, as the platform makes it. */
-  async fetch(request, env) {
+  async fetch(request, env, ctx) {
     const { mode, turn, delay } = levers;
     levers.calls += 1;
     if (mode === "fail") return new Response("KV is on fire", { status: 500 });
     if (mode === "stall") await forever();
+    if (mode === "again") return again(request, env);
     levers.underway += 1;
     try {
       if (mode === "slow") await scheduler.wait(delay);
       while (mode === "hold" && levers.turn === turn) await scheduler.wait(1);
       const response = await env.STORE.fetch(request);
       // Whole, so that the call has ended when it is counted as ended.
-      return new Response(response.body && (await response.arrayBuffer()), response);
+      const body = response.body && (await response.arrayBuffer());
+      return new Response(mode === "half" && request.method === "GET" ? half(body, ctx) : body, response);
     } finally {
       levers.underway -= 1;
     }
@@ -65,6 +70,23 @@ export class Levers extends WorkerEntrypoint {
     Object.assign(announced, { number, mode, delay, asked: [] });
     return { asked };
   }
+}
+
+async function again(request, env) {
+  const call = `${request.url} ${await request.clone().text()}`;
+  if (!answered.has(call)) {
+    const response = await env.STORE.fetch(request);
+    answered.set(call, [await response.arrayBuffer(), { status: response.status, headers: response.headers }]);
+  }
+  return new Response(...answered.get(call));
+}
+
+function half(body, ctx) {
+  // While this Worker waits for something, the runtime does not take the other half for one that nobody will send.
+  ctx.waitUntil(forever());
+  const { readable, writable } = new TransformStream();
+  writable.getWriter().write(new Uint8Array(body, 0, body.byteLength >> 1));
+  return readable;
 }
 
 function forever() {
