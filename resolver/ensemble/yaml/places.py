@@ -15,16 +15,14 @@ from resolver.errors import InvalidEnsemble, ResolverError
 
 Path = tuple[str | int, ...]
 
-_BREAK = re.compile(r"\r\n|\r|\n")
-
 
 class Lines:
-    """A file's text by lines."""
+    """A file's text by lines. `text` has lost its byte order mark, and each of its lines ends in a line feed alone."""
 
     def __init__(self, text: str, file: str) -> None:
-        self.text = text
+        self.text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
         self.file = file
-        self.starts = [0, *(found.end() for found in _BREAK.finditer(text))]
+        self.starts = [0, *(found.end() for found in re.finditer("\n", self.text))]
 
     def position(self, index: int) -> tuple[int, int]:
         """Line and column, both from 1."""
@@ -34,16 +32,18 @@ class Lines:
     def error(self, detail: str, index: int) -> InvalidEnsemble:
         """An `InvalidEnsemble` about what stands at `index`, drawn with a caret below its line."""
         line, column = self.position(index)
-        text = _BREAK.split(self.text[self.starts[line - 1] :], maxsplit=1)[0]
+        text = self.text[self.starts[line - 1] :].partition("\n")[0]
         return InvalidEnsemble(detail, text=text, offset=column - 1, file=self.file, line=line, column=column)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value stands: the index of its first character and, of a scalar, its content without quotes or `|`."""
+    """Where a value stands: the index of its first character, of a scalar its content without quotes or `|`, and the
+    index of its key if it has one."""
 
     index: int
     content: slice | None
+    key: int | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,13 @@ class YamlFile:
     lines: Lines
     value: Any
     places: dict[Path, Place]
+
+    def at(self, path: Path) -> Any:
+        """The value at this path."""
+        value = self.value
+        for part in path:
+            value = value[part]
+        return value
 
     def place(self, path: Path) -> Place:
         """The place of the value at this path, or of the nearest one that holds it."""
@@ -85,12 +92,15 @@ class YamlFile:
         # Escapes part the source from the value: say where the value begins, and show the value itself.
         return self.lines.error(detail, index).located(field=field, text=error.text, offset=error.offset)
 
+    def key_error(self, path: Path, detail: str) -> InvalidEnsemble:
+        """An `InvalidEnsemble` about the key that the value at `path` stands under."""
+        key = self.place(path).key
+        assert key is not None
+        return self.lines.error(detail, key).located(field=format_path(path))
+
     def _index(self, path: Path, offset: int) -> int | None:
         """Where the character at `offset` of a text is written; None where that cannot be told."""
-        content = self.place(path).content
-        value = self.value
-        for part in path:
-            value = value[part]
+        content, value = self.place(path).content, self.at(path)
         if content is None or not isinstance(value, str):
             return None
         written = self.lines.text[content]

@@ -4,7 +4,8 @@ Rules:
 
 - YAML 1.2's core schema: `true` and `false` are the only booleans (`on`, `yes` and `no` are text), `010` is ten,
   `0o10` is eight, `12:30:45` and `2024-11-12` are text; there is no `<<` merge;
-- mapping keys are text, as they are in JSON, and one that stands twice is an error;
+- mapping keys are text, as they are in JSON. One that stands twice is an error, and so is one that YAML reads as
+  something else that is spelled otherwise (`1.0`, `0x14`, `True`, `~`, nothing at all): it is to be quoted;
 - aliases work, within a bound on what they expand to; an alias inside its own anchor, absurd depth and absurd size are
   errors;
 - every error names file, line and column.
@@ -17,19 +18,20 @@ from typing import Any
 
 import yaml
 
+from resolver.ensemble.yaml.loader import DEEPEST, Loader
 from resolver.ensemble.yaml.places import Lines, Path, Place, YamlFile
 from resolver.errors import InvalidEnsemble
+from resolver.expression.javascript import to_text
 
-#: Bounds on one text: characters, levels of nesting, and values after aliases are followed.
+#: Bounds on one text: characters, and values after aliases are followed.
 LARGEST = 256 * 1024
-DEEPEST = 40
 MOST_VALUES = 20_000
 #: Longest number, in characters: Python and JSON writers refuse to turn much longer ones into text again.
 LONGEST_NUMBER = 400
 
 _CORE = "tag:yaml.org,2002:"
-#: The tag of a plain scalar that has none in the text, as opposed to one that says `!!str`.
-_PLAIN = "plain"
+#: What may not be written as it is: control characters, halves of characters, and a byte order mark within the text.
+_REFUSED = re.compile("[^\t\n\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _OCTAL = re.compile(r"0o[0-7]+")
 _HEX = re.compile(r"0x[0-9a-fA-F]+")
@@ -43,91 +45,81 @@ _CONSTANTS = {
 }
 
 #: What stands before a scalar's content: anchor and tag, then the line of a `|` or `>`, or a quote.
-_HEAD = re.compile(r"(?:[&!]\S*\s+)*(?:[|>][^\r\n]*(?:\r\n|\r|\n)?|[\"']?)")
-
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML's scanner and parser; the tags and the values are ours."""
-
-    # No implicit resolvers: every plain scalar comes as text and `_scalar` reads it by the core schema.
-    yaml_implicit_resolvers = {}  # noqa: RUF012
-
-    depth = 0
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        self.depth += 1
-        if self.depth > DEEPEST:
-            raise yaml.MarkedYAMLError(
-                problem=f"nested more than {DEEPEST} levels deep",
-                problem_mark=self.peek_event().start_mark,  # type: ignore[no-untyped-call]
-            )
-        node = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
-
-    def compose_scalar_node(self, anchor: Any) -> Any:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
-        node = super().compose_scalar_node(anchor)
-        if event.tag is None and event.style is None:
-            node.tag = _PLAIN
-        return node
+_HEAD = re.compile(r"(?:[&!]\S*\s+)*(?:[|>][^\n]*\n?|[\"']?)")
 
 
 def read_yaml(text: str, file: str) -> YamlFile:
     """Read one YAML document. Raises `InvalidEnsemble` with file, line and column."""
-    lines = Lines(text.removeprefix("\ufeff"), file)
+    lines = Lines(text, file)
     if len(text) > LARGEST:
         raise lines.error(f"{len(text):,} characters; an ensemble has at most {LARGEST:,}", LARGEST)
-    loader = None
+    if refused := _REFUSED.search(lines.text):
+        line, column = lines.position(refused.start())
+        # Without the line itself: the character would upset whatever shows it.
+        detail = f"the character U+{ord(refused[0]):04X} is not allowed in YAML; between double quotes it is an escape"
+        raise InvalidEnsemble(detail, file=file, line=line, column=column)
+    breaks = _LineBreaks(lines.text)
+    root = _composed(lines, breaks)
+    if root is None:
+        raise lines.error("the file is empty", 0)
+    reader = _Reader(lines, breaks)
+    return YamlFile(lines, reader.read(root, ()), reader.places)
+
+
+def _composed(lines: Lines, breaks: _LineBreaks) -> Any:
+    """PyYAML's root node."""
+    loader = Loader(breaks.hidden(lines.text).removesuffix("\n") + "\n")
     try:
-        loader = _Loader(lines.text)
-        root = loader.get_single_node()
-    except yaml.reader.ReaderError as fault:
-        line, column = lines.position(fault.position)
-        raise InvalidEnsemble(
-            # Without the line itself: the character would upset whatever shows it.
-            f"the character U+{fault.character:04X} is not allowed in YAML",
-            file=file,
-            line=line,
-            column=column,
-        ) from None
+        return loader.get_single_node()
     except yaml.MarkedYAMLError as fault:
         detail = " ".join(part for part in (fault.context, fault.problem) if part)
         mark = fault.problem_mark or fault.context_mark
-        raise lines.error(detail, mark.index if mark is not None else 0) from None
+        # The line end that was added is not the reader's.
+        raise lines.error(breaks.shown(detail), min(mark.index, len(lines.text)) if mark is not None else 0) from None
     except (ValueError, OverflowError):
         # PyYAML hands what it read to `chr` and `int` unchecked.
-        assert loader is not None
-        raise lines.error("an escape or a number beyond what there is", loader.get_mark().index) from None
+        raise lines.error(
+            "an escape or a number beyond what there is", min(loader.get_mark().index, len(lines.text))
+        ) from None
     finally:
-        if loader is not None:
-            loader.dispose()
-    if root is None:
-        raise lines.error("the file is empty", 0)
-    reader = _Reader(lines)
-    value = reader.read(root, ())
-    return YamlFile(lines, value, reader.places)
+        loader.dispose()
+
+
+class _LineBreaks:
+    """The characters that end lines for PyYAML, and none in YAML 1.2. Others stand for them while it reads."""
+
+    def __init__(self, text: str) -> None:
+        free = (code for code in range(0xE000, 0xF900) if chr(code) not in text)
+        self.stand_ins = dict(zip((0x85, 0x2028, 0x2029), free, strict=False))
+        self.back = {stand_in: code for code, stand_in in self.stand_ins.items()}
+
+    def hidden(self, text: str) -> str:
+        return text.translate(self.stand_ins)
+
+    def shown(self, text: str) -> str:
+        return text.translate(self.back)
 
 
 class _Reader:
     """Nodes to values, noting each one's place. A bound on the values read stops alias bombs."""
 
-    def __init__(self, lines: Lines) -> None:
+    def __init__(self, lines: Lines, breaks: _LineBreaks) -> None:
         self.lines = lines
+        self.breaks = breaks
         self.places: dict[Path, Place] = {}
         self.open: set[int] = set()
 
     def error(self, detail: str, node: Any) -> InvalidEnsemble:
         return self.lines.error(detail, node.start_mark.index)
 
-    def read(self, node: Any, path: Path) -> Any:
+    def read(self, node: Any, path: Path, key: int | None = None) -> Any:
         if len(self.places) >= MOST_VALUES:
             raise self.error(f"more than {MOST_VALUES:,} values, aliases followed", node)
         if len(path) > DEEPEST:
             raise self.error(f"nested more than {DEEPEST} levels deep, aliases followed", node)
         if id(node) in self.open:
             raise self.error("an alias stands inside the anchor that it names", node)
-        self.places[path] = self._place(node)
+        self.places[path] = self._place(node, key)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
         self.open.add(id(node))
@@ -144,23 +136,34 @@ class _Reader:
         values: dict[str, Any] = {}
         first: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise self.error("a key is text, not a list or a mapping", key_node)
-            key = self._text(key_node)
-            if key_node.tag not in (_PLAIN, _CORE + "str"):
-                raise self.error(f"a key is text; the tag `{_shown_tag(key_node.tag)}` cannot stand here", key_node)
-            if key == "<<" and key_node.style is None:
-                raise self.error("`<<` merges nothing in YAML 1.2; write the fields out", key_node)
+            key = self._key(key_node)
             if key in values:
                 line, _ = self.lines.position(first[key].start_mark.index)
                 raise self.error(f"`{key}` stands here a second time; it was set on line {line}", key_node)
             first[key] = key_node
-            values[key] = self.read(value_node, (*path, key))
+            values[key] = self.read(value_node, (*path, key), key_node.start_mark.index)
         return values
+
+    def _key(self, node: Any) -> str:
+        if not isinstance(node, yaml.ScalarNode):
+            raise self.error("a key is text, not a list or a mapping", node)
+        key = self._text(node)
+        if node.tag not in (Loader.PLAIN, _CORE + "str"):
+            raise self.error(f"a key is text; the tag `{_shown_tag(node.tag)}` cannot stand here", node)
+        if node.tag != Loader.PLAIN:
+            return key
+        if key == "<<":
+            raise self.error("`<<` merges nothing in YAML 1.2; write the fields out", node)
+        if not key:
+            raise self.error("a key is missing before this `:`", node)
+        read = self._core(key, node)
+        if not isinstance(read, str) and to_text(read) != key:
+            raise self.error(f'as a key this is `{to_text(read)}` to YAML; quote it: "{key}"', node)
+        return key
 
     def _text(self, node: Any) -> str:
         """The text of a scalar; `"\\ud83d\\ude00"`, as JSON writes it, is one character."""
-        text: str = node.value
+        text = self.breaks.shown(node.value)
         try:
             return text.encode("utf-16", "surrogatepass").decode("utf-16")
         except UnicodeDecodeError:
@@ -173,7 +176,7 @@ class _Reader:
     def _scalar(self, node: Any) -> Any:
         text = self._text(node)
         tag = node.tag.removeprefix(_CORE)
-        if tag == _PLAIN:
+        if tag == Loader.PLAIN:
             return self._core(text, node)
         if tag == "str":
             return text
@@ -204,13 +207,13 @@ class _Reader:
             return float("nan")
         return text
 
-    def _place(self, node: Any) -> Place:
+    def _place(self, node: Any, key: int | None) -> Place:
         start, end = node.start_mark.index, node.end_mark.index
         if not isinstance(node, yaml.ScalarNode):
-            return Place(start, None)
+            return Place(start, None, key)
         head = _HEAD.match(self.lines.text, start, end)
         inside = head.end() if head else start
-        return Place(start, slice(inside, end - 1 if node.style in ("'", '"') else end))
+        return Place(start, slice(inside, end - 1 if node.style in ("'", '"') else end), key)
 
 
 def _shown_tag(tag: str) -> str:
