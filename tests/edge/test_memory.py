@@ -61,8 +61,8 @@ class Refreshing:
 entry.refreshing = Refreshing(entry._isolate(entrypoint.env))
 True
 """
-#: In the end it waits until the timers of all reads are over. Those of a request that has ended never fire, and what they
-#: hold stays until JavaScript's collector comes.
+#: In the end it waits until the timers of all reads are over. Those of a request that has ended never fire, and what
+#: they hold then stays until JavaScript's collector comes.
 REFRESHED = """
 import asyncio
 edge = entry._isolate(entrypoint.env)
