@@ -643,7 +643,6 @@ class Edge:
     async def handle(self, request: Request, platform: Platform) -> Response:
         """Answer an HTTP request. Never raises: every failure is an answer."""
         self.requests += 1
-        started = self._clock.monotonic()
         try:
             response = await self._route(request, platform)
         except RecursionError:
@@ -655,10 +654,7 @@ class Edge:
             response = self._failed(
                 Refused(500, "Internal error", f"{type(error).__name__} inside the resolver; its log has the trace")
             )
-        elapsed = (self._clock.monotonic() - started) * 1000
-        headers = (*response.headers, ("server-timing", f"total;dur={elapsed:.3f}"))
-        body = b"" if request.method == "HEAD" else response.body
-        return Response(response.status, headers, body)
+        return Response(response.status, response.headers, b"") if request.method == "HEAD" else response
 
     def _failed(self, error: ResolverError) -> Response:
         self.errors += 1

@@ -70,6 +70,9 @@ def test_both_hosts_answer_alike_to_the_byte(edge: Isolate, local: httpx.Client)
         assert ours == theirs, case
         statuses.add(ours[0])
     assert statuses == {200, 304, 400, 404, 405, 413}
+    # Of the host whose clock moves alone.
+    assert "server-timing" in local.get("/version").headers
+    assert "server-timing" not in edge.get("/version").headers
 
 
 def test_a_refresh_runs_behind_the_response(edge: Isolate) -> None:

@@ -80,6 +80,11 @@ def selected(client: httpx.Client, user: Any) -> list[tuple[str, str]]:
     return [(agent["name"], agent["references"][0]["version"]) for agent in agents if agent["selected"]]
 
 
+def test_every_answer_says_what_it_took(server: httpx.Client) -> None:
+    for path in ("/version", "/nothing"):
+        assert float(server.get(path).headers["server-timing"].removeprefix("total;dur=")) > 0
+
+
 def test_ab_test_selects_one_variant(server: httpx.Client) -> None:
     assert selected(server, 4) == [("variant-a", "v1.5.0")]
     assert selected(server, 7) == [("variant-b", "v1.8.0")]
