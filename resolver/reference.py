@@ -7,6 +7,7 @@ Rules:
 - the selector is an exact version, a range, an environment, `latest` or `stable`; without one the environment of the
   request is meant. What begins with a digit, or with `v` and a digit, is a version or a range, and an error if it
   cannot be read as one; an environment begins with a letter and holds letters, digits, `-` and `_`;
+- no white space stands around a reference or its selector;
 - `str(reference)` is the reference again, its version written with a `v`;
 - a string of an ensemble is a reference only where `find_reference` says so. Everything else is plain text.
 """
@@ -52,13 +53,8 @@ _RANGE_LIKE = re.compile(r"[\^~<>=*].*|[xX]|[xX]\..*|[vV]?[0-9].*", re.DOTALL)
 _KNOWN_SCHEME = re.compile(rf"(?:{'|'.join(SCHEMES)})://")
 _ANY_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
-# Plain text that is often met where references are, and is none.
-_EMAIL = re.compile(r"[^@\s/]+@[^@\s/]+\.[A-Za-z]{2,}")
-_MEDIA_TYPE = re.compile(
-    r"(?:application|audio|example|font|image|message|model|multipart|text|video)/[A-Za-z0-9][\w.+-]*(?:\s*;.*)?"
-)
-_PATH = re.compile(r"[^@\s]+")
-_NUMBER = re.compile(r"[0-9]+")
+#: Plain text that looks like a reference, unless what is behind its `@` is a version, if only a bad one.
+_EMAIL = re.compile(r"[^@\s/]+@(?![vV]?[0-9]+\.[0-9])[^@\s/]+\.[A-Za-z]{2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +109,31 @@ def is_environment(text: str) -> bool:
     )
 
 
+def environment_fault(text: str) -> str:
+    """Why `text` cannot name an environment; the empty string where it can."""
+    if is_environment(text):
+        return ""
+    why = "an environment is a letter, then letters, digits, `-` and `_`"
+    if text in ("latest", "stable"):
+        why = "it always means the newest version" + (" without a pre-release" if text == "stable" else "")
+    elif _ENVIRONMENT.fullmatch(text):
+        why = "it reads as a version or a range"
+    return f"`{text[:80]}` cannot name an environment: {why}"
+
+
 def is_region(text: str) -> bool:
-    """Whether `text` can name a region, the part behind the `-` of `prod-eu`."""
-    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", text) is not None
+    """Whether `text` can name a region, the part behind the `-` of `prod-eu`.
+
+    `canary` is none, nor is what ends in `-canary`: a request would choose the canary by it, whatever its percentage.
+    """
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", text) is not None and not f"-{text}".endswith("-canary")
 
 
 def parse_selector(text: str) -> Selector:
     """What stands behind the `@`. Raises `InvalidReference`, its offset within `text`."""
+    if text != text.strip():
+        offset = 0 if text[0].isspace() else len(text.rstrip())
+        raise InvalidReference("white space stands around the selector; take it away", text=text, offset=offset)
     if text in ("latest", "stable"):
         return Selector("latest" if text == "latest" else "stable", text)
     if version.is_version(text):
@@ -183,6 +197,18 @@ def parse_reference(text: str) -> Reference:
     return Reference(name, selector, scheme, directory)
 
 
+def parse_name(text: str) -> str:
+    """The component that `text` names, with or without its type: `my-prompt`, `prompts/my-prompt`.
+
+    Raises `InvalidReference`, also for a reference that selects a version.
+    """
+    reference = parse_reference(text)
+    if reference.selector is not None:
+        detail = f"a component's name stands here, without a version: `{reference.name}`"
+        raise InvalidReference(detail, text=text, offset=text.index("@"))
+    return reference.name
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A reference that stands in an ensemble. One that is not `certain` could be plain text as well (a bare word in
@@ -198,44 +224,34 @@ def find_reference(field: str | None, value: str, *, direct: bool) -> Found | No
     `field` is the key that the string stands under; `direct` says that it is a field of the agent or step itself and
     not of something nested in it. Raises `InvalidReference` for a string that is meant as a reference and is none.
     """
-    if "\n" in value or "\r" in value:
-        return None
-    if _KNOWN_SCHEME.match(value):
-        return Found(parse_reference(value), certain=True)
-    if field not in FIELDS or _is_plain(value):
-        return None
+    text = value.strip()
+    one_line = "\n" not in text and "\r" not in text
     must = direct and field == "component"
-    if not must and not _is_meant(value):
+    if must:
+        if not text:
+            raise InvalidReference("`component` is empty; name a component, or take the line out", text=text, offset=0)
+        if not one_line:
+            raise InvalidReference("a reference stands on one line", text=value, offset=0)
+    elif not one_line or not (_KNOWN_SCHEME.match(text) or (field in FIELDS and _is_meant(field, text))):
         return None
-    reference = parse_reference(value)
-    bare = reference.selector is None and reference.directory is None
+    reference = parse_reference(text)
+    bare = reference.selector is None and reference.scheme is None and reference.directory is None
+    if text != value:
+        if bare and not must:
+            return None
+        raise InvalidReference("white space stands around the reference; take it away", text=value, offset=0)
     return Found(reference, certain=must or not bare)
 
 
-def _is_plain(value: str) -> bool:
-    """The look-alikes: an address, a URL, a model's name, a media type, a path with a number in it."""
-    if value.startswith("@") or _MEDIA_TYPE.fullmatch(value):
+def _is_meant(field: str, text: str) -> bool:
+    """Whether a text in a field that may hold prose as well (a prompt, a query) is written as a reference."""
+    # What looks like a reference and is none elsewhere has no business in a `component`.
+    if field != "component" and _is_plain(text):
+        return False
+    if _ANY_SCHEME.match(text):
         return True
-    if _PATH.fullmatch(value) and any(_NUMBER.fullmatch(part) for part in value.split("/")):
-        return True
-    if scheme := _ANY_SCHEME.match(value):
-        # A slip in a scheme that we know (`promt://`, `PROMPT://`) is an error, told by `parse_reference`; any other
-        # URL is text.
-        return not difflib.get_close_matches(scheme[1].lower(), SCHEMES, n=1, cutoff=0.8)
-    if _EMAIL.fullmatch(value):
-        try:
-            parse_selector(value.partition("@")[2])
-        except InvalidReference:
-            return True
-    return False
-
-
-def _is_meant(value: str) -> bool:
-    """Whether a string in a field that may hold prose as well (a prompt, a query) is written as a reference."""
-    if _ANY_SCHEME.match(value):
-        return True
-    path, at, selected = value.partition("@")
-    if "${" in value or "{{" in value:
+    path, at, selected = text.partition("@")
+    if "${" in text or "{{" in text:
         # `prompt: "{{input.text}}"` is text; `prompt: my-prompt@${input.version}` is an attempt at a reference.
         return bool(at) and is_name(path)
     if re.search(r"\s", path) or (at and re.search(r"\s", selected) and not _RANGE_LIKE.fullmatch(selected)):
@@ -243,4 +259,20 @@ def _is_meant(value: str) -> bool:
     if at:
         return is_name(path)
     # Without an `@`, `prompts/` and `prompts/a//b` still say what was meant; `Hello!` and `a/b?c` do not.
-    return is_name(value) or (value.partition("/")[0] in TYPES and "/" in value)
+    return is_name(text) or (text.partition("/")[0] in TYPES and "/" in text)
+
+
+def _is_plain(text: str) -> bool:
+    """The look-alikes: a model's name, a URL, an e-mail address."""
+    if text.startswith("@"):
+        return True
+    if scheme := _ANY_SCHEME.match(text):
+        # A slip in a scheme that we know (`promt://`, `PROMPT://`) is an error, told by `parse_reference`; any other
+        # URL is text.
+        return not difflib.get_close_matches(scheme[1].lower(), SCHEMES, n=1, cutoff=0.8)
+    if _EMAIL.fullmatch(text):
+        try:
+            parse_selector(text.partition("@")[2])
+        except InvalidReference:
+            return True
+    return False

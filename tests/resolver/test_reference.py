@@ -11,11 +11,15 @@ from resolver.reference import (
     FIELDS,
     SCHEMES,
     TYPES,
+    Found,
     Reference,
     Selector,
+    environment_fault,
     find_reference,
     is_environment,
     is_name,
+    is_region,
+    parse_name,
     parse_reference,
 )
 
@@ -91,34 +95,94 @@ def test_any_text_is_read_or_refused_with_its_place(text: str) -> None:
         assert parse_reference(str(reference)) == reference
 
 
-TRAPS = [
-    "hello@example.com",
-    "first.last@mail.example.org",
-    "@cf/meta/llama-3.1-8b-instruct",
-    "https://unpkg.com/htmx.org@1.9.10",
-    "http://localhost:8787/x",
-    "text/plain",
-    "application/json",
-    "application/ld+json; charset=utf-8",
-    "image/svg+xml",
-    "users/1/posts",
-    "2024/01/15",
-    "v1/7",
-    "42",
-    "1/" * 5000 + "x",
-    "multipart/form-data; boundary=x",
-    "ftp://host/x@v1.0.0",
-    "hello@example.com\nbye",
-    "my-prompt@v1.0.0\nand more",
-    "prompt://x\r\ny",
-]
+#: Look-alikes, and what a `component:` of an agent makes of them: an error, or the name of a component.
+TRAPS = {
+    "hello@example.com": "neither a version",
+    "first.last@mail.example.org": "neither a version",
+    "me@163.com": "1.2.3",
+    "my-prompt@prod.eu": "neither a version",
+    "@cf/meta/llama-3.1-8b-instruct": "component name",
+    "https://unpkg.com/htmx.org@1.9.10": "unknown scheme `https://`",
+    "https://example.com/x@v1": "unknown scheme `https://`",
+    "http://localhost:8787/x": "unknown scheme `http://`",
+    "ftp://host/x@v1.0.0": "unknown scheme `ftp://`",
+    "application/ld+json; charset=utf-8": "component name",
+    "image/svg+xml": "component name",
+    "multipart/form-data; boundary=x": "component name",
+    "1/" * 5000 + "x": "at most 256 bytes",
+    "my-prompt@v1.0.0\nand more": "on one line",
+    "prompt://x\r\ny": "on one line",
+    "a\nb": "on one line",
+    "\n": "`component` is empty",
+    " ": "`component` is empty",
+    "": "`component` is empty",
+}
 
 
-@pytest.mark.parametrize("field", sorted(FIELDS))
+@pytest.mark.parametrize("field", sorted(FIELDS - {"component"}))
 @pytest.mark.parametrize("direct", [True, False])
 @pytest.mark.parametrize("text", TRAPS)
-def test_traps_are_plain_text_everywhere(text: str, field: str, direct: bool) -> None:
+def test_look_alikes_are_plain_text(text: str, field: str, direct: bool) -> None:
     assert find_reference(field, text, direct=direct) is None
+
+
+@pytest.mark.parametrize(("text", "says"), TRAPS.items())
+def test_a_component_holds_no_look_alike(text: str, says: str) -> None:
+    with pytest.raises(InvalidReference) as caught:
+        find_reference("component", text, direct=True)
+    assert says in caught.value.detail
+    assert caught.value.text == text.strip() or "one line" in says
+
+
+@pytest.mark.parametrize(
+    "text", ["text/plain", "application/json", "message/welcome", "model/x", "users/1/posts", "42"]
+)
+def test_a_path_is_a_reference_wherever_a_word_is_one(text: str) -> None:
+    assert find_reference("component", text, direct=True) == Found(Reference(text), certain=True)
+    assert find_reference("prompt", text, direct=True) == Found(Reference(text), certain=False)
+
+
+def test_a_type_makes_a_path_with_a_number_a_reference() -> None:
+    expected = Found(Reference("2024/summary", directory="prompts"), certain=True)
+    assert find_reference("component", "prompts/2024/summary", direct=True) == expected
+    assert find_reference("prompt", "prompts/2024/summary", direct=False) == expected
+
+
+@pytest.mark.parametrize("direct", [True, False])
+@pytest.mark.parametrize("field", sorted(FIELDS))
+@pytest.mark.parametrize(
+    ("text", "offset"),
+    [
+        ("my-prompt@v1.0.0.beta", 10),
+        ("my-prompt@1.0.com", 10),
+        ("my-prompt@v1.0.0 ", 0),
+        ("my-prompt@prod ", 0),
+        (" my-prompt@v1.0.0", 0),
+        ("my-prompt@v1.0.0\n", 0),
+        ("prompts/my-prompt\n", 0),
+        (" template://header", 0),
+    ],
+)
+def test_what_is_nearly_a_reference_is_an_error_in_every_field(
+    field: str, direct: bool, text: str, offset: int
+) -> None:
+    with pytest.raises(InvalidReference) as caught:
+        find_reference(field, text, direct=direct)
+    assert (caught.value.text, caught.value.offset) == (text, offset)
+
+
+@pytest.mark.parametrize("text", ["my-prompt ", " my-prompt", "my-prompt\n"])
+def test_white_space_about_a_bare_word_makes_it_text_but_in_a_component(text: str) -> None:
+    assert find_reference("prompt", text, direct=True) is None
+    assert find_reference("component", text, direct=False) is None
+    with pytest.raises(InvalidReference, match="white space stands around the reference"):
+        find_reference("component", text, direct=True)
+
+
+@pytest.mark.parametrize("text", ["hello@example.com", "my-prompt@prod.eu", "https://example.com/x@v1"])
+def test_a_nested_component_holds_no_look_alike_either(text: str) -> None:
+    with pytest.raises(InvalidReference):
+        find_reference("component", text, direct=False)
 
 
 @pytest.mark.parametrize("field", sorted(FIELDS - {"component"}))
@@ -196,6 +260,8 @@ def test_a_bare_word_is_certain_only_where_nothing_else_is_meant(field: str, tex
         ("prompt://", 9, "component name"),
         ("prompt://configs/x", 9, "two types"),
         ("prompt://a b", 10, "component name"),
+        ("my-prompt@ v1.0.0", 10, "white space"),
+        ("my-prompt@\u2003prod", 10, "white space"),
     ],
 )
 def test_a_malformed_reference_is_an_error_with_a_caret(text: str, offset: int, says: str) -> None:
@@ -256,3 +322,56 @@ def test_a_long_name_is_refused() -> None:
 )
 def test_environments(text: str, known: bool) -> None:
     assert is_environment(text) is known
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("latest", "`latest` cannot name an environment: it always means the newest version"),
+        ("stable", "`stable` cannot name an environment: it always means the newest version without a pre-release"),
+        ("v1", "`v1` cannot name an environment: it reads as a version or a range"),
+        ("x", "`x` cannot name an environment: it reads as a version or a range"),
+        ("a.b", "`a.b` cannot name an environment: an environment is a letter, then letters, digits, `-` and `_`"),
+        ("1st", "`1st` cannot name an environment: an environment is a letter, then letters, digits, `-` and `_`"),
+        ("prod", ""),
+    ],
+)
+def test_why_a_text_names_no_environment(text: str, says: str) -> None:
+    assert environment_fault(text) == says
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("eu", True),
+        ("us-west", True),
+        ("1", True),
+        ("canaries", True),
+        ("mycanary", True),
+        ("canary", False),
+        ("eu-canary", False),
+        ("-eu", False),
+        ("", False),
+        ("e" * 65, False),
+    ],
+)
+def test_a_region_is_never_a_canary(text: str, known: bool) -> None:
+    assert is_region(text) is known
+
+
+@pytest.mark.parametrize("text", ["my-prompt", "prompts/my-prompt", "prompt://my-prompt", "prompt://prompts/my-prompt"])
+def test_a_name_may_say_its_type(text: str) -> None:
+    assert parse_name(text) == "my-prompt"
+
+
+@pytest.mark.parametrize(("text", "offset"), [("my-prompt@v1.0.0", 9), ("prompts/", 8), ("a b", 1), ("", 0), ("a ", 1)])
+def test_what_is_no_name_of_a_component(text: str, offset: int) -> None:
+    with pytest.raises(InvalidReference) as caught:
+        parse_name(text)
+    assert caught.value.offset == offset
+
+
+@pytest.mark.parametrize("text", ["my-prompt@v1.0.0 ", "my-prompt@ ^1", "my-prompt@latest\n", "my-prompt@prod\t"])
+def test_white_space_makes_no_selector(text: str) -> None:
+    with pytest.raises(InvalidReference, match="white space stands around the selector"):
+        parse_reference(text)
