@@ -1,10 +1,12 @@
-"""Whether every reference of every ensemble leads to a version: dangling, out of range, unreachable.
+"""Whether every reference of every ensemble leads to a version, and what in it is probably a slip.
 
 Rules:
 
 - the same choice is made that the edge makes, for one environment, from what git says;
 - a version that is written out must exist, and its file must be there;
-- every ensemble is looked at to its end; an ensemble that cannot be read is a finding like any other.
+- every ensemble is looked at to its end; an ensemble that cannot be read is a finding like any other;
+- what loads, and is close to something that is known, is a finding too (`slip`). A name that nothing in the ensemble
+  has, and that is close to none, is a `warning`: a caller may send it.
 """
 
 from __future__ import annotations
@@ -13,15 +15,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from resolver.documents import Snapshot
-from resolver.ensemble import format_path, load_ensemble, read_yaml
+from resolver.ensemble import Slip, format_path, load_ensemble, read_yaml
 from resolver.errors import InvalidEnsemble, NotFound, listed, nearest
 from resolver.plan import Request, choose
 from resolver.reference import Reference
 
+#: The kind of a finding that may be no fault.
+WARNING = "warning"
+#: The kinds that say nothing of where a reference leads.
+APART = ("invalid", "slip", WARNING)
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong with a reference, and where; lines and columns from 1."""
+    """What is wrong with a reference, and where; lines and columns from 1. One of the kind WARNING may be right."""
 
     file: str
     line: int | None
@@ -55,6 +62,7 @@ def check(ensembles: Iterable[tuple[str, str]], known: Known, environment: str) 
         except InvalidEnsemble as error:
             findings.append(Finding(file, error.line, error.column, "invalid", None, error.detail))
             continue
+        findings += _slips(file, ensemble.slips, known)
         source = read_yaml(text, file)
         places = {format_path(path): place for path, place in source.places.items()}
         for unit in ensemble.units:
@@ -70,6 +78,13 @@ def check(ensembles: Iterable[tuple[str, str]], known: Known, environment: str) 
                 ]
     findings.sort(key=lambda found: (found.file, found.line or 0, found.column or 0))
     return findings, count
+
+
+def _slips(file: str, slips: Iterable[Slip], known: Known) -> Iterator[Finding]:
+    for slip in slips:
+        # An agent that is a component of its own is meant as it is written.
+        if slip.kind != "agent" or slip.written not in known.versions:
+            yield Finding(file, slip.line, slip.column, "slip" if slip.sure else WARNING, None, slip.detail)
 
 
 def _faults(reference: Reference, known: Known, environment: str) -> Iterator[tuple[str, str]]:

@@ -303,13 +303,14 @@ def _why(move: LedgerMove) -> str:
 def check_command(files: tuple[Path, ...], environment: str, format: str) -> None:
     """Hold every reference of every ensemble against what git has: dangling, out of range, unreachable.
 
-    Without FILE: all of ensembles/ and components/ensembles/. Exits 1 where something was found.
+    Without FILE: all of ensembles/ and components/ensembles/. Slips are told with what was probably meant, and names
+    that nothing in an ensemble has. Exits 1 where something was found but such names.
 
     \b
     edgit check
     edgit check ensembles/one.yaml --from staging
     """
-    from edgit.check import check  # noqa: PLC0415
+    from edgit.check import APART, WARNING, check  # noqa: PLC0415
 
     world = open_world()
     root = world.git.root
@@ -336,14 +337,17 @@ def check_command(files: tuple[Path, ...], environment: str, format: str) -> Non
         )
     else:
         render.lines(map(str, findings))
-        bad = sum(1 for found in findings if found.kind != "invalid")
+        kinds = [found.kind for found in findings]
+        bad = sum(kind not in APART for kind in kinds)
         said = (
             f": {bad} of them {'leads' if bad == 1 else 'lead'} nowhere" if bad else ": all of them lead to a version"
         )
         render.note(f"{_many(count, 'reference')} in {_many(len(texts), 'ensemble')}{said if count else ''}")
-        if unread := len(findings) - bad:
+        if unread := kinds.count("invalid"):
             render.note(f"{_many(unread, 'ensemble')} could not be read")
-    if findings:
+        if slips := kinds.count("slip"):
+            render.note(f"{_many(slips, 'slip')}: what is written is nearly something else")
+    if any(found.kind != WARNING for found in findings):
         raise click.exceptions.Exit(1)
 
 

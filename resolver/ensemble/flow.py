@@ -5,50 +5,26 @@ Rules:
 - each step that runs an agent is a unit; the steps around it are conditions on the way to it;
 - `condition:` and `when:` are one thing; both at once, and an empty one, are errors;
 - a condition that cannot be parsed whole is an error now and never a silent false later;
-- every error names file, line and column.
+- every error names file, line and column. What is probably a slip is a value beside the ensemble.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
 
+from resolver.ensemble.conditions import Condition, DuringRun, Evaluated, Fixed, Way, is_case, is_no_case, negated
 from resolver.ensemble.schema import NESTING, Agent, Block, Document, Step
+from resolver.ensemble.sites import Site, find_sites
+from resolver.ensemble.slips import Slip, agent_slips, id_slips, key_slips, name_slips
 from resolver.ensemble.yaml import Path, YamlFile, format_path
-from resolver.errors import InvalidExpression, InvalidReference, listed
-from resolver.expression import Expression, Template, parse_expression, parse_template
+from resolver.errors import InvalidExpression, listed
+from resolver.expression import Expression, Key, Template, parse_condition, parse_field, parse_key, parse_template
 from resolver.expression.javascript import to_text
-from resolver.reference import Found, find_reference, is_name
+from resolver.reference import is_name
 
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One condition on the way to an agent; `path` is where it stands.
-
-    `expression` is None for one that cannot be known before the run (a `catch` runs when its `try` fails), and a
-    plain True or False where the YAML says so. `case` is the value that a switch compares with; `negated` is the
-    `else` of a branch. A `default` of a switch carries all cases in `none_of`.
-    """
-
-    path: str
-    text: str
-    expression: Expression | bool | None
-    negated: bool = False
-    case: str | None = None
-    none_of: tuple[str, ...] | None = None
-
-
-Way = tuple[Condition, ...]
-"""The conditions that all must hold for a step to run, from the outermost in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A reference and the path at which it stands."""
-
-    path: str
-    found: Found
+Parsed = TypeVar("Parsed", Expression, Key, Template)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +42,14 @@ class Unit:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """An ensemble, checked whole: what may run, under which conditions, by which references."""
+    """An ensemble, checked whole: what may run, under which conditions, by which references; and its probable slips."""
 
     name: str
     units: tuple[Unit, ...]
     key: Template | None = None
     group: str | None = None
     document: Document | None = field(default=None, repr=False)
+    slips: tuple[Slip, ...] = ()
 
 
 class FlowReader:
@@ -84,11 +61,17 @@ class FlowReader:
         #: The agents that the file defines, by their place under `agents:`, and those that a step runs.
         self.local: dict[str, int] = {}
         self.used: set[str] = set()
+        # What is looked through for slips once all names are known: expressions, the agents of steps, their ids.
+        self.read: dict[Path, Expression | Key] = {}
+        self.runs: list[Path] = []
+        self.ids: list[Path] = []
+        self.slips: list[Slip] = []
 
     def ensemble(self) -> Ensemble:
         document = self.document
         name = self._name()
         agents = document.agents or []
+        self.slips += key_slips(self.source, (), Document)
         for position, agent in enumerate(agents):
             if agent.name in self.local:
                 first = self.source.line(("agents", self.local[agent.name], "name"))
@@ -96,6 +79,7 @@ class FlowReader:
                     ("agents", position, "name"), f"a second agent `{agent.name}`; the first is on line {first}"
                 )
             self.local[agent.name] = position
+            self.slips += key_slips(self.source, ("agents", position), Agent)
         if not agents and not document.flow:
             there = listed(self.source.value)
             raise self.source.error((), f"an ensemble has `agents:` or `flow:`, and this one has {there}")
@@ -104,7 +88,7 @@ class FlowReader:
             units += [self._agent(i, used=False) for i, agent in enumerate(agents) if agent.name not in self.used]
         else:
             units = [self._agent(position) for position in range(len(agents))]
-        return Ensemble(name, tuple(units), self._key(), self._group(), document)
+        return Ensemble(name, tuple(units), self._key(), self._group(), document, self._slips())
 
     def _name(self) -> str:
         document = self.document
@@ -129,13 +113,8 @@ class FlowReader:
         if rollout is None or rollout.key is None:
             return None
         path = ("rollout", "key")
-        template: Template = self._parsed(parse_template, rollout.key, path)
-        if not template.names:
-            raise self.source.error(
-                path,
-                f"`{rollout.key[:40]}` is the same for every request; the key is an expression: ${{input.user_id}}",
-            )
-        return template
+        self.read[path] = self._parsed(parse_key, rollout.key, path)
+        return self._parsed(parse_template, rollout.key, path)
 
     def _group(self) -> str | None:
         rollout = self.document.rollout
@@ -145,17 +124,20 @@ class FlowReader:
             raise self.source.error(("rollout", "group"), f"`{rollout.group[:80]}` is not a name for a group")
         return rollout.group
 
+    def _slips(self) -> tuple[Slip, ...]:
+        agents = [self.source.at(path) for path in self.runs]
+        ids = [self.source.at(path) for path in self.ids]
+        known = {*self.local, *ids, *agents, *(agent.partition("@")[0] for agent in agents)}
+        self.slips += id_slips(self.source, self.ids)
+        self.slips += agent_slips(self.source, self.runs, self.local)
+        self.slips += name_slips(self.source, self.read.items(), known)
+        return tuple(sorted(self.slips, key=lambda slip: (slip.line or 0, slip.column or 0)))
+
     def _agent(self, position: int, *, used: bool = True) -> Unit:
         agent = (self.document.agents or [])[position]
         path: Path = ("agents", position)
-        return Unit(
-            agent.name,
-            agent.operation,
-            format_path(path),
-            tuple(self._conditions(agent, path)),
-            tuple(self._sites(self.source.value["agents"][position], path)),
-            used,
-        )
+        conditions, sites = tuple(self._conditions(agent, path)), tuple(find_sites(self.source, path))
+        return Unit(agent.name, agent.operation, format_path(path), conditions, sites, used)
 
     # A flow: each step that runs an agent is a unit; the steps around it are conditions on the way to it.
 
@@ -164,14 +146,18 @@ class FlowReader:
             yield from self._step(step, (*path, position), way)
 
     def _step(self, step: Step, path: Path, way: Way) -> Iterator[Unit]:
+        self.slips += key_slips(self.source, path, Step)
         if step.agent is not None:
             yield self._run(step, step.agent, path, way)
             return
+        if "component" in self.source.at(path):
+            raise self.source.error((*path, "component"), "a step that runs no agent has no use for a `component`")
         (kind,) = step.kinds
         block: Block | list[Step] = step
         if not step.type:
             way = (*way, *self._conditions(step, path))
             block, path = step.known(kind), (*path, kind)
+            self.slips += key_slips(self.source, path, Block)
         if isinstance(block, list):
             yield from self._steps(block, path, way)
             return
@@ -180,22 +166,22 @@ class FlowReader:
             yield from self._switch(block, path, (*way, *conditions))
             return
         for name in NESTING[kind]:
-            taken = conditions
+            taken: Way = conditions
             if name == "else":
-                taken = tuple(replace(condition, negated=True) for condition in conditions)
+                taken = tuple(map(negated, conditions))
             elif name == "catch":
-                taken = (*conditions, Condition(format_path((*path, name)), "a step of the `try` fails", None))
+                taken = (*conditions, DuringRun(format_path((*path, name)), "a step of the `try` fails"))
             yield from self._nested(block.known(name), (*path, name), (*way, *taken))
 
     def _switch(self, block: Block, path: Path, way: Way) -> Iterator[Unit]:
         where = (*path, "value")
-        written = block.value if isinstance(block.value, str) else to_text(block.value)
-        expression = self._parsed(parse_expression, written, where)
+        text = block.value if isinstance(block.value, str) else to_text(block.value)
+        value = self.read[where] = self._parsed(parse_field, text, where)
         cases = block.cases or {}
         for case, steps in cases.items():
-            condition = Condition(format_path(where), written, expression, case=case)
+            condition = is_case(format_path(where), text, value, case)
             yield from self._steps(steps, (*path, "cases", case), (*way, condition))
-        condition = Condition(format_path(where), written, expression, none_of=tuple(cases))
+        condition = is_no_case(format_path(where), text, value, cases)
         yield from self._steps(block.default or [], (*path, "default"), (*way, condition))
 
     def _nested(self, nested: Step | list[Step] | None, path: Path, way: Way) -> Iterator[Unit]:
@@ -205,27 +191,22 @@ class FlowReader:
             yield from self._step(nested, path, way)
 
     def _run(self, step: Step, agent: str, path: Path, way: Way) -> Unit:
-        raw = self._raw(path)
         conditions = [*way, *self._conditions(step, path)]
-        sites = list(self._sites(raw, path, skip=("agent",) if agent in self.local else ()))
+        sites = list(find_sites(self.source, path, skip=("agent",) if agent in self.local else ()))
         operation = step.operation
         if agent in self.local:
-            position = self.local[agent]
-            definition = self._agent(position)
+            definition = self._agent(self.local[agent])
             conditions += definition.conditions
             sites += definition.sites
             operation = operation or definition.operation
         self.used.add(agent)
+        self.runs.append((*path, "agent"))
+        if step.id or step.name:
+            self.ids.append((*path, "id" if step.id else "name"))
         return Unit(step.id or step.name or agent, operation, format_path(path), tuple(conditions), tuple(sites))
 
-    def _raw(self, path: Path) -> Any:
-        value = self.source.value
-        for part in path:
-            value = value[part]
-        return value
-
-    def _conditions(self, holder: Agent | Block, path: Path) -> Iterator[Condition]:
-        raw = self._raw(path)
+    def _conditions(self, holder: Agent | Block, path: Path) -> Iterator[Evaluated | Fixed]:
+        raw = self.source.at(path)
         given = [name for name in ("condition", "when") if name in raw]
         if len(given) == 2:
             raise self.source.error((*path, "when"), "`when` and `condition` are one thing; keep one of them")
@@ -235,35 +216,13 @@ class FlowReader:
             if value is None or (isinstance(value, str) and not value.strip()):
                 raise self.source.error(where, f"`{name}` is empty; write an expression, or take the line out")
             if isinstance(value, bool):
-                yield Condition(format_path(where), str(value).lower(), value)
+                yield Fixed(format_path(where), str(value).lower(), value)
             else:
-                yield Condition(format_path(where), value, self._parsed(parse_expression, value, where))
+                expression = self.read[where] = self._parsed(parse_condition, value, where)
+                yield Evaluated(format_path(where), value, expression)
 
-    def _parsed(self, parse: Any, text: str, path: Path) -> Any:
+    def _parsed(self, parse: Callable[[str], Parsed], text: str, path: Path) -> Parsed:
         try:
             return parse(text)
         except InvalidExpression as error:
             raise self.source.error(path, error) from None
-
-    def _sites(self, raw: object, path: Path, skip: tuple[str, ...] = ()) -> Iterator[Site]:
-        """The references of one agent or step, at any depth, but not those of the steps that it nests."""
-        if not isinstance(raw, dict):
-            return
-        for field_name, value in raw.items():
-            if field_name not in ("name", "id", *skip):
-                yield from self._search(field_name, value, (*path, field_name), direct=True)
-
-    def _search(self, field_name: str | None, value: object, path: Path, *, direct: bool = False) -> Iterator[Site]:
-        if isinstance(value, str):
-            try:
-                found = find_reference(field_name, value, direct=direct)
-            except InvalidReference as error:
-                raise self.source.error(path, error) from None
-            if found:
-                yield Site(format_path(path), found)
-        elif isinstance(value, dict):
-            for key, child in value.items():
-                yield from self._search(key, child, (*path, key))
-        elif isinstance(value, list):
-            for position, child in enumerate(value):
-                yield from self._search(None, child, (*path, position))

@@ -91,6 +91,7 @@ class Step(Block):
     """A step of a flow: it runs an agent, or it nests other steps."""
 
     agent: str | None = None
+    component: str | None = None
     id: str | None = None
     name: str | None = None
     operation: str | None = None

@@ -112,6 +112,36 @@ def test_plain_text_is_no_reference() -> None:
     assert not findings(ensemble('"Say hello to the customer."', "summary", field="prompt"))
 
 
+SLIPS = """ensemble: sample
+agents:
+  - name: summarize
+    component: my-prompt
+    conditon: ${input.ok}
+flow:
+  - agent: sumarize
+  - agent: my-promt
+  - agent: summarize
+    when: ${inptu.ok && tenant.ok}
+"""
+
+
+def test_slips_are_findings_and_unknown_names_are_warnings() -> None:
+    assert [(found.line, found.column, found.kind, found.detail) for found in findings(SLIPS)] == [
+        (5, 5, "slip", "`conditon` is no field that is known here, and does nothing. Did you mean `condition`?"),
+        (7, 12, "slip", "no agent `sumarize` is defined here. Did you mean `summarize`?"),
+        (10, 13, "slip", f"nothing here is called `inptu`. Did you mean `input`? There are: {NAMES}"),
+        (10, 25, "warning", f"nothing here is called `tenant`. There are: {NAMES}"),
+    ]
+
+
+NAMES = "agents, env, input, my-promt, params, state, sumarize, summarize, trigger"
+
+
+def test_an_agent_that_is_a_component_is_no_slip() -> None:
+    text = "name: sample\nagents: [{name: my-prompts}]\nflow: [{agent: my-prompts}, {agent: my-prompt}]\n"
+    assert findings(text) == []
+
+
 # What exists is never found fault with, and one broken reference among them always is.
 
 _good = st.one_of(
@@ -167,6 +197,18 @@ def test_the_command_finds_ensembles_and_exits_1(repo: Repo) -> None:
     (found,) = json.loads(repo.edgit("check", "--format", "json", code=1).out)
     assert (found["file"], found["line"], found["column"]) == ("components/ensembles/bad.yaml", 6, 16)
     assert repo.edgit("check", "ensembles").code == 0
+
+
+def test_slips_fail_the_command_and_warnings_do_not(repo: Repo) -> None:
+    repo.write("ensembles/one.yaml", ensemble("my-prompt") + "    when: ${tenant.ok}\n")
+    answer = repo.edgit("check")
+    assert answer.out.startswith("ensembles/one.yaml:7:13: warning: nothing here is called `tenant`.")
+    assert answer.err == "note: 1 reference in 1 ensemble: all of them lead to a version\n"
+    repo.write("ensembles/two.yaml", ensemble("my-prompt") + "    whenn: x\n")
+    answer = repo.edgit("check", code=1)
+    assert "ensembles/two.yaml:7:5: slip: `whenn` is no field" in answer.out
+    assert "2 references in 2 ensembles: all of them lead to a version" in answer.err
+    assert "note: 1 slip: what is written is nearly something else" in answer.err
 
 
 def test_a_deleted_tag_is_dangling_no_more_once_it_is_back(repo: Repo) -> None:

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolver.ensemble import Ensemble, Unit, load_ensemble
+from resolver.ensemble import DuringRun, Ensemble, Evaluated, Fixed, Unit, load_ensemble
 from resolver.errors import InvalidEnsemble
+from resolver.expression import Scope
+from resolver.expression.javascript import to_text, truthy
 
 FILE = "sample.yaml"
 
@@ -35,14 +37,17 @@ def flow(steps: str) -> Ensemble:
 
 
 def way(unit: Unit) -> list[str]:
-    """The conditions on the way to a unit, written so that two of them can be compared."""
-    return [
-        ("not " if condition.negated else "")
-        + condition.text
-        + (f" is {condition.case}" if condition.case is not None else "")
-        + (f" is none of {', '.join(condition.none_of)}" if condition.none_of is not None else "")
-        for condition in unit.conditions
-    ]
+    """The conditions on the way to a unit, each as what decides it."""
+    told = []
+    for condition in unit.conditions:
+        match condition:
+            case Evaluated(expression=expression):
+                told.append(expression.text)
+            case Fixed(holds=holds):
+                told.append(str(holds).lower())
+            case DuringRun(text=text):
+                told.append(text)
+    return told
 
 
 def units(ensemble: Ensemble) -> list[tuple[str, list[str]]]:
@@ -156,10 +161,10 @@ NESTED = {
     "parallel": ("steps: [{agent: a}, {agent: b, when: x}]", [("a", []), ("b", ["x"])]),
     "branch": (
         "condition: ${input.x}\nthen: [{agent: a}]\nelse: [{agent: b}]",
-        [("a", ["${input.x}"]), ("b", ["not ${input.x}"])],
+        [("a", ["${input.x}"]), ("b", ["!(${input.x})"])],
     ),
     "branch by when": ("when: x\nthen: [{agent: a}]", [("a", ["x"])]),
-    "branch of a boolean": ("condition: false\nthen: []\nelse: [{agent: b}]", [("b", ["not false"])]),
+    "branch of a boolean": ("condition: false\nthen: []\nelse: [{agent: b}]", [("b", ["true"])]),
     "foreach": ("items: ${input.items}\nstep: {agent: a, condition: x}", [("a", ["x"])]),
     "try": (
         "steps: [{agent: a}]\ncatch: [{agent: b}]\nfinally: [{agent: c}]",
@@ -167,10 +172,14 @@ NESTED = {
     ),
     "switch": (
         "value: ${input.x}\ncases: {1: [{agent: a}], true: [{agent: b}]}\ndefault: [{agent: c}]",
-        [("a", ["${input.x} is 1"]), ("b", ["${input.x} is true"]), ("c", ["${input.x} is none of 1, true"])],
+        [
+            ("a", ['(${input.x} | string) === "1"']),
+            ("b", ['(${input.x} | string) === "true"']),
+            ("c", ['!["1", "true"].includes((${input.x} | string))']),
+        ],
     ),
-    "switch on a constant": ("value: 010\ncases: {10: [{agent: a}]}", [("a", ["10 is 10"])]),
-    "switch on a boolean": ("value: TRUE\ncases: {true: [{agent: a}]}", [("a", ["true is true"])]),
+    "switch on a constant": ("value: 010\ncases: {10: [{agent: a}]}", [("a", ['(10 | string) === "10"'])]),
+    "switch on a boolean": ("value: TRUE\ncases: {true: [{agent: a}]}", [("a", ['(true | string) === "true"'])]),
     "while": ("condition: x\nmaxIterations: 3\nsteps: [{agent: a}]", [("a", ["x"])]),
     "map-reduce": ("items: x\nmap: {agent: a}\nreduce: {agent: b}", [("a", []), ("b", [])]),
 }
@@ -207,13 +216,51 @@ def test_conditions_gather_from_the_outermost_in() -> None:
                 - switch: {when: four, value: five, cases: {x: [{while: {condition: six, steps: [{agent: a}]}}]}}
         """
     )
-    assert units(ensemble) == [("a", ["one", "two", "not three", "four", "five is x", "six"])]
+    assert units(ensemble) == [("a", ["one", "two", "!(three)", "four", '(five | string) === "x"', "six"])]
     assert ensemble.units[0].path == "flow[0].parallel.steps[0].else[0].switch.cases.x[0].while.steps[0]"
     assert [condition.path for condition in ensemble.units[0].conditions][:3] == [
         "flow[0].when",
         "flow[0].parallel.when",
         "flow[0].parallel.steps[0].condition",
     ]
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3), st.lists, max_leaves=3))
+def test_exactly_one_way_of_a_switch_or_a_branch_is_taken(value: object) -> None:
+    switch = flow(
+        """
+        switch:
+          value: ${input.x}
+          cases: {1: [{agent: one}], true: [{agent: yes}], "": [{agent: none}], a: [{agent: a}], "null": [{agent: nil}]}
+          default: [{agent: other}]
+        """
+    )
+    branch = flow("branch: {when: input.x, then: [{agent: then}], else: [{agent: otherwise}]}")
+    scope = Scope({"x": value})
+    for ensemble in (switch, branch):
+        taken = []
+        for unit in ensemble.units:
+            (condition,) = unit.conditions
+            assert isinstance(condition, Evaluated)
+            if truthy(condition.expression.evaluate(scope)):
+                taken.append(unit.name)
+        assert len(taken) == 1
+        if ensemble is switch:
+            known = {"1": "one", "true": "yes", "": "none", "a": "a", "null": "nil"}
+            assert taken == [known.get(to_text(value), "other")]
+        else:
+            assert taken == ["then" if truthy(value) else "otherwise"]
+
+
+def test_a_text_with_placeholders_is_what_a_switch_compares() -> None:
+    ensemble = flow("switch: {value: 'level-${input.n}', cases: {level-1: [{agent: a}]}, default: [{agent: b}]}")
+    (case,), (default,) = (unit.conditions for unit in ensemble.units)
+    assert isinstance(case, Evaluated)
+    assert isinstance(default, Evaluated)
+    for number, expected in ((1, True), (2, False)):
+        scope = Scope({"n": number})
+        assert case.expression.evaluate(scope) is expected
+        assert default.expression.evaluate(scope) is not expected
 
 
 # References
@@ -252,10 +299,8 @@ def test_references_at_any_depth() -> None:
         "hello@example.com",
         "@cf/meta/llama-3.1-8b-instruct",
         "https://unpkg.com/htmx.org@1.9.10",
-        "text/plain",
-        "application/json",
-        "users/1/posts",
-        "2024/01/15",
+        "image/svg+xml",
+        "application/json; charset=utf-8",
         "Summarize {{input.text}} for me@home",
         "my-prompt@v1.0.0\nand more",
     ],
@@ -263,6 +308,49 @@ def test_references_at_any_depth() -> None:
 def test_look_alikes_are_plain_text(field: str, text: str) -> None:
     written = text.replace("\n", "\\n")
     assert references(loaded(f'name: sample\nagents: [{{name: a, config: {{{field}: "{written}"}}}}]')) == {}
+
+
+@pytest.mark.parametrize("text", ["text/plain", "application/json", "users/1/posts", "2024/01/15", "message/welcome"])
+def test_a_path_is_a_bare_word_like_any_other(text: str) -> None:
+    ensemble = loaded(f"name: e\nagents: [{{name: a, component: {text}, config: {{prompt: {text}}}}}]")
+    assert references(ensemble) == {"agents[0].component": text, "agents[0].config.prompt": f"{text}?"}
+
+
+@pytest.mark.parametrize(
+    ("written", "says", "at"),
+    [
+        ("my-prompt@v1.0.0.beta", "v1.2.3", (4, 26)),
+        ("my-prompt@prod.eu", "neither a version", (4, 26)),
+        ("hello@example.com", "neither a version", (4, 22)),
+        ("https://example.com/x@v1", "unknown scheme", (4, 16)),
+        ("'@cf/meta/llama'", "component name", (4, 17)),
+        ("'my-prompt@v1.0.0 '", "white space", (4, 17)),
+        ("|\n      my-prompt@v1.0.0", "white space", (5, 7)),
+        ("|\n      my-prompt@v1.0.0\n      and more", "on one line", (5, 7)),
+        ("", "`component` is empty", (4, 15)),
+        ("~", "`component` is empty", (4, 16)),
+        ("''", "`component` is empty", (4, 17)),
+        ("' '", "`component` is empty", (4, 17)),
+        ("1.10", 'quote it: "1.10"', (4, 16)),
+        ("[my-prompt]", "must be text", (4, 16)),
+        ("${input.prompt}", "cannot hold an expression", (4, 16)),
+        ("Left rear wheel", "component name", (4, 20)),
+        ("latest?", "component name", (4, 22)),
+    ],
+)
+@pytest.mark.parametrize("step", [False, True])
+def test_a_component_is_a_reference_or_an_error(written: str, says: str, at: tuple[int, int], step: bool) -> None:
+    holder = "flow:\n  - agent: a" if step else "agents:\n  - name: a"
+    error = refusal(f"name: e\n{holder}\n    component: {written}\n")
+    assert says in error.detail
+    assert place(error) == at
+    assert error.field == ("flow[0].component" if step else "agents[0].component")
+
+
+def test_a_component_of_a_step_that_runs_no_agent() -> None:
+    error = refusal("name: e\nflow:\n  - parallel: [{agent: a}]\n    component: my-prompt\n")
+    assert "no use for a `component`" in error.detail
+    assert place(error) == (4, 16)
 
 
 def test_steps_do_not_claim_the_references_of_the_steps_they_hold() -> None:
@@ -363,6 +451,30 @@ def test_refusals(text: str, at: tuple[int, int], detail: str) -> None:
     error = refusal(text)
     assert detail in error.detail
     assert place(error) == at
+
+
+@pytest.mark.parametrize(
+    ("key", "read"),
+    [("1.0", "1"), ("1e3", "1000"), ("0x14", "20"), ("010", "10"), ("1.50", "1.5"), ("True", "true"), ("~", "null")],
+)
+def test_a_case_that_is_spelled_otherwise_than_its_value_is_quoted(key: str, read: str) -> None:
+    switch = "name: e\nflow:\n  - switch: {{value: input.x, cases: {{{}: [{{agent: a}}]}}}}\n"
+    error = refusal(switch.format(key))
+    assert error.detail == f'as a key this is `{read}` to YAML; quote it: "{key}"'
+    assert place(error) == (3, 38)
+    assert way(loaded(switch.format(f"'{key}'")).units[0]) == [f'(input.x | string) === "{key}"']
+
+
+@pytest.mark.parametrize(("written", "meant"), [("yes", "true"), ("on", "true"), ("no", "false"), ("'TRUE'", "true")])
+def test_a_word_that_means_a_boolean_elsewhere(written: str, meant: str) -> None:
+    error = refusal(f"name: e\nagents:\n  - name: a\n    condition: {written}\n")
+    assert f"write `{meant}`" in error.detail
+    assert error.line == 4
+
+
+@pytest.mark.parametrize("written", ["true", "True", "TRUE"])
+def test_every_true_of_yaml_is_true(written: str) -> None:
+    assert way(loaded(f"name: e\nagents: [{{name: a, when: {written}}}]").units[0]) == ["true"]
 
 
 FAULTY = "${input.a && ) }"

@@ -1,0 +1,93 @@
+"""Conditions on the way to an agent, each of one of three kinds.
+
+What `else` and `switch` say becomes an expression here, so that whoever decides a condition knows nothing of them.
+Whoever tells the kinds apart handles each: mypy finds a `match` that forgets one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import ClassVar, TypeAlias
+
+from resolver.expression import Expression
+from resolver.expression.tree import ArrayLiteral, Binary, Call, Filtered, Literal, Unary
+
+
+class _Condition:
+    """What `resolver/plan.py` asks of a condition of any kind; of no kind is there anything to tell."""
+
+    negated: ClassVar[bool] = False
+    case: ClassVar[str | None] = None
+    none_of: ClassVar[tuple[str, ...] | None] = None
+
+
+@dataclass(frozen=True)
+class Evaluated(_Condition):
+    """It holds where the value of the expression is true. `path` is where it stands, and `text` what stands there."""
+
+    path: str
+    text: str
+    expression: Expression
+
+
+@dataclass(frozen=True)
+class Fixed(_Condition):
+    """It holds or does not, whatever the request: `when: false`."""
+
+    path: str
+    text: str
+    holds: bool
+
+    @property
+    def expression(self) -> bool:
+        return self.holds
+
+
+@dataclass(frozen=True)
+class DuringRun(_Condition):
+    """Nobody knows before the run: a `catch` runs when its `try` fails."""
+
+    path: str
+    text: str
+
+    @property
+    def expression(self) -> None:
+        return None
+
+
+Condition: TypeAlias = Evaluated | Fixed | DuringRun
+
+Way: TypeAlias = tuple[Condition, ...]
+"""The conditions that all must hold for a step to run, from the outermost in."""
+
+
+def negated(condition: Evaluated | Fixed) -> Evaluated | Fixed:
+    """The `else` of a branch."""
+    match condition:
+        case Fixed(holds=holds):
+            return replace(condition, holds=not holds)
+        case Evaluated(expression=expression):
+            opposite = Expression.of(f"!({expression.text})", Unary("!", expression.tree))
+            return replace(condition, expression=opposite)
+
+
+def is_case(path: str, text: str, value: Expression, case: str) -> Evaluated:
+    """A case of a switch: `String(value)` is the case's key."""
+    written = Filtered(value.tree, "string", ())
+    expression = Expression.of(f"({text} | string) === {_quoted(case)}", Binary("===", written, Literal(case)))
+    return Evaluated(path, text, expression)
+
+
+def is_no_case(path: str, text: str, value: Expression, cases: Iterable[str]) -> Evaluated:
+    """The `default` of a switch."""
+    cases = tuple(cases)
+    listed = ArrayLiteral(tuple(Literal(case) for case in cases))
+    tree = Unary("!", Call(listed, "includes", (Filtered(value.tree, "string", ()),)))
+    among = ", ".join(map(_quoted, cases))
+    return Evaluated(path, text, Expression.of(f"![{among}].includes(({text} | string))", tree))
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
