@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resolver.errors import InvalidExpression
@@ -730,6 +730,7 @@ def value_or_needed(parsed: Expression | Template, scope: Scope) -> object:
         return needed
 
 
+@settings(deadline=None)
 @given(TEXTS, JSON, st.dictionaries(st.sampled_from(["a", "my-agent", "state"]), JSON))
 def test_any_text_is_an_expression_or_an_error_with_its_place(text: str, value: Any, outputs: dict[str, Any]) -> None:
     scope = Scope(value, {}, outputs)

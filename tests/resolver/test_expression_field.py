@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from resolver.errors import InvalidExpression
 from resolver.expression import UNDEFINED, Scope, parse_condition, parse_expression, parse_field, parse_template
@@ -199,6 +199,7 @@ def test_a_condition_that_is_a_text_would_always_be_true(text: str, caret: str) 
 # Nothing else ever goes wrong
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_a_field_reads_as_an_expression_or_as_a_template(text: str) -> None:
     scope = Scope({"x": 1}, {"a": "A", "my-agent": "m", "state": [1], "agents": {}})

@@ -10,7 +10,7 @@ import struct
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resolver.expression import javascript as js
@@ -293,6 +293,7 @@ def test_arithmetic() -> None:
 # Text
 
 
+@settings(deadline=None)
 @given(SURROGATES)
 def test_units_and_back(text: str) -> None:
     whole = js.paired(text)
@@ -300,6 +301,7 @@ def test_units_and_back(text: str) -> None:
     assert len(js.units(whole)) == len(whole.encode("utf-16-le", "surrogatepass")) // 2 == js.text_length(whole)
 
 
+@settings(deadline=None)
 @given(SURROGATES, SURROGATES, SURROGATES)
 def test_what_is_found_without_units_is_what_units_have(before: str, sought: str, after: str) -> None:
     sought = js.paired(sought)
@@ -318,6 +320,7 @@ def test_what_is_found_without_units_is_what_units_have(before: str, sought: str
             assert js.member(whole, index) == (has[index] if 0 <= index < len(has) else UNDEFINED)
 
 
+@settings(deadline=None)
 @given(SURROGATES, SURROGATES)
 def test_order_is_that_of_code_units(left: str, right: str) -> None:
     ordered = left.encode("utf-16-be", "surrogatepass") < right.encode("utf-16-be", "surrogatepass")
@@ -470,6 +473,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_json_text_is_read_back_as_it_was(value: Any) -> None:
     text = js.json_text(value)
