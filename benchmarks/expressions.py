@@ -4,7 +4,7 @@ Everything is parsed beforehand and the values are in each library's own form al
 library takes part in a case where its language can say the same, written the way its users would; what it answers is
 checked against ours. In cel-python, an absent member needs `has`; jmespath knows no arithmetic.
 
-Ours runs in WebAssembly too, by the same code, from `wasm.mjs`.
+Ours runs in workerd too, by the same code (`inside.py`).
 """
 
 from __future__ import annotations
@@ -149,12 +149,6 @@ LIBRARIES: dict[str, Callable[[Case], Subject | None]] = {
     "jmespath": _jmespath,
 }
 _CALLS = [None] * 200
-
-
-def measure_ours(rounds: int = 20) -> dict[str, Any]:
-    """Our times by case."""
-    times = interleaved({case.name: ours(case) for case in CASES}, _CALLS, rounds)
-    return {name: summary(taken) for name, taken in times.items()}
 
 
 def measure(rounds: int = 15) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Numbers of results.json in other texts: `<!-- figure:decision_us -->0.88<!-- /figure -->`.
+"""Numbers of figures.json in other texts: `<!-- figure:decision_us -->0.88<!-- /figure -->`.
 
 A figure is written with as many digits behind the point as the text has there already, thousands with a comma where the
 number is one of four digits or more. `make bench` writes README.md's anew; tests/test_readme_figures.py holds the two

@@ -1,7 +1,7 @@
 """One resolve: the sample `ten-agents`, with its conditions and canaries, from a call's values to the answer's bytes.
 
 Measured apart from HTTP and from the reading of the body: the scope, the key, ten decisions, the answer encoded. Runs
-on CPython and, from `wasm.mjs`, in WebAssembly Python, by the same code.
+on CPython and, by `inside.py`, in workerd: the same code.
 """
 
 from __future__ import annotations

@@ -7,22 +7,19 @@ Rules:
 - a subject's time is the median of its rounds, its spread the 10th and 90th percentile;
 - a ratio is the median of the rounds' ratios, never a ratio of medians: what slows a round slows both sides of it.
 
-Times are in microseconds a call, of the thread's own CPU time, which stands still while others have the processor; in
-WebAssembly there is only the time on the wall. The loop's own cost, some 15 ns a call, is in every subject's.
+Times are in microseconds a call, of the thread's own CPU time, which stands still while others have the processor. The
+loop's own cost, some 15 ns a call, is in every subject's.
 """
 
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 Subject = Callable[[Any], object]
 Times = dict[str, list[float]]
-
-_clock = time.perf_counter if sys.platform == "emscripten" else time.thread_time
 
 
 class Summary(NamedTuple):
@@ -47,10 +44,10 @@ def interleaved(subjects: Mapping[str, Subject], arguments: Sequence[object], ro
 
 
 def _timed(subject: Subject, arguments: Sequence[object]) -> float:
-    started = _clock()
+    started = time.thread_time()
     for argument in arguments:
         subject(argument)
-    return (_clock() - started) / len(arguments) * 1e6
+    return (time.thread_time() - started) / len(arguments) * 1e6
 
 
 def summary(times: Sequence[float]) -> Summary:
