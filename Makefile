@@ -34,7 +34,7 @@ tests/edge/node_modules/ready: tests/edge/package.json tests/edge/package-lock.j
 
 staged: setup tests/edge/node_modules/ready
 	@$(VENV)/bin/python deploy/stage.py
-	@$(VENV)/bin/python -m worker.seed > build/seed.json
+	@$(VENV)/bin/python -m worker.local.seed > build/seed.json
 
 edge: staged
 	@PORT=$(or $(PORT),8788) KV=$(or $(KV),.local/edge) $(VENV)/bin/python -m tests.edge.workerd.serve

@@ -1,7 +1,7 @@
 """One decision: which version of one component runs for one key, with a canary at 10 %.
 
-Ours is what a user of `resolver/` calls: `choose` with a request that holds the key. It is compared with the floor,
-which is the least that a decision by SHA-256 can do, and with the SDKs of others, each asked locally, without a
+Ours is what a user of `resolver/` calls: `Resolver.choose` with a request that holds the key. It is compared with the
+floor, which is the least that a decision by SHA-256 can do, and with the SDKs of others, each asked locally, without a
 network, in the cheapest way that its documentation has. Every subject must really split: its share of 10,000 keys is
 printed with it.
 """
@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.rounds import interleaved, ratio, summary
-from resolver.documents import Snapshot, decode_rollout
-from resolver.plan import Request, choose, resolve_references
+from resolver.documents import decode_rollout
+from resolver.plan import resolve_references
 from resolver.reference import parse_reference
+from resolver.snapshot import Request, Resolver, Snapshot
 from resolver.version_map import decode_version_map
 
 NAME, STABLE, CANARY = "my-prompt", "v1.0.0", "v1.1.0"
@@ -38,14 +39,14 @@ def snapshot() -> Snapshot:
 
 def ours() -> Decide:
     """One reference, chosen."""
-    known, reference = snapshot(), parse_reference(f"{NAME}@prod")
-    return lambda key: choose(reference, known, Request(key=key)).version
+    resolver, reference = Resolver(snapshot()), parse_reference(f"{NAME}@prod")
+    return lambda key: resolver.choose(reference, Request(key=key)).version
 
 
 def ours_as_answered() -> Decide:
     """The same with the record that an answer holds: path, reference, component, version and route."""
-    known, references = snapshot(), [("references[0]", parse_reference(f"{NAME}@prod"))]
-    return lambda key: str(resolve_references(references, known, Request(key=key))[0].version)
+    resolver, references = Resolver(snapshot()), [("references[0]", parse_reference(f"{NAME}@prod"))]
+    return lambda key: str(resolve_references(references, resolver, Request(key=key))[0].version)
 
 
 def floor() -> Decide:

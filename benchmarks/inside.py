@@ -18,7 +18,7 @@ from benchmarks.expressions import CASES
 from benchmarks.rounds import Summary, summary
 from benchmarks.workers import ANSWER, FRESH, ours, serving, with_ours, worked
 from tests.edge.workerd.process import Workerd
-from worker.seed import seed
+from worker.local.seed import seed
 
 #: The Worker's main file. A step is a function of the request; what it gives is awaited where it can be.
 MAIN = f"""
@@ -29,14 +29,14 @@ from pyodide.code import relaxed_call
 from urllib.parse import unquote
 from workers import Request, Response, WorkerEntrypoint, python_from_rpc, python_to_rpc
 from benchmarks import expressions, resolve
-from worker import app, entry
+from worker import entry, http
 
 SEED = json.loads({json.dumps(json.dumps(seed()))})
 ANSWER, ONE, TEN = {ANSWER!r}, {ONE!r}, {TEN!r}
 HEADERS = (("content-type", "application/json"), ("cache-control", "no-store"), ("server-timing", "total;dur=0.000"))
-PLAIN = [app.Request("POST", path, body=json.dumps(body).encode())
+PLAIN = [http.Request("POST", path, body=json.dumps(body).encode())
          for path, body in (("/resolve", ONE), ("/ensembles/ten-agents/resolve", TEN))]
-ANSWERED = app.Response(200, HEADERS, ANSWER.encode())
+ANSWERED = http.Response(200, HEADERS, ANSWER.encode())
 
 class Bound:
     def fetch(self, request):
@@ -49,8 +49,8 @@ def steps(worker, request):
     call, answer, text = JSON.parse(json.dumps(ONE)), JSON.parse(ANSWER), json.dumps(ONE)
     made = lambda: js.Request.new("http://edge/", method="POST", body=text)
     return {{
-        "the edge, one reference": lambda: edge.handle(PLAIN[0], lent),
-        "the edge, ten agents": lambda: edge.handle(PLAIN[1], lent),
+        "the edge, one reference": lambda: http.handle(edge, PLAIN[0], lent),
+        "the edge, ten agents": lambda: http.handle(edge, PLAIN[1], lent),
         "method, URL, and one header": lambda: (asked.method, asked.url, asked.headers.get("content-length")),
         "a request with a body, made": made,
         "the same, and its body read": lambda: entry._body(made(), {{}}),

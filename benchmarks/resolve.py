@@ -11,14 +11,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.rounds import Subject, interleaved, summary
-from resolver.documents import Snapshot, decode_rollout
+from resolver.documents import decode_rollout
 from resolver.expression import Scope
-from resolver.plan import Request, plan_key, resolve
+from resolver.plan import resolve
 from resolver.reference import parse_reference
+from resolver.snapshot import Request, Resolver, Snapshot
 from resolver.version_map import decode_version_map
-from worker.app import Definition, EnsembleAnswer, SnapshotInfo, decode_call, encoded
-from worker.app import ReferencesCall as References
 from worker.bundle import bundled_ensembles
+from worker.calls import Definition, EnsembleAnswer, SnapshotInfo, decode_call, encoded
+from worker.calls import ReferencesCall as References
 
 INPUTS: list[dict[str, object]] = [
     {
@@ -35,17 +36,19 @@ INPUTS: list[dict[str, object]] = [
 
 
 def subjects(seed: Mapping[str, Any]) -> dict[str, Subject]:
-    """What is measured, by name; `seed` is the KV of `worker/seed.py`, key → value and metadata."""
+    """What is measured, by name; `seed` is the KV of `worker/local/seed.py`, key → value and metadata."""
     pointers = decode_version_map(seed["component-versions"][0]).value
     known = Snapshot(pointers, decode_rollout("10").value, revision="0" * 40, generation=20)
+    resolver = Resolver(known)
     plan = bundled_ensembles()["ten-agents"]
     info = SnapshotInfo(known.revision, known.generation, 0, "kv")
     definition = Definition(None, "bundled")
 
     def decided(given: Any) -> Any:
         scope = Scope(given)
-        key = plan_key(plan, scope)
-        return key, resolve(plan, known, Request(scope, key=key))
+        assert plan.key is not None
+        key = str(plan.key.evaluate(scope))
+        return key, resolve(plan, resolver, Request(scope, key=key))
 
     def answered(given: Any) -> bytes:
         key, agents = decided(given)
@@ -71,7 +74,7 @@ def measure(seed: Mapping[str, Any], rounds: int = 40) -> dict[str, Any]:
 
 def main() -> None:
     """Print what was measured, as JSON."""
-    from worker.seed import seed  # noqa: PLC0415 - not in the Worker
+    from worker.local.seed import seed  # noqa: PLC0415 - not in the Worker
 
     print(json.dumps(measure(seed())))
 

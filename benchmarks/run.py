@@ -62,7 +62,6 @@ STEPS: dict[str, Callable[[], Any]] = {
         name: lambda name=name: _json(name)  # type: ignore[misc]
         for name in ("cost", "tails", "starts", "inside", "growth", "decision", "resolve", "expressions", "where")
     },
-    "propagation": lambda: _tables("propagation"),
 }
 
 
@@ -276,12 +275,6 @@ def report(found: Found) -> str:
         *_resolve(found["resolve"], found["inside"]["resolve"]),
         *_expressions(found["expressions"], found["inside"]["expression"]),
         *_where(found["where"]),
-        "## A rollback's way to the whole world",
-        "",
-        found["propagation"]["tables"],
-        "",
-        "![A rollback's way](propagation.svg)",
-        "",
         quoted((HERE / "changes.md").read_text("utf-8"), figures(found)),
     ]
     return "\n".join(lines).rstrip() + "\n"

@@ -20,7 +20,7 @@ from benchmarks.rounds import summary
 from benchmarks.workers import CONSTANT, alone, lever, ours, worked
 from tests.edge.workerd.config import Edge
 from tests.edge.workerd.process import snapshot_of, workerd
-from worker.seed import seed
+from worker.local.seed import seed
 
 #: How often each is started: from the snapshot, and with everything to be imported.
 TIMES = {"with the snapshot": 9, "without": 3}

@@ -15,11 +15,12 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from worker.app import Edge, Platform, Request, Response
 from worker.bundle import bundled_ensembles
-from worker.cache import Clock
+from worker.clock import Clock
+from worker.edge import Edge, Platform
+from worker.http import Request, Response, handle
 from worker.kv import Entry
-from worker.seed import seed
+from worker.local.seed import seed
 from worker.settings import read_settings
 
 ROOT = Path(__file__).parents[1]
@@ -60,15 +61,15 @@ def measure(requests: int = 5000) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, (path, body) in REQUESTS.items():
         request = Request("POST", path, "", {}, json.dumps(body).encode())
-        asyncio.run(edge.handle(request, platform))
+        asyncio.run(handle(edge, request, platform))
         started = time.thread_time()
         for _ in range(requests):
-            _answered(edge.handle(request, platform))
+            _answered(handle(edge, request, platform))
         plain = (time.thread_time() - started) / requests * 1e6
         profiler = cProfile.Profile()
         profiler.enable()
         for _ in range(requests):
-            _answered(edge.handle(request, platform))
+            _answered(handle(edge, request, platform))
         profiler.disable()
         found[name] = {"us": plain, "functions": _dearest(pstats.Stats(profiler), requests)}
     return found

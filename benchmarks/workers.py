@@ -22,7 +22,7 @@ import httpx
 
 from tests.edge.workerd.config import ROOT, STAGED, Edge, script
 from tests.edge.workerd.process import Workerd, workerd
-from worker.seed import seed
+from worker.local.seed import seed
 
 HERE = Path(__file__).parent
 FOLDERS = ROOT / "build" / "benchmarks"

@@ -44,7 +44,7 @@ NO_BYTECODE = "NO BYTECODE in this build, so that the Worker starts half a secon
 USELESS = ("*.dist-info", "**/*.pyi", "**/py.typed")
 
 #: For development on CPython; a Worker can use none of them.
-LEFT_OUT = ("local.py", "seed.py", "sqlite.py")
+LEFT_OUT = ("local",)
 WHEELS = ["--only-binary=:all:", "--python-version", "3.14", "--implementation", "cp", "--no-deps"]
 
 

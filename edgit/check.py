@@ -14,11 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from resolver.documents import Snapshot
 from resolver.ensemble import Slip, format_path, load_ensemble, read_yaml
 from resolver.errors import InvalidEnsemble, NotFound, listed, nearest
-from resolver.plan import Request, choose
 from resolver.reference import Reference
+from resolver.snapshot import Request, Resolver, Snapshot
 
 #: The kind of a finding that may be no fault.
 WARNING = "warning"
@@ -107,7 +106,7 @@ def _faults(reference: Reference, known: Known, environment: str) -> Iterator[tu
             return
     else:
         try:
-            version = choose(reference, known.snapshot, Request(environment=environment)).version
+            version = Resolver(known.snapshot).choose(reference, Request(environment=environment)).version
         except NotFound as error:
             kind = "out of range" if selector is not None and selector.kind == "range" else "dangling"
             yield kind, f"`{reference}`: {error.detail}"

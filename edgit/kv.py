@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from edgit.errors import EdgitError, NotReached
-from worker.sqlite import SqliteStore
+from worker.local.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     import httpx

@@ -28,7 +28,6 @@ from resolver.documents import (
     LARGEST_MAP,
     VERSION_MAP,
     Move,
-    Pointers,
     Release,
     content_key,
     decode_history,
@@ -38,6 +37,7 @@ from resolver.documents import (
 )
 from resolver.errors import InvalidDocument
 from resolver.history import format_instant
+from resolver.snapshot import Pointers
 from resolver.version_map import decode_version_map
 
 Version = tuple[str, str]

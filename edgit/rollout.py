@@ -26,7 +26,6 @@ from resolver.documents import (
     ROLLOUT,
     ROLLOUT_HISTORY,
     VERSION_MAP,
-    Pointers,
     decode_rollout,
     decode_rollout_history,
     encode_rollout,
@@ -34,6 +33,7 @@ from resolver.documents import (
 from resolver.errors import InvalidDocument, listed
 from resolver.history import format_instant
 from resolver.rollout import NOBODY, Percentage, RolloutTable
+from resolver.snapshot import Pointers
 
 _raw_map = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _raw_list = msgspec.json.Decoder(list[msgspec.Raw])

@@ -9,7 +9,8 @@ from edgit.errors import Refused
 from edgit.ledger import State
 from edgit.publication import Content, Publication
 from edgit.repository import Ledger, World, published_pointers, read_state
-from resolver.documents import Move, Pointers, Release
+from resolver.documents import Move, Release
+from resolver.snapshot import Pointers
 
 
 class LedgerSource:

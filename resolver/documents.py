@@ -20,11 +20,11 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar
+from typing import Annotated, Generic, TypeAlias, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -40,13 +40,6 @@ ROLLOUT_HISTORY = "rollout-history"
 #: The longest version map that is published, in bytes of its text: some 88,000 components with four pointers each. With
 #: it half of a Worker's 128 MB stays free, all that a refresh takes included. docs/publish.md says what was measured.
 LARGEST_MAP = 8 * 1024 * 1024
-
-Pointers = Mapping[str, Mapping[str, str]]
-"""Component → environment (or `latest`, `stable`) → version."""
-
-Where: TypeAlias = str | tuple[object, ...]
-"""Where versions are looked for: an environment alone, which is found quicker, or one with region and group."""
-
 
 T = TypeVar("T")
 Steps: TypeAlias = Generator[None, None, T]
@@ -144,24 +137,6 @@ class RolloutChange:
     at: datetime
     table: RolloutTable
     actor: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All that a request is resolved from, read together; a request uses exactly one.
-
-    `rollout` is None where the percentages are not known, which only happens for an instant in the past. `indexes`
-    holds the versions of those components whose index was wanted, None where there is no index.
-    """
-
-    pointers: Pointers
-    rollout: RolloutTable | None = field(default_factory=RolloutTable)
-    indexes: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
-    revision: str | None = None
-    generation: int | None = None
-    #: What `resolver.plan` has found out about pointers of this snapshot, by place and component: a function of the
-    #: fields above, remembered. Not an argument, so that a copy with other fields begins without it.
-    draws: dict[Where, dict[str, Any]] = field(init=False, default_factory=dict, repr=False, compare=False)
 
 
 class _Announcement(msgspec.Struct, frozen=True):

@@ -14,9 +14,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from resolver.documents import Move, Release, RolloutChange, Snapshot
+from resolver.documents import Move, Release, RolloutChange
 from resolver.errors import InvalidInstant
 from resolver.rollout import RolloutTable
+from resolver.snapshot import Snapshot
 
 _NO_OFFSET = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?", re.ASCII)
 # Hours and the minutes of the offset are bounded here: what `fromisoformat` makes of 24:00 and +01:75 is Python's own.

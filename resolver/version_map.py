@@ -21,7 +21,7 @@ from zlib import compress, decompress
 
 import msgspec
 
-from resolver.documents import FAILURES, VERSION_MAP, Decoded, Pointers, Problem, Steps, excerpt, finished, refuse_depth
+from resolver.documents import FAILURES, VERSION_MAP, Decoded, Problem, Steps, excerpt, finished, refuse_depth
 from resolver.errors import InvalidDocument, InvalidVersion
 from resolver.version import canonical, is_version
 
@@ -182,7 +182,7 @@ class MapReader:
     can each be decoded are the document, wherever they were cut. All raise `InvalidDocument`.
     """
 
-    def __init__(self, previous: Pointers | None = None) -> None:
+    def __init__(self, previous: Mapping[str, Mapping[str, str]] | None = None) -> None:
         self._before = previous if isinstance(previous, VersionMap) else None
         self._known = {piece.digest: piece for piece in self._before._pieces} if self._before else {}
         #: Versions that are known to be canonical.
@@ -264,7 +264,9 @@ class MapReader:
         self._pieces.append(piece or _piece(digest, text, self._usual))
 
 
-def decode_version_map(text: str | bytes, previous: Pointers | None = None) -> Decoded[VersionMap]:
+def decode_version_map(
+    text: str | bytes, previous: Mapping[str, Mapping[str, str]] | None = None
+) -> Decoded[VersionMap]:
     """The version map, read at once. Raises `InvalidDocument` when it is not a JSON object."""
     reader = MapReader(previous)
     finished(reader.take(text))

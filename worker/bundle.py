@@ -15,12 +15,13 @@ from pathlib import Path
 
 import msgspec
 
-from resolver.documents import ROLLOUT, VERSION_MAP, Decoded, Problem, Snapshot, decode_map_metadata, decode_rollout
+from resolver.documents import ROLLOUT, VERSION_MAP, Decoded, Problem, decode_map_metadata, decode_rollout
 from resolver.ensemble import load_ensemble
 from resolver.errors import InvalidDocument, InvalidEnsemble, listed
 from resolver.nesting import too_deep
 from resolver.plan import Plan, compile_plan
 from resolver.rollout import RolloutTable
+from resolver.snapshot import Snapshot
 from resolver.version_map import decode_version_map, revision_of
 
 #: The snapshot's name, in the repository and in a deployment alike.

@@ -1,4 +1,4 @@
-"""The Worker on Cloudflare: adapts the platform's request, bindings and RPC to `worker.app`.
+"""The Worker on Cloudflare: adapts the platform's request, bindings and RPC to `worker/http.py` and `worker/edge.py`.
 
 Rules:
 
@@ -23,7 +23,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import js
 from js import JSON, ArrayBuffer, Object, Promise, Response, Uint8Array
@@ -33,18 +33,18 @@ from workers import WorkerEntrypoint, import_from_javascript
 
 from resolver.documents import is_version_map
 from resolver.errors import InvalidRequest, ResolverError
-from worker.app import LARGEST_BODY, Call, Edge, EnsembleCall, Platform, ReferencesCall, decode_call, encoded
-from worker.app import Request as PlainRequest
-from worker.app import Response as PlainResponse
 from worker.bundle import bundled_ensembles, bundled_snapshot
-from worker.cache import Clock
+from worker.calls import C, Call, EnsembleCall, ReferencesCall, VersionCall, decode_call, encoded
+from worker.clock import Clock
+from worker.edge import Edge, Exchange, Platform
+from worker.http import LARGEST_BODY, handle, internal, problem_response
+from worker.http import Request as PlainRequest
+from worker.http import Response as PlainResponse
 from worker.kv import Entry, KvFailed
-from worker.problem import CONTENT_TYPE, Refused, problem_of
+from worker.problem import problem_of
 from worker.settings import Settings, read_settings
 
 log = logging.getLogger("edge-resolver")
-
-C = TypeVar("C", bound=Call)
 
 #: Bytes of a version map that come over at once: few calls, and little memory.
 _PART = 256 * 1024
@@ -213,12 +213,11 @@ class Default(WorkerEntrypoint):  # type: ignore[misc]
         try:
             return await _answered(self, request)
         except ResolverError as error:
-            return _response(_failed(error))
+            return _response(problem_response(error))
         except Exception as error:
             # `handle` never raises, so this is of the platform: a body that was read already, a `cf` of no known shape.
             log.exception("a request could not be read")
-            detail = f"{type(error).__name__} while the request was read; the resolver's log has the trace"
-            return _response(_failed(Refused(500, "Internal error", detail)))
+            return _response(problem_response(internal(error)))
 
     # The platform reads the signature of `fetch` anew for each request, which takes as long as the resolving does.
     # Where there is none to be read, it passes all that it has.
@@ -228,31 +227,31 @@ class Default(WorkerEntrypoint):  # type: ignore[misc]
 
     async def resolve(self, call: Any = None, *more: Any) -> Any:
         """`POST /resolve`, with the same fields."""
-        return await _called(self, more, lambda edge, lent: edge.resolve_references(_call(call, ReferencesCall), lent))
+        return await _called(self, more, lambda asked: asked.resolve_references(_call(call, ReferencesCall)))
 
     async def resolveEnsemble(self, name: Any = None, call: Any = None, *more: Any) -> Any:
         """`POST /ensembles/{name}/resolve`, with the same fields."""
         return await _called(
-            self, more, lambda edge, lent: edge.resolve_ensemble(_text(name, "name"), _call(call, EnsembleCall), lent)
+            self, more, lambda asked: asked.resolve_ensemble(_text(name, "name"), _call(call, EnsembleCall))
         )
 
     async def component(self, reference: Any = None, call: Any = None, *more: Any) -> Any:
         """`GET /components/{name}@{selector}`; the content is a field."""
         return await _called(
-            self, more, lambda edge, lent: edge.component(_text(reference, "reference"), _call(call, Call), lent)
+            self, more, lambda asked: asked.component(_text(reference, "reference"), _call(call, Call))
         )
 
     async def version(self, call: Any = None, component: Any = None, *more: Any) -> Any:
         """`GET /version`, and with `at` the state of that instant."""
-        return await _called(self, more, lambda edge, lent: edge.version(_call(call, Call), _name(component), lent))
+        return await _called(self, more, lambda asked: asked.version(_call(call, VersionCall), _name(component)))
 
     async def history(self, name: Any = None, *more: Any) -> Any:
         """`GET /history/{name}`."""
-        return await _called(self, more, lambda edge, lent: edge.history(_text(name, "name"), lent))
+        return await _called(self, more, lambda asked: asked.history(_text(name, "name")))
 
     async def health(self, *more: Any) -> Any:
         """`GET /health`."""
-        return await _called(self, more, lambda edge, lent: edge.health(lent, authorised=True))
+        return await _called(self, more, lambda asked: asked.health(authorised=True))
 
 
 def _platform(entrypoint: Default, edge: Edge) -> Platform:
@@ -280,22 +279,23 @@ async def _answered(entrypoint: Default, request: Any) -> Any:
     body = b"" if method in ("GET", "HEAD") else await _body(asked, headers)
     region = _region(asked, edge.settings) if edge.settings.regions else None
     plain = PlainRequest(method, path, query, headers, body, region)
-    return _response(await edge.handle(plain, _platform(entrypoint, edge)))
+    return _response(await handle(edge, plain, _platform(entrypoint, edge)))
 
 
-async def _called(entrypoint: Default, more: tuple[Any, ...], ask: Callable[[Edge, Platform], Awaitable[Any]]) -> Any:
+async def _called(entrypoint: Default, more: tuple[Any, ...], ask: Callable[[Exchange], Awaitable[Any]]) -> Any:
     """The answer of a call over RPC, or `{problem: …}`: an exception of Python's would arrive as a stack trace."""
+    exchange = None
     try:
+        edge = _isolate(entrypoint.env)
+        exchange = edge.begin(_platform(entrypoint, edge))
         if more:
             raise InvalidRequest(f"{len(more)} arguments too many; docs/http.md says what each method takes")
-        edge = _isolate(entrypoint.env)
-        answer = await ask(edge, _platform(entrypoint, edge))
+        answer = await ask(exchange)
     except ResolverError as error:
-        answer = {"problem": problem_of(error)}
+        answer = {"problem": problem_of(exchange.told(error) if exchange else error)}
     except Exception as error:
         log.exception("a call over RPC failed")
-        detail = f"{type(error).__name__} inside the resolver; its log has the trace"
-        answer = {"problem": problem_of(Refused(500, "Internal error", detail))}
+        answer = {"problem": problem_of(internal(error))}
     # By way of JSON: a dict would arrive as a Map, and None as undefined.
     return JSON.parse(encoded(answer).decode())
 
@@ -354,10 +354,6 @@ def _text(value: Any, field: str) -> str:
 
 def _name(value: Any) -> str | None:
     return None if value is None else _text(value, "component")
-
-
-def _failed(error: ResolverError) -> PlainResponse:
-    return PlainResponse(error.status, (("content-type", CONTENT_TYPE),), encoded(problem_of(error)))
 
 
 def _response(response: PlainResponse) -> Any:

@@ -121,7 +121,8 @@ def _checked(key: str, entry: object) -> Entry | None:
     if entry is None:
         return None
     if isinstance(entry, Entry) and isinstance(entry.value, str) and (entry.parts is None or is_version_map(key)):
-        return entry
+        # Cloudflare's KV takes a byte order mark from a text that it decodes; the others do not.
+        return entry._replace(value=entry.value[1:]) if entry.value.startswith("\ufeff") else entry
     raise KvFailed(f"KV answered something that is no text for `{key}`")
 
 

@@ -127,6 +127,8 @@ def read_settings(variables: Mapping[str, object]) -> Settings:
         settings = msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidSetting(str(error)) from None
+    # A secret that was piped from a file often ends in a newline.
+    settings = msgspec.structs.replace(settings, resolver_token=settings.resolver_token.strip())
     for name in _POSITIVE:
         if not 0 < getattr(settings, name) < 1e9:
             raise InvalidSetting(f"{name.upper()} is {getattr(settings, name)}; it must be more than 0 seconds")

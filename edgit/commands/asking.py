@@ -366,7 +366,7 @@ def _relative(path: Path, root: Path) -> str:
 
 def _known(world: World) -> Known:
     from edgit.check import Known  # noqa: PLC0415
-    from resolver.documents import Snapshot  # noqa: PLC0415
+    from resolver.snapshot import Snapshot  # noqa: PLC0415
 
     versions = {name: tuple(world.versions(name)) for name in world.names}
     state = world.state

@@ -9,22 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
 from resolver.expression import Expression
 from resolver.expression.tree import ArrayLiteral, Binary, Call, Filtered, Literal, Unary
 
 
-class _Condition:
-    """What `resolver/plan.py` asks of a condition of any kind; of no kind is there anything to tell."""
-
-    negated: ClassVar[bool] = False
-    case: ClassVar[str | None] = None
-    none_of: ClassVar[tuple[str, ...] | None] = None
-
-
 @dataclass(frozen=True)
-class Evaluated(_Condition):
+class Evaluated:
     """It holds where the value of the expression is true. `path` is where it stands, and `text` what stands there."""
 
     path: str
@@ -33,28 +25,20 @@ class Evaluated(_Condition):
 
 
 @dataclass(frozen=True)
-class Fixed(_Condition):
+class Fixed:
     """It holds or does not, whatever the request: `when: false`."""
 
     path: str
     text: str
     holds: bool
 
-    @property
-    def expression(self) -> bool:
-        return self.holds
-
 
 @dataclass(frozen=True)
-class DuringRun(_Condition):
+class DuringRun:
     """Nobody knows before the run: a `catch` runs when its `try` fails."""
 
     path: str
     text: str
-
-    @property
-    def expression(self) -> None:
-        return None
 
 
 Condition: TypeAlias = Evaluated | Fixed | DuringRun

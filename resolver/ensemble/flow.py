@@ -20,11 +20,11 @@ from resolver.ensemble.sites import Site, find_sites
 from resolver.ensemble.slips import Slip, agent_slips, id_slips, key_slips, name_slips
 from resolver.ensemble.yaml import Path, YamlFile, format_path
 from resolver.errors import InvalidExpression, listed
-from resolver.expression import Expression, Key, Template, parse_condition, parse_field, parse_key, parse_template
+from resolver.expression import Expression, Key, parse_condition, parse_field, parse_key
 from resolver.expression.javascript import to_text
 from resolver.reference import is_name
 
-Parsed = TypeVar("Parsed", Expression, Key, Template)
+Parsed = TypeVar("Parsed", Expression, Key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Ensemble:
 
     name: str
     units: tuple[Unit, ...]
-    key: Template | None = None
+    key: Key | None = None
     group: str | None = None
     document: Document | None = field(default=None, repr=False)
     slips: tuple[Slip, ...] = ()
@@ -108,13 +108,13 @@ class FlowReader:
             )
         return name
 
-    def _key(self) -> Template | None:
+    def _key(self) -> Key | None:
         rollout = self.document.rollout
         if rollout is None or rollout.key is None:
             return None
         path = ("rollout", "key")
-        self.read[path] = self._parsed(parse_key, rollout.key, path)
-        return self._parsed(parse_template, rollout.key, path)
+        key = self.read[path] = self._parsed(parse_key, rollout.key, path)
+        return key
 
     def _group(self) -> str | None:
         rollout = self.document.rollout

@@ -16,7 +16,7 @@ import httpx
 
 from tests.edge.workerd.config import ROOT, STAGED, Edge
 from tests.edge.workerd.process import Workerd, workerd
-from worker.seed import seed
+from worker.local.seed import seed
 
 
 class Isolate(httpx.Client):

@@ -141,7 +141,7 @@ def test_the_whole_worker_is_staged_and_nothing_of_the_local_edge(tmp_path: Path
     staged = contents(tmp_path / "out")
     assert {"main.py", "worker/entry.py", "worker/bundle.py", "resolver/plan.py"} <= staged.keys()
     assert sum(name.startswith("ensembles/") for name in staged) == len(list(ROOT.glob("ensembles/*.yaml")))
-    assert not {"worker/local.py", "worker/seed.py", "worker/sqlite.py", "snapshot.json"} & staged.keys()
+    assert not {"worker/local/server.py", "worker/local/seed.py", "snapshot.json"} & staged.keys()
     assert not [name for name in staged if name.startswith("edgit")]
     # No bytecode but of the Worker's own Python.
     assert not [name for name in staged if "__pycache__" in name and not name.endswith(".cpython-314.pyc")]

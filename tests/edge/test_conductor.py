@@ -24,7 +24,7 @@ import pytest
 from tests.edge.hosts import Isolate, lever, refreshed
 from tests.edge.workerd.config import ROOT, Edge, Embed, script
 from tests.edge.workerd.process import workerd
-from worker.seed import seed
+from worker.local.seed import seed
 
 CONDUCTOR = ROOT / "tests/edge/conductor"
 DOCS = ROOT / "docs/conductor.md"

@@ -15,7 +15,7 @@ import pytest
 from tests.edge.cases import CASES
 from tests.edge.hosts import Isolate, eventually, isolate, lever, refreshed, rpc, settled, started, stopped
 from tests.edge.workerd.config import ROOT
-from worker.seed import seed
+from worker.local.seed import seed
 
 #: One worker runs them all: they share a host, and a KV that they break and mend.
 pytestmark = pytest.mark.xdist_group("edge")

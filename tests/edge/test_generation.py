@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.edge.hosts import Isolate, isolate, lever, rpc, settled
-from worker.seed import seed
+from worker.local.seed import seed
 
 URL = "https://edge.example.com/generation"
 VARIABLES = {

@@ -17,7 +17,7 @@ import httpx
 
 from tests.edge.hosts import Isolate, eventually, isolate, lever, rpc
 from tests.edge.workerd.config import ROOT
-from worker.seed import seed
+from worker.local.seed import seed
 
 QUICK = {"FRESH_FOR": "0.2", "KV_TIMEOUT": "0.3", "RETRY_FOR": "0.2"}
 KNOWN = {"references": ["my-prompt@prod"], "key": "user-42"}

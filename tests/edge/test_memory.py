@@ -20,7 +20,8 @@ pytestmark = pytest.mark.xdist_group("memory")
 #: A cache of its own over the real KV binding, whose clock is set by hand, and how it is refreshed.
 CACHE = """
 import time
-from worker.cache import Clock, SnapshotCache
+from worker.clock import Clock
+from worker.snapshots import SnapshotCache
 
 class Refreshing:
     def __init__(self, edge):

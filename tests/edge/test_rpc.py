@@ -15,7 +15,7 @@ import pytest
 
 from tests.edge.cases import CASES, Case
 from tests.edge.hosts import Isolate, isolate, rpc, run
-from worker.seed import seed
+from worker.local.seed import seed
 
 #: One worker runs them all: they share a host.
 pytestmark = pytest.mark.xdist_group("rpc")

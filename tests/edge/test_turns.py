@@ -14,8 +14,8 @@ import pytest
 
 from tests.edge.hosts import Isolate, eventually, isolate, lever
 from tests.edge.probe import probe, probed
-from worker.cache import SHORTEST_WAIT
-from worker.seed import seed
+from worker.clock import SHORTEST_WAIT
+from worker.local.seed import seed
 
 pytestmark = pytest.mark.xdist_group("turns")
 

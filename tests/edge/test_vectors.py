@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.edge.hosts import eventually, isolate, lever, started, stopped
-from worker.sqlite import SqliteStore
+from worker.local.sqlite import SqliteStore
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "vectors" / "rollout.json").read_text("utf-8"))
 #: An empty key is no key, and so cannot be asked.

@@ -12,7 +12,6 @@ from edgit.publication import Content, Publication
 from resolver.documents import (
     VERSION_MAP,
     Move,
-    Pointers,
     Release,
     content_key,
     decode_history,
@@ -21,6 +20,7 @@ from resolver.documents import (
     history_key,
     index_key,
 )
+from resolver.snapshot import Pointers
 from resolver.version import highest
 from resolver.version_map import decode_version_map
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgit.check import Finding, Known, check
-from resolver.documents import Snapshot
+from resolver.snapshot import Snapshot
 from tests.edgit.repo import Repo, make
 
 VERSIONS = {

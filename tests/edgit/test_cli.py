@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.edgit.repo import Answer, Repo, clone, make, with_remote
-from worker.sqlite import SqliteStore
+from worker.local.sqlite import SqliteStore
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from edgit.errors import EdgitError, NotReached
 from edgit.git import Git
 from tests.edgit.repo import make
 from tests.worker.fakes import Behind, FakeClock, FakeStore
-from worker.app import Edge, Platform, Request
+from worker.edge import Edge, Platform
+from worker.http import Request, handle
 from worker.settings import read_settings
 
 
@@ -143,7 +144,7 @@ def test_the_real_edge_answers_the_question() -> None:
         request = Request(asked.method, asked.url.path, "", dict(asked.headers), asked.content)
 
         async def handled() -> httpx.Response:
-            found = await app.handle(request, Platform(store, behind))
+            found = await handle(app, request, Platform(store, behind))
             await behind.run()
             return httpx.Response(found.status, content=found.body)
 

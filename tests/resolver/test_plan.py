@@ -13,25 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resolver.documents import Snapshot, decode_rollout
+from resolver.documents import decode_rollout
 from resolver.ensemble import load_ensemble
 from resolver.errors import InvalidRequest, NotFound
-from resolver.expression import UNDEFINED, Scope
-from resolver.plan import (
-    AgentDecision,
-    Choice,
-    Plan,
-    Request,
-    choose,
-    compile_plan,
-    indexes_needed,
-    key_text,
-    plan_key,
-    resolve,
-    resolve_references,
-)
+from resolver.expression import UNDEFINED, NoKey, Scope
+from resolver.plan import AgentDecision, Plan, compile_plan, key_text, resolve, resolve_references
 from resolver.reference import parse_reference
 from resolver.rollout import RolloutTable, parse_percentage
+from resolver.snapshot import Choice, Request, Resolver, Snapshot
 
 POINTERS = {
     "my-prompt": {
@@ -58,12 +47,12 @@ def plan(text: str) -> Plan:
     return compile_plan(load_ensemble(dedent(text), "sample.yaml"))
 
 
-def request(given: object = UNDEFINED, key: str | None = "user-1", **fields: str) -> Request:
+def request(given: object = UNDEFINED, key: str | None = "user-1", **fields: Any) -> Request:
     return Request(Scope(given), key=key, **fields)
 
 
 def chosen(reference: str, found: Snapshot, asked: Request) -> Choice:
-    return choose(parse_reference(reference), found, asked)
+    return Resolver(found).choose(parse_reference(reference), asked)
 
 
 def not_found(reference: str, found: Snapshot, **fields: str) -> str:
@@ -73,7 +62,7 @@ def not_found(reference: str, found: Snapshot, **fields: str) -> str:
 
 
 def only(text: str, scope: Scope, found: Snapshot | None = None) -> AgentDecision:
-    (decision,) = resolve(plan(text), found or snapshot(), Request(scope))
+    (decision,) = resolve(plan(text), Resolver(found or snapshot()), Request(scope))
     return decision
 
 
@@ -162,8 +151,8 @@ def test_an_empty_map_says_so() -> None:
 def test_the_indexes_that_are_needed() -> None:
     texts = ["my-prompt@^1", "my-prompt@latest", "bare@stable", "other@v1.0.0", "other@prod", "regional", "empty@1.x"]
     asked = [parse_reference(text) for text in texts]
-    assert indexes_needed(asked, snapshot()) == {"my-prompt", "bare", "empty"}
-    assert indexes_needed(asked, snapshot(bare=VERSIONS, empty=None)) == {"my-prompt"}
+    assert Resolver(snapshot()).indexes_needed(asked) == {"my-prompt", "bare", "empty"}
+    assert Resolver(snapshot(bare=VERSIONS, empty=None)).indexes_needed(asked) == {"my-prompt"}
 
 
 # Canaries
@@ -175,7 +164,7 @@ def test_without_a_key_no_canary_takes_a_request() -> None:
 
 def test_a_canary_can_be_left_out() -> None:
     reference = parse_reference("my-prompt")
-    assert choose(reference, snapshot("100"), request(), canary=False) == Choice("v1.0.0", "pointer")
+    assert Resolver(snapshot("100")).choose(reference, request(), canary=False) == Choice("v1.0.0", "pointer")
 
 
 def test_a_percentage_that_is_not_known_keeps_everybody_on_the_stable_version() -> None:
@@ -201,7 +190,7 @@ def test_a_group_moves_together_and_others_do_not() -> None:
     half = snapshot("50")
 
     def routes(of: Plan, key: str) -> tuple[object, ...]:
-        return tuple(decision.references[0].route for decision in resolve(of, half, request(key=key)))
+        return tuple(decision.references[0].route for decision in resolve(of, Resolver(half), request(key=key)))
 
     keys = [f"user-{number}" for number in range(1_000)]
     grouped = [routes(together, key) for key in keys]
@@ -211,7 +200,7 @@ def test_a_group_moves_together_and_others_do_not() -> None:
 
 
 def route(of: Plan, found: Snapshot, key: str, **fields: Any) -> tuple[object, ...]:
-    return tuple(decision.references[0].route for decision in resolve(of, found, request(key=key, **fields)))
+    return tuple(decision.references[0].route for decision in resolve(of, Resolver(found), request(key=key, **fields)))
 
 
 def canaries(*environments: str) -> dict[str, str]:
@@ -249,7 +238,7 @@ def test_a_member_without_a_canary_is_told() -> None:
         {"my-prompt": canaries("prod", "prod-canary"), "other": canaries("prod")},
         RolloutTable({"*": parse_percentage("100")}),
     )
-    one, other = resolve(plan(TWO + "rollout: {group: both}"), found, request(key="k"))
+    one, other = resolve(plan(TWO + "rollout: {group: both}"), Resolver(found), request(key="k"))
     assert (one.references[0].route, one.references[0].note) == ("canary", None)
     assert other.references[0].route == "pointer"
     assert other.references[0].note == "`other` has no canary, and `my-prompt` of its group `both` has one"
@@ -357,7 +346,9 @@ def test_selection(steps: str, scope: Scope, expected: tuple[object, ...]) -> No
 
 def test_a_definition_that_no_step_runs() -> None:
     decisions = resolve(
-        plan(FLOW + "  - agent: a\nagents: [{name: a}, {name: b, component: bare, when: true}]"), snapshot(), request()
+        plan(FLOW + "  - agent: a\nagents: [{name: a}, {name: b, component: bare, when: true}]"),
+        Resolver(snapshot()),
+        request(),
     )
     assert [(found.name, found.selected, found.reason) for found in decisions] == [
         ("a", True, "unconditional"),
@@ -420,13 +411,13 @@ def test_an_answer_is_written_as_json() -> None:
 
 def test_plain_references() -> None:
     asked = [("references[0]", parse_reference("bare")), ("references[1]", parse_reference("my-prompt@staging"))]
-    found = resolve_references(asked, snapshot(), request())
+    found = resolve_references(asked, Resolver(snapshot()), request())
     assert [(item.path, item.version, item.route) for item in found] == [
         ("references[0]", "v0.1.0", "pointer"),
         ("references[1]", "v1.1.0", "pointer"),
     ]
     with pytest.raises(NotFound) as caught:
-        resolve_references([*asked, ("references[2]", parse_reference("zebra"))], snapshot(), request())
+        resolve_references([*asked, ("references[2]", parse_reference("zebra"))], Resolver(snapshot()), request())
     assert caught.value.field == "references[2]"
 
 
@@ -486,15 +477,18 @@ def test_what_is_no_key(value: object) -> None:
         ("user-${input.id}", Scope({"id": None}), None),
         ("user-${input.id}", Scope({"id": ""}), None),
         ("${input.a}/${input.b}", Scope({"a": 1, "b": 2}), "1/2"),
-        ("${input.a}/${input.b}", Scope({"a": 0}), "0/${input.b}"),
+        ("${input.a}/${input.b}", Scope({"a": 0}), None),
     ],
 )
 def test_the_key_of_a_plan(key: str, scope: Scope, expected: str | None) -> None:
-    assert plan_key(plan(f"{TWO}rollout: {{key: '{key}'}}"), scope) == expected
+    found = plan(f"{TWO}rollout: {{key: '{key}'}}").key
+    assert found is not None
+    drawn = found.evaluate(scope)
+    assert (None if isinstance(drawn, NoKey) else drawn) == expected
 
 
 def test_a_plan_without_a_key() -> None:
-    assert plan_key(plan(TWO), Scope({"id": 1})) is None
+    assert plan(TWO).key is None
 
 
 # Purity
@@ -513,9 +507,10 @@ agents:
 def answer(user: int) -> str:
     compiled = plan(MIXED)
     scope = Scope({"id": user})
+    assert compiled.key is not None
     found = snapshot("50", bare=VERSIONS)
     return msgspec.json.encode(
-        resolve(compiled, found, Request(scope, region="eu", key=plan_key(compiled, scope)))
+        resolve(compiled, Resolver(found), Request(scope, region="eu", key=str(compiled.key.evaluate(scope))))
     ).decode()
 
 

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolver.documents import Snapshot, decode_rollout
+from resolver.documents import decode_rollout
 from resolver.ensemble import load_ensemble
 from resolver.errors import InvalidDocument, InvalidPercentage
-from resolver.plan import Request, choose, compile_plan, key_text, resolve
+from resolver.plan import compile_plan, key_text, resolve
 from resolver.reference import parse_reference
 from resolver.rollout import (
     BUCKETS,
@@ -32,6 +32,7 @@ from resolver.rollout import (
     parse_percentage,
     salt,
 )
+from resolver.snapshot import Request, Resolver, Snapshot
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 KEYS = [f"user-{number}" for number in range(100_000)]
@@ -60,10 +61,13 @@ def runs_canary(vector: dict[str, Any]) -> bool:
     pointers = {name: {environment: "v0.0.1", f"{environment}-canary": version} for name in names}
     snapshot, request = Snapshot(pointers, table), Request(environment=environment, key=vector["key"])
     if len(names) == 1:
-        return choose(parse_reference(parts[0]), snapshot, request).route == "canary"
+        return Resolver(snapshot).choose(parse_reference(parts[0]), request).route == "canary"
     agents = "agents: [{name: a, component: one}, {name: b, component: two}]"
     text = f"ensemble: x\nrollout: {{group: {parts[0]}}}\n{agents}"
-    found = {agent.references[0].route for agent in resolve(compile_plan(load_ensemble(text, "x")), snapshot, request)}
+    found = {
+        agent.references[0].route
+        for agent in resolve(compile_plan(load_ensemble(text, "x")), Resolver(snapshot), request)
+    }
     assert len(found) == 1, "both or neither"
     return found == {"canary"}
 

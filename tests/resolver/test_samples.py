@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from resolver.documents import Snapshot, decode_rollout
+from resolver.documents import decode_rollout
 from resolver.ensemble import load_ensemble
-from resolver.expression import Scope
-from resolver.plan import AgentDecision, Plan, Request, compile_plan, plan_key, resolve
+from resolver.expression import NoKey, Scope
+from resolver.plan import AgentDecision, Plan, compile_plan, resolve
+from resolver.snapshot import Request, Resolver, Snapshot
 
 SAMPLES = sorted((Path(__file__).parents[2] / "ensembles").glob("*.yaml"))
 
@@ -57,7 +58,9 @@ def decisions(
 ) -> tuple[AgentDecision, ...]:
     """What a request runs, its key drawn from its input as the edge does."""
     scope = Scope(given, {}, outputs or {})
-    return resolve(plan, snapshot(percentage), Request(scope, region=region, key=plan_key(plan, scope) or "anybody"))
+    key = plan.key.evaluate(scope) if plan.key else "anybody"
+    asked = Request(scope, region=region, key="anybody" if isinstance(key, NoKey) else key)
+    return resolve(plan, Resolver(snapshot(percentage)), asked)
 
 
 def versions(decision: AgentDecision) -> list[str]:
@@ -125,7 +128,8 @@ def test_canary() -> None:
     assert 60 < len(ten) < 140
     assert ten == {user for user in range(1_000) if canary(str(user), 10)}
     assert ten < {user for user in range(1_000) if canary(user, 25)}
-    assert plan_key(plan, Scope({})) is None
+    assert plan.key is not None
+    assert plan.key.evaluate(Scope({})) == NoKey("`input.user_id` is missing")
 
 
 @pytest.mark.parametrize(

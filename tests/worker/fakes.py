@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from resolver.documents import is_version_map
-from worker.cache import Clock
+from worker.clock import Clock
 from worker.kv import BULK, Entry
 
 T = TypeVar("T")

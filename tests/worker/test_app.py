@@ -1,4 +1,4 @@
-"""Every call of the HTTP interface, through `Edge.handle`, from plain values."""
+"""Every call of the HTTP interface, through `handle`, from plain values."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resolver.documents import Snapshot
 from resolver.plan import Plan
+from resolver.snapshot import Snapshot
 from tests.worker.fakes import Behind, FakeClock, FakeStore, run
-from worker.app import Edge, Platform, Request, Response
 from worker.bundle import compile_ensembles
+from worker.edge import Edge, Platform
+from worker.http import Request, Response, handle
 from worker.kv import Entry
 from worker.settings import Settings, read_settings
 
@@ -69,7 +70,7 @@ class Host:
         path, _, query = target.partition("?")
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         request = Request(method, path, query, body=data, **more)
-        return run(self.edge.handle(request, Platform(self.store, self.behind)))
+        return run(handle(self.edge, request, Platform(self.store, self.behind)))
 
     def get(self, target: str, **more: Any) -> Response:
         return self.send("GET", target, **more)
@@ -224,7 +225,8 @@ def test_a_broken_ensemble_is_422_with_its_place(host: Host) -> None:
 def test_unknown_ensembles_say_what_there_is(host: Host) -> None:
     assert "bundled are ab" in value(host.post("/ensembles/nope/resolve", {}), 404)["detail"]
     assert "without the `@`" in value(host.post("/ensembles/ab@prod/resolve", {}), 404)["detail"]
-    assert value(host.post("/ensembles/flow@v9.9.9/resolve", {}), 404)["detail"].startswith("there is no content")
+    unknown = value(host.post("/ensembles/flow@v9.9.9/resolve", {}), 404)
+    assert unknown["detail"].startswith("unknown version `v9.9.9` of `flow`; it has")
     assert value(host.post("/ensembles/flow/resolve", {}), 404)
 
 
@@ -271,9 +273,9 @@ def resolve(host: Host, *references: str, status: int = 200, **more: Any) -> Any
 
 def test_references_are_resolved_in_order(host: Host) -> None:
     host.store.put("index/my-prompt", [{"version": "v1.0.0"}, {"version": "v1.9.0"}, {"version": "v1.10.0"}])
-    found = resolve(host, "my-prompt@v0.0.1", "my-prompt@^1.0.0", "my-prompt@stable", "rules", "my-prompt@latest")
+    found = resolve(host, "my-prompt@v1.9.0", "my-prompt@^1.0.0", "my-prompt@stable", "rules", "my-prompt@latest")
     assert [(r["path"], r["version"], r["route"]) for r in found["references"]] == [
-        ("references[0]", "v0.0.1", "pinned"),
+        ("references[0]", "v1.9.0", "pinned"),
         ("references[1]", "v1.10.0", "range"),
         ("references[2]", "v1.10.0", "range"),
         ("references[3]", "v2.0.0", "pointer"),
@@ -301,7 +303,7 @@ def test_region_and_environment(host: Host) -> None:
         ({"references": []}, 400, "references", "1 to 100"),
         ({"references": ["a"] * 101}, 400, "references", "1 to 100"),
         ({"references": ["rules", "a b"]}, 400, "references[1]", "component name"),
-        ({"references": [7]}, 400, "references[0]", "Expected `str`"),
+        ({"references": [7]}, 400, "references[0]", "must be a text"),
         ({}, 400, "body", "references"),
         ({"references": ["rules"], "contnet": True}, 400, "body", "content"),
         ({"references": ["rules"], "key": True}, 400, "key", "text or a number"),
@@ -590,24 +592,22 @@ def test_what_a_bundled_snapshot_does_not_know_may_be_there_all_the_same(path: s
     value(host.get(path) if body is None else host.post(path, body), 404)
 
 
-@pytest.mark.parametrize(("published", "status"), [({"new-prompt": {"prod": "v3.0.0"}}, 200), ({}, 404)])
-def test_what_a_bundled_snapshot_does_not_know_is_asked_again_where_kv_has_answered_meanwhile(
-    published: dict[str, Any], status: int
-) -> None:
+def test_an_answer_is_of_one_snapshot_though_another_one_is_read_meanwhile() -> None:
     host = Host(bundled=Snapshot(MAP, generation=3, revision="built"))
-    host.store.publish({**MAP, **published}, 8)
+    host.store.publish({**MAP, "new-prompt": {"prod": "v3.0.0"}}, 8)
     host.store.put("index/my-prompt", [{"version": "v1.0.0"}])
 
-    async def scenario() -> Response:
+    async def scenario() -> tuple[Response, Response]:
         def post(*references: str) -> Coroutine[Any, Any, Response]:
             body = json.dumps({"references": references}).encode()
-            return host.edge.handle(Request("POST", "/resolve", body=body), Platform(host.store, host.behind))
+            return handle(host.edge, Request("POST", "/resolve", body=body), Platform(host.store, host.behind))
 
         host.store.mode = "fail"
         value(await post("my-prompt"))
-        # The first request has the bundled snapshot, and waits for a list of versions;
+        # These two have the bundled snapshot, and wait for a list of versions;
         host.store.mode, host.store.gate = "ok", asyncio.Event()
-        first = asyncio.ensure_future(post("my-prompt@^1.0.0", "new-prompt"))
+        known = asyncio.ensure_future(post("my-prompt@^1.0.0"))
+        unknown = asyncio.ensure_future(post("my-prompt@^1.0.0", "new-prompt"))
         await asyncio.sleep(0.001)
         assert host.store.reads[-1] == ["index/my-prompt"]
         # meanwhile another one reads the map.
@@ -615,9 +615,44 @@ def test_what_a_bundled_snapshot_does_not_know_is_asked_again_where_kv_has_answe
         host.time.time += 2
         assert value(await post("my-prompt"))["snapshot"]["generation"] == 8
         gate.set()
-        return await first
+        return await known, await unknown
 
-    value(run(scenario()), status)
+    known, unknown = run(scenario())
+    assert value(known)["snapshot"]["source"] == "bundled"
+    assert "KV is on fire" in dict(known.headers)["x-resolver-stale"]
+    # What the bundled one does not know is not known; whoever asks again has the other one.
+    assert "new-prompt" in value(unknown, 503)["detail"]
+    assert resolve(host, "new-prompt")["references"][0]["version"] == "v3.0.0"
+
+
+def test_a_stale_answer_says_so_though_a_fresh_snapshot_comes_while_it_is_made() -> None:
+    host = Host(READ_BUDGET="0.01")
+    value(host.post("/resolve", {"references": ["rules"]}))
+    host.store.put("index/my-prompt", [{"version": "v1.0.0"}])
+
+    async def scenario() -> tuple[Response, Response]:
+        def post(reference: str) -> Coroutine[Any, Any, Response]:
+            body = json.dumps({"references": [reference]}).encode()
+            return handle(host.edge, Request("POST", "/resolve", body=body), Platform(host.store, host.behind))
+
+        host.time.time += 60
+        host.store.mode = "fail"
+        value(await post("rules"))
+        host.store.mode, host.store.gate = "ok", asyncio.Event()
+        waiting = asyncio.ensure_future(post("my-prompt@^1.0.0"))
+        await asyncio.sleep(0.001)
+        assert host.store.reads[-1] == ["index/my-prompt"]
+        gate, host.store.gate = host.store.gate, None
+        host.time.time += 2
+        fresh = await post("rules")
+        gate.set()
+        return await waiting, fresh
+
+    waiting, fresh = run(scenario())
+    assert value(waiting)["snapshot"]["age_ms"] == 60_000
+    assert "KV is on fire" in dict(waiting.headers)["x-resolver-stale"]
+    assert value(fresh)["snapshot"]["age_ms"] == 0
+    assert "x-resolver-stale" not in dict(fresh.headers)
 
 
 def test_health_names_dropped_entries_to_authorised_callers_only() -> None:
@@ -667,7 +702,7 @@ def test_methods_and_paths(host: Host) -> None:
 
 def test_an_unexpected_fault_is_still_an_answer(host: Host) -> None:
     broken: Any = None
-    response = run(host.edge.handle(Request("GET", "/version"), broken))
+    response = run(handle(host.edge, Request("GET", "/version"), broken))
     assert "AttributeError inside the resolver" in value(response, 500)["detail"]
 
 
@@ -760,9 +795,9 @@ def test_empty_contents_are_contents_in_an_ensemble_too(host: Host) -> None:
         ({"inputs": {}}, "body", "input"),
         ({"context": []}, "context", "object"),
         ({"context": {"outputs": [1]}}, "context.outputs", "agent → output"),
-        ({"content": "true"}, "content", "bool"),
-        ({"environment": 7}, "environment", "str"),
-        ({"key": 1.5, "at": 7}, "at", "str"),
+        ({"content": "true"}, "content", "true or false"),
+        ({"environment": 7}, "environment", "must be a text, and it is a number"),
+        ({"key": 1.5, "at": 7}, "at", "must be a text"),
         ({"key": False}, "key", "text or a number"),
         ({"key": {}}, "key", "text or a number"),
         ([], "body", "object"),
@@ -772,7 +807,9 @@ def test_empty_contents_are_contents_in_an_ensemble_too(host: Host) -> None:
         (b'{"key": "\\ud800", "input": NaN}', "body", "not JSON"),
         (b'{"key": "\\ud800", "input": Infinity}', "body", "not JSON"),
         (b'{"kye": "\\ud800"}', "body", "unknown field `kye`"),
-        (b"\xef\xbb\xbf{}", "body", "not JSON"),
+        (b"\xef\xbb\xbf{}", "body", "byte order mark"),
+        ("{}".encode("utf-16"), "body", "UTF-16"),
+        ("{}".encode("utf-16-be"), "body", "UTF-16"),
         (b"{} {}", "body", "not JSON"),
         (b'{"input": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "body", "nested too deeply"),
         (b'{"context": ' + b'{"a":' * 100_000, "body", "nested too deeply"),
@@ -816,8 +853,8 @@ def test_a_large_body_is_no_way_to_tell_whether_a_token_is_right() -> None:
 
 def test_names_and_versions_too_long_for_a_key_of_kv_are_not_found(host: Host) -> None:
     reference = "x" * 256 + "@v1.0.0-" + "a" * 240
-    assert "no content" in resolve(host, reference, content=True, status=404)["detail"]
-    value(host.get(f"/version?at=2024-11-12T14:47:00Z&component={'x' * 600}"), 404)
+    assert "unknown component" in resolve(host, reference, content=True, status=404)["detail"]
+    value(host.get(f"/version?at=2024-11-12T14:47:00Z&component={'x' * 600}"), 400)
     assert max(len(key.encode()) for keys in host.store.reads for key in keys) <= 512
 
 

@@ -6,13 +6,14 @@ import asyncio
 
 import pytest
 
-from resolver.documents import Snapshot
 from resolver.rollout import RolloutTable, parse_percentage
+from resolver.snapshot import Snapshot
 from resolver.version_map import revision_of
 from tests.worker.fakes import Behind, FakeClock, FakeStore, run
-from worker.cache import MOST_LISTS, Content, ContentCache, SnapshotCache, View
+from worker.contents import Content, ContentCache
 from worker.kv import KvFailed
 from worker.settings import Settings
+from worker.snapshots import MOST_LISTS, SnapshotCache, View
 
 SETTINGS = Settings(kv_timeout=0.1, read_budget=0.02)
 MAP = {"my-prompt": {"prod": "v1.0.0"}}
@@ -318,11 +319,11 @@ def test_indexes_are_part_of_the_snapshot_once_they_are_wanted() -> None:
     async def scenario() -> None:
         isolate = Isolate()
         isolate.store.put("index/my-prompt", [{"version": "1.0.0"}, {"version": 7}])
-        view = await isolate.cache.with_indexes(await isolate.view(), ["my-prompt", "other"], isolate.store)
-        assert view.held.snapshot.indexes == {"my-prompt": ("v1.0.0",), "other": None}
-        again = await isolate.cache.with_indexes(await isolate.view(), ["my-prompt"], isolate.store)
+        held = await isolate.cache.with_lists((await isolate.view()).held, ["my-prompt", "other"], isolate.store)
+        assert held.snapshot.indexes == {"my-prompt": ("v1.0.0",), "other": None}
+        again = await isolate.cache.with_lists((await isolate.view()).held, ["my-prompt"], isolate.store)
         assert len(isolate.store.reads) == 2
-        assert [p.entry for p in again.held.problems] == ["[1]"]
+        assert [p.entry for p in again.problems] == ["[1]"]
         isolate.store.put("index/my-prompt", [{"version": "v3.0.0"}])
         later = await isolate.view(31)
         assert later.held.snapshot.indexes["my-prompt"] == ("v3.0.0",)
@@ -457,20 +458,6 @@ def test_below_stale_for_no_request_waits_for_kv(age: float) -> None:
         assert len(isolate.store.reads) == 1
         assert len(isolate.behind.work) == (age >= SETTINGS.fresh_for)
         isolate.behind.lose()
-
-    run(scenario())
-
-
-def test_peek_reads_nothing() -> None:
-    async def scenario() -> None:
-        isolate = Isolate()
-        assert isolate.cache.peek() is None
-        await isolate.view()
-        isolate.time.time += 20
-        view = isolate.cache.peek()
-        assert view is not None
-        assert (version(view), view.age, view.stale) == ("v1.0.0", 20, None)
-        assert len(isolate.store.reads) == 1
 
     run(scenario())
 
@@ -802,12 +789,12 @@ def test_lists_of_versions_are_read_where_they_are_missing_alone() -> None:
         isolate = Isolate()
         isolate.store.put("index/a", [{"version": "v1.0.0"}])
         isolate.store.put("index/b", "oops")
-        view = await isolate.cache.with_indexes(await isolate.view(), ["a"], isolate.store)
-        view = await isolate.cache.with_indexes(view, ["a", "b", "b"], isolate.store)
+        held = await isolate.cache.with_lists((await isolate.view()).held, ["a"], isolate.store)
+        held = await isolate.cache.with_lists(held, ["a", "b", "b"], isolate.store)
         assert isolate.store.reads[1:] == [["index/a"], ["index/b"]]
-        assert view.held.snapshot.indexes == {"a": ("v1.0.0",), "b": None}
-        assert [problem.document for problem in view.held.problems] == ["index/b"]
-        assert await isolate.cache.with_indexes(view, [], isolate.store) is view
+        assert held.snapshot.indexes == {"a": ("v1.0.0",), "b": None}
+        assert [problem.document for problem in held.problems] == ["index/b"]
+        assert await isolate.cache.with_lists(held, [], isolate.store) is held
 
     run(scenario())
 
@@ -818,11 +805,11 @@ def test_lists_of_versions_that_cannot_be_read_are_a_failure_of_kv() -> None:
         view = await isolate.view()
         isolate.store.mode = "fail"
         with pytest.raises(KvFailed):
-            await isolate.cache.with_indexes(view, ["a"], isolate.store)
+            await isolate.cache.with_lists(view.held, ["a"], isolate.store)
         isolate.store.mode = "ok"
         isolate.store.put("index/a", [{"version": "v1.0.0"}])
-        view = await isolate.cache.with_indexes(view, ["a"], isolate.store)
-        assert view.held.snapshot.indexes == {"a": ("v1.0.0",)}
+        held = await isolate.cache.with_lists(view.held, ["a"], isolate.store)
+        assert held.snapshot.indexes == {"a": ("v1.0.0",)}
 
     run(scenario())
 
@@ -834,10 +821,10 @@ def test_lists_of_versions_stay_with_the_snapshot_that_they_were_read_for() -> N
         isolate.store.publish(NEXT, 8)
         await isolate.view(31)
         isolate.store.put("index/a", [{"version": "v1.0.0"}])
-        view = await isolate.cache.with_indexes(old, ["a"], isolate.store)
-        assert (version(view), view.held.snapshot.indexes) == ("v1.0.0", {"a": ("v1.0.0",)})
-        current = isolate.cache.peek()
-        assert current is not None
+        held = await isolate.cache.with_lists(old.held, ["a"], isolate.store)
+        assert held.snapshot.pointers["my-prompt"]["prod"] == "v1.0.0"
+        assert held.snapshot.indexes == {"a": ("v1.0.0",)}
+        current = await isolate.view()
         assert (version(current), current.held.snapshot.indexes) == ("v2.0.0", {})
 
     run(scenario())
@@ -848,7 +835,7 @@ def test_names_that_are_nowhere_do_not_pile_up_in_the_refresh() -> None:
         isolate = Isolate()
         isolate.store.put("index/only-listed", [{"version": "v1.0.0"}])
         slips = [f"slip-{number}" for number in range(300)]
-        await isolate.cache.with_indexes(await isolate.view(), ["my-prompt", "only-listed", *slips], isolate.store)
+        await isolate.cache.with_lists((await isolate.view()).held, ["my-prompt", "only-listed", *slips], isolate.store)
         await isolate.view(31)
         assert isolate.store.reads[-1] == [*KEYS, "index/my-prompt", "index/only-listed"]
 
@@ -865,17 +852,17 @@ def test_lists_of_versions_never_make_a_refresh_longer_than_its_time() -> None:
         for start in range(0, len(names), 100):
             view = await isolate.view()
             wanted = names[start : start + 100]
-            found = await isolate.cache.with_indexes(view, [*names[:1], *wanted], isolate.store)
+            found = await isolate.cache.with_lists(view.held, [*names[:1], *wanted], isolate.store)
             # A request has all that it wanted, and what goes on with the snapshot is what was wanted last.
-            assert all(found.held.snapshot.indexes[name] == ("v1.0.0",) for name in [*names[:1], *wanted])
+            assert all(found.snapshot.indexes[name] == ("v1.0.0",) for name in [*names[:1], *wanted])
         isolate.store.reads.clear()
         assert (await isolate.view(31)).held.read_at == isolate.time.time
         assert [len(keys) for keys in isolate.store.reads] == [100] * 5
         view = await isolate.view()
         assert list(view.held.snapshot.indexes)[-1] == names[-1]
         # What was pushed out is read again where it is wanted.
-        again = await isolate.cache.with_indexes(view, [names[1]], isolate.store)
-        assert again.held.snapshot.indexes[names[1]] == ("v1.0.0",)
+        again = await isolate.cache.with_lists(view.held, [names[1]], isolate.store)
+        assert again.snapshot.indexes[names[1]] == ("v1.0.0",)
 
     run(scenario())
 
@@ -888,7 +875,7 @@ def test_slips_do_not_pile_up_while_the_map_cannot_be_read() -> None:
         isolate.store.put("index/slip-7", "no list")
         for number in range(MOST_LISTS + 200):
             view = await isolate.view(0.1)
-            await isolate.cache.with_indexes(view, [f"slip-{number}"], isolate.store)
+            await isolate.cache.with_lists(view.held, [f"slip-{number}"], isolate.store)
             assert len(view.held.snapshot.indexes) <= MOST_LISTS
         # What was said of a list goes with it.
         assert (await isolate.view()).held.problems == ()
@@ -903,7 +890,7 @@ def test_lists_of_versions_are_decoded_while_requests_are_answered() -> None:
         names = [f"c{number}" for number in range(40)]
         for name in names:
             isolate.store.put(f"index/{name}", [{"version": f"v1.{minor}.0"} for minor in range(250)])
-        await isolate.cache.with_indexes(await isolate.view(), names, isolate.store)
+        await isolate.cache.with_lists((await isolate.view()).held, names, isolate.store)
         isolate.store.publish(NEXT, 8)
         await isolate.view(6)
         refresh = asyncio.ensure_future(isolate.behind.run())

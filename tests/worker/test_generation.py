@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolver.documents import Snapshot, decode_generation, is_version_map, version_map_key
+from resolver.documents import decode_generation, is_version_map, version_map_key
 from resolver.errors import InvalidDocument
+from resolver.snapshot import Snapshot
 from tests.worker.fakes import Behind, FakeClock, FakeStore, run
-from worker.cache import SnapshotCache, View
 from worker.kv import KvFailed, read_latest
 from worker.settings import Settings
+from worker.snapshots import SnapshotCache, View
 
 #: The number is heard long before the snapshot is no longer fresh.
 SETTINGS = Settings(
@@ -243,7 +244,7 @@ def test_percentages_and_lists_are_taken_from_a_read_whose_map_lags() -> None:
         isolate.announce(8)
         isolate.store.put("rollout-percentage", "10")
         isolate.store.put("index/my-prompt", [{"version": "v1.0.0"}])
-        await isolate.cache.with_indexes(await isolate.view(), ["my-prompt"], isolate.store)
+        await isolate.cache.with_lists((await isolate.view()).held, ["my-prompt"], isolate.store)
         isolate.store.put("rollout-percentage", {"*": 90, "bad": "x"})
         isolate.store.put("index/my-prompt", [{"version": "v2.0.0"}])
         view = await isolate.view(SETTINGS.stale_for)

@@ -20,9 +20,9 @@ from click.testing import CliRunner, Result
 from resolver.documents import VERSION_MAP, decode_history
 from resolver.history import parse_instant, state_at
 from resolver.version_map import decode_version_map
-from worker.local import main
-from worker.seed import seed
-from worker.sqlite import SqliteStore
+from worker.local.__main__ import main
+from worker.local.seed import seed
+from worker.local.sqlite import SqliteStore
 
 ROOT = Path(__file__).parents[2]
 TUESDAY = "2024-11-12T14:47:00Z"
@@ -250,7 +250,7 @@ def test_a_setting_that_is_none_is_said(kv: Path, variable: str) -> None:
 
 
 def test_the_seed_is_the_same_every_time_and_right() -> None:
-    code = "import json; from worker.seed import seed; print(json.dumps(seed(), sort_keys=True))"
+    code = "import json; from worker.local.seed import seed; print(json.dumps(seed(), sort_keys=True))"
     runs = {
         subprocess.run(
             [sys.executable, "-c", code],

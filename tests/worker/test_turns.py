@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
+import worker
 from tests.worker.fakes import run
 from tests.worker.test_cache import MAP, Isolate
-from worker import cache
-from worker.cache import SHORTEST_WAIT
+from worker.clock import SHORTEST_WAIT
 from worker.settings import Settings
 
-WORKER = Path(cache.__file__).parent
+WORKER = Path(worker.__file__).parent
 #: The two waits of requests that look for what another one reads, and what CPython's event loop has for a pause.
-WAITS = {("cache.py", "_look_out"), ("cache.py", "_read_by_another"), ("cache.py", "_next_turn")}
+WAITS = {("lease.py", "_look_out"), ("snapshots.py", "_read_by_another"), ("clock.py", "_next_turn")}
 
 
 def waits(path: Path) -> set[tuple[str, str]]:

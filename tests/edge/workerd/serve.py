@@ -16,7 +16,7 @@ import httpx
 
 from tests.edge.workerd.config import Edge
 from tests.edge.workerd.process import workerd
-from worker.seed import seed
+from worker.local.seed import seed
 
 
 def main() -> None:

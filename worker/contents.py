@@ -1,0 +1,111 @@
+"""The contents of components: immutable, read from KV once, and kept within a budget.
+
+Rules:
+
+- what is missing is one bulk get, of the layout that `edgit publish` writes; a second one looks in the layouts of other
+  writers;
+- the content that was not used for longest goes first.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from resolver.documents import decode_content_metadata
+from resolver.reference import DIRECTORIES, Reference
+from resolver.snapshot import Pin
+from worker.kv import Entry, Store, read
+from worker.settings import Settings
+
+
+class Content(NamedTuple):
+    """A component's text, and the type that its publisher gave it."""
+
+    text: str
+    type: str | None
+
+
+class ContentCache:
+    """Contents by name and version, within a budget in bytes; the least recently used goes first."""
+
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+        self._contents: OrderedDict[tuple[str, str], tuple[Content, int]] = OrderedDict()
+        self.size = 0
+        self.hits = 0
+        self.misses = 0
+
+    def get(self, name: str, version: str) -> Content | None:
+        """The content, if it is in memory."""
+        found = self._contents.get((name, version))
+        if found is None:
+            self.misses += 1
+            return None
+        self.hits += 1
+        self._contents.move_to_end((name, version))
+        return found[0]
+
+    def put(self, name: str, version: str, content: Content) -> None:
+        """Keep a content, if it fits into the budget at all."""
+        size = len(content.text.encode(errors="surrogatepass"))
+        if size > self._budget or (name, version) in self._contents:
+            return
+        self._contents[name, version] = (content, size)
+        self.size += size
+        while self.size > self._budget:
+            _, (_, dropped) = self._contents.popitem(last=False)
+            self.size -= dropped
+
+
+class Contents:
+    """The contents that an isolate has, and where it looks for others."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.kept = ContentCache(settings.content_budget)
+        self._layouts = settings.layouts
+        self._timeout = settings.kv_timeout
+
+    async def find(self, wanted: Iterable[tuple[Reference, str]], store: Store) -> dict[Pin, Content]:
+        """The contents that there are, by name and version. Raises `KvFailed`."""
+        contents: dict[Pin, Content] = {}
+        missing: dict[Pin, Reference] = {}
+        for reference, version in wanted:
+            pin = (reference.name, version)
+            kept = self.kept.get(*pin)
+            if kept is not None:
+                contents[pin] = kept
+            else:
+                missing.setdefault(pin, reference)
+        for layouts in (self._layouts[:1], self._layouts[1:]):
+            keys = {pin: _content_keys(*pin, reference, layouts) for pin, reference in missing.items()}
+            every = [key for found in keys.values() for key in found]
+            if not every:
+                continue
+            entries = await read(store, every, self._timeout)
+            for pin, content in _found(keys, entries):
+                self.kept.put(*pin, content)
+                contents[pin] = content
+                del missing[pin]
+        return contents
+
+
+def _found(keys: Mapping[Pin, Sequence[str]], entries: Mapping[str, Entry | None]) -> list[tuple[Pin, Content]]:
+    found = []
+    for pin, candidates in keys.items():
+        entry = next((entry for key in candidates if (entry := entries[key]) is not None), None)
+        if entry is not None:
+            found.append((pin, Content(entry.value, decode_content_metadata(entry.metadata).type)))
+    return found
+
+
+def _content_keys(name: str, version: str, reference: Reference, layouts: Sequence[str]) -> list[str]:
+    """The keys that a content may stand under; where the type is not stated, those of every type."""
+    plurals = [DIRECTORIES[reference.type]] if reference.type else list(DIRECTORIES.values())
+    keys = (
+        layout.format(name=name, version=version, bare=version[1:], plural=plural)
+        for layout in layouts
+        for plural in plurals
+    )
+    return list(dict.fromkeys(keys))

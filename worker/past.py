@@ -1,0 +1,52 @@
+"""The state at an instant, read from the histories in KV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from resolver.documents import (
+    ROLLOUT_HISTORY,
+    Move,
+    Release,
+    RolloutChange,
+    decode_history,
+    decode_index,
+    decode_rollout_history,
+    history_key,
+    index_key,
+)
+from resolver.history import snapshot_at
+from resolver.reference import Reference
+from resolver.snapshot import Snapshot
+from worker.kv import Store, list_keys, read
+
+
+async def read_past(
+    names: Iterable[str], references: Iterable[Reference], at: datetime, store: Store, timeout: float
+) -> Snapshot:
+    """The snapshot of that instant: the pointers of these components, and the lists that these references need.
+
+    Raises `KvFailed`, and `InvalidDocument` for a history that cannot be read.
+    """
+    names = list(names)
+    ranged = sorted({r.name for r in references if r.selector and r.selector.kind in ("range", "latest", "stable")})
+    keys = [ROLLOUT_HISTORY, *map(history_key, names), *map(index_key, ranged)]
+    entries = await read(store, keys, timeout)
+    texts: Mapping[str, str] = {key: entry.value for key, entry in entries.items() if entry is not None}
+    moves: dict[str, Sequence[Move]] = {
+        name: decode_history(key, texts[key]).value for name in names if (key := history_key(name)) in texts
+    }
+    indexes: dict[str, Sequence[Release]] = {
+        name: decode_index(key, texts[key]).value for name in ranged if (key := index_key(name)) in texts
+    }
+    changes: Sequence[RolloutChange] = ()
+    if ROLLOUT_HISTORY in texts:
+        changes = decode_rollout_history(texts[ROLLOUT_HISTORY]).value
+    return snapshot_at(at, moves, changes, indexes)
+
+
+async def names_with_history(store: Store, timeout: float) -> list[str]:
+    """The components of which moves are recorded, sorted. Raises `KvFailed`."""
+    prefix = history_key("")
+    return sorted(key.removeprefix(prefix) for key in await list_keys(store, prefix, timeout))

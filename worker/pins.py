@@ -1,0 +1,122 @@
+"""Which pinned versions exist: what `my-prompt@v9.9.9` needs besides the version map.
+
+Rules:
+
+- a version that a pointer has, that a list of versions has, or whose content is there, exists, and is known to for as
+  long as the isolate lives: versions are immutable. For what is known KV is not read;
+- what KV does not know is remembered for `fresh_for`, since it may be published next;
+- KV that cannot be asked makes no pin fail. After a failure it is not asked for `retry_for`, and then for no longer
+  than `read_budget`, so that an outage costs no request more than that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from resolver.documents import decode_index, index_key
+from resolver.errors import InvalidDocument, listed, nearest
+from resolver.history import releases_at
+from resolver.reference import Reference
+from resolver.snapshot import Pin, Pins, Snapshot, unknown_component
+from worker.contents import Contents
+from worker.kv import KvFailed, Store, read
+from worker.lease import NEVER
+from worker.settings import Settings
+
+#: Versions that are remembered, there or not; then it begins anew, so that callers who guess cannot fill the memory.
+MOST_KNOWN = 10_000
+MOST_ABSENT = 1_000
+
+_NO_FAULT = Pins()
+
+
+class PinnedVersions:
+    """What an isolate knows of pinned versions."""
+
+    def __init__(self, settings: Settings, contents: Contents, monotonic: Callable[[], float]) -> None:
+        self._settings = settings
+        self._contents = contents
+        self._monotonic = monotonic
+        self._known: set[Pin] = set()
+        #: Until when a version is taken not to exist, and what exists instead.
+        self._absent: dict[Pin, tuple[float, str]] = {}
+        self._failed_at = NEVER
+
+    async def check(self, pins: frozenset[Pin], snapshot: Snapshot, store: Store) -> Pins:
+        """What there is to say of these pins; nothing of those that exist."""
+        if pins <= self._known:
+            return _NO_FAULT
+        now = self._monotonic()
+        absent: dict[Pin, str] = {}
+        asked: set[Pin] = set()
+        for pin in pins - self._known:
+            if _is_in(snapshot, pin):
+                self._learn(pin)
+            elif (found := self._absent.get(pin)) and now < found[0]:
+                absent[pin] = found[1]
+            else:
+                asked.add(pin)
+        if not asked:
+            return Pins(absent) if absent else _NO_FAULT
+        if now < self._failed_at + self._settings.retry_for:
+            return Pins(absent, frozenset(asked))
+        try:
+            missing = await self._missing(asked, snapshot, store)
+        except KvFailed:
+            self._failed_at = self._monotonic()
+            return Pins(absent, frozenset(asked))
+        until = self._monotonic() + self._settings.fresh_for
+        for pin in asked:
+            if (why := missing.get(pin)) is None:
+                self._learn(pin)
+                continue
+            absent[pin] = why
+            if len(self._absent) >= MOST_ABSENT:
+                self._absent.clear()
+            self._absent[pin] = until, why
+        return Pins(absent)
+
+    async def _missing(self, pins: Iterable[Pin], snapshot: Snapshot, store: Store) -> dict[Pin, str]:
+        """Those of the pins that KV has neither in a list nor as a content, and what to say. Raises `KvFailed`."""
+        lists = await self._lists({name for name, _ in pins}, store)
+        unlisted = [(Reference(name), version) for name, version in pins if version not in (lists[name] or ())]
+        contents = await self._contents.find(unlisted, store) if unlisted else {}
+        return {
+            (reference.name, version): _absence(reference.name, version, lists[reference.name], snapshot)
+            for reference, version in unlisted
+            if (reference.name, version) not in contents
+        }
+
+    async def _lists(self, names: set[str], store: Store) -> Mapping[str, tuple[str, ...] | None]:
+        """The versions of each component; None where KV has no list of them. Raises `KvFailed`."""
+        failed_lately = self._failed_at != NEVER
+        timeout = self._settings.read_budget if failed_lately else self._settings.kv_timeout
+        entries = await read(store, map(index_key, names), timeout)
+        self._failed_at = NEVER
+        found: dict[str, tuple[str, ...] | None] = {}
+        for name in names:
+            entry = entries[index_key(name)]
+            try:
+                found[name] = entry and releases_at(decode_index(index_key(name), entry.value).value, None)
+            except InvalidDocument:
+                found[name] = None
+        return found
+
+    def _learn(self, pin: Pin) -> None:
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        self._known.add(pin)
+
+
+def _is_in(snapshot: Snapshot, pin: Pin) -> bool:
+    name, version = pin
+    return version in snapshot.pointers.get(name, {}).values() or version in (snapshot.indexes.get(name) or ())
+
+
+def _absence(name: str, version: str, versions: tuple[str, ...] | None, snapshot: Snapshot) -> str:
+    """What exists instead of a version that does not."""
+    if versions is None and name not in snapshot.pointers:
+        return unknown_component(name, snapshot)
+    there = versions or tuple(dict.fromkeys(snapshot.pointers.get(name, {}).values()))
+    has = f"it has {listed(there)}.{nearest(version, there)}" if there else "it has none"
+    return f"unknown version `{version}` of `{name}`; {has}"
