@@ -4,7 +4,7 @@ Rules:
 
 - an edge shows a generation when several answers in a row come from it or a later one: a location has many isolates,
   and one answer speaks for one of them;
-- the question is a resolve of a pinned version, which reads the snapshot as every request does and looks nothing up;
+- the question is `GET /health`, which reads the snapshot as every request does and looks nothing up;
 - the token is RESOLVER_TOKEN, as the Worker's own secret is called.
 """
 
@@ -24,7 +24,6 @@ IN_A_ROW = 5
 #: Seconds between two questions.
 EVERY = 0.2
 _TIMEOUT = 10.0
-_QUESTION = {"references": ["edgit@v0.0.0"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Seen:
 def ask(client: httpx.Client) -> Seen:
     """What the edge answers from now. Raises `NotReached`, and `EdgitError` for a token that it does not take."""
     try:
-        answer = client.post("/resolve", json=_QUESTION)
+        answer = client.get("/health")
     except httpx.HTTPError as error:
         raise NotReached(f"{client.base_url} did not answer: {error or type(error).__name__}") from None
     if answer.status_code == 401:

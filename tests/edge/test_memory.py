@@ -26,7 +26,7 @@ from worker.snapshots import SnapshotCache
 class Refreshing:
     def __init__(self, edge):
         self.now = 1000.0
-        self.cache = SnapshotCache(edge.settings, Clock(lambda: self.now, time.time, edge._clock.pause))
+        self.cache = SnapshotCache(edge.settings, Clock(lambda: self.now, time.time, edge.clock.pause))
 
     async def refreshed(self, lent, times):
         "Each time the snapshot is too old, and the read is work behind a response."
@@ -47,7 +47,7 @@ class Refreshing:
             async def told(read):
                 await read
                 ended.set()
-            known = self.cache.has_read
+            known = self.cache._held is not None
             await self.cache.view(lent.store, lambda read: lent.behind(told(read)))
             if known:
                 await ended.wait()

@@ -176,10 +176,10 @@ REFUSED: list[tuple[str, int, str | None, str]] = [
     ("edge.resolve(undefined)", 400, "body", "missing required field `references`"),
     ('edge.resolve("")', 400, "body", "missing required field `references`"),
     ('edge.resolve("my-prompt")', 400, "body", "is not JSON"),
-    ('edge.resolve("null")', 400, "body", "Expected `object`, got `null`"),
-    ("edge.resolve(7)", 400, "body", "Expected `object`, got `int`"),
-    ("edge.resolve([])", 400, "body", "Expected `object`, got `array`"),
-    ("edge.resolve({references: [7]})", 400, "references[0]", "Expected `str`, got `int`"),
+    ('edge.resolve("null")', 400, "body", "`body` must be an object, and it is null"),
+    ("edge.resolve(7)", 400, "body", "`body` must be an object, and it is a number"),
+    ("edge.resolve([])", 400, "body", "`body` must be an object, and it is a list"),
+    ("edge.resolve({references: [7]})", 400, "references[0]", "`references[0]` must be a text, and it is a number"),
     ('edge.resolve({references: ["a"], key: NaN})', 400, "body", "Send it as JSON text"),
     ('edge.resolve({references: ["a"], key: () => 1})', 400, "body", "Send it as JSON text"),
     ('edge.resolve({references: ["a"], key: new Uint8Array(3)})', 400, "body", "Send it as JSON text"),
@@ -191,7 +191,7 @@ REFUSED: list[tuple[str, int, str | None, str]] = [
     ("edge.component()", 400, "reference", "must be a text"),
     ("edge.component(7)", 400, "reference", "must be a text"),
     ("edge.history(null)", 400, "name", "must be a text"),
-    ("edge.version([])", 400, "body", "Expected `object`, got `array`"),
+    ("edge.version([])", 400, "body", "`body` must be an object, and it is a list"),
     ("edge.version({}, 7)", 400, "component", "must be a text"),
 ]
 

@@ -53,7 +53,7 @@ def somebody_came(edge: Isolate, work: str, most: int) -> bool:
 
 def test_work_in_steps_lets_other_requests_in(edge: Isolate) -> None:
     cache = "entry._isolate(entrypoint.env).snapshots"
-    assert somebody_came(edge, f"await {cache}._between_requests(steps())", 50_000)
+    assert somebody_came(edge, f"await {cache}._reader._between_requests(steps())", 50_000)
 
 
 #: Steps with a wait of asyncio's between them.

@@ -80,7 +80,7 @@ class Clock:
 
 
 def snapshot(generation: int | None, revision: str | None = "abc") -> tuple[int, object]:
-    return 200, {"references": [], "snapshot": {"generation": generation, "revision": revision, "source": "kv"}}
+    return 200, {"status": "ok", "snapshot": {"generation": generation, "revision": revision, "source": "kv"}}
 
 
 def wait(server: Server, generation: int, timeout: float = 60.0) -> float:
@@ -97,7 +97,7 @@ def test_the_edge_shows_a_generation_when_several_answers_in_a_row_do() -> None:
     assert len(server.asked) == len(told)
     assert took == pytest.approx(3 * edge.EVERY)
     assert {(method, path, token, body) for method, path, token, body in server.asked} == {
-        ("POST", "/resolve", "Bearer secret", '{"references":["edgit@v0.0.0"]}')
+        ("GET", "/health", "Bearer secret", "")
     }
 
 
