@@ -4,13 +4,15 @@ VENV := .venv
 PORT ?=
 KV ?=
 
-.PHONY: help dev edge bundle test bench setup staged node clean
+.PHONY: help dev edge bundle quick test coverage bench setup staged node clean
 
 help:
 	@echo "make dev    serve a local edge on http://127.0.0.1:8787 (PORT=, KV= a file)"
 	@echo "make edge   serve the staged Worker in workerd, Cloudflare's own runtime, on port 8788 (PORT=, KV= a folder)"
 	@echo "make bundle what would be deployed, its size held against a budget"
+	@echo "make quick  for each change: resolver/, worker/ and the rules, a quarter of the examples, without tests marked slow and $(notdir $(SLOW))"
 	@echo "make test   everything that CI checks"
+	@echo "make coverage  which lines and branches of resolver/, worker/ and edgit/ the tests reach, all but tests/edge (slower than the tests alone)"
 	@echo "make bench  the benchmarks, written to benchmarks/results.md (some minutes, best on an idle machine)"
 	@echo "make clean  take away what the two have made, the local KV included"
 
@@ -56,6 +58,20 @@ benchmarks/.venv/ready: pyproject.toml constraints.txt benchmarks/requirements.t
 bench: staged benchmarks/.venv/ready
 	@benchmarks/.venv/bin/python -m benchmarks.run
 
+# What `make quick` leaves out, besides tests that are marked `slow`: a simulation of the whole world, what asks Node for
+# each example, and the local edge as a process of its own.
+SLOW := tests/test_propagation.py tests/resolver/test_expression_node.py tests/worker/test_local.py
+
+quick: setup
+	@echo "ruff …" && $(VENV)/bin/ruff check --quiet . && $(VENV)/bin/ruff format --quiet --check .
+	@echo "pytest …" && $(VENV)/bin/pytest --numprocesses auto -m 'not slow' --hypothesis-profile quick \
+		$(addprefix --ignore=,$(SLOW)) tests/resolver tests/worker $(filter-out $(SLOW),$(wildcard tests/test_*.py))
+
+# The staged Worker in workerd is left out: nothing is counted there.
+coverage: setup node
+	@$(VENV)/bin/pytest --numprocesses auto --cov --cov-report=term --cov-report=html:build/coverage --ignore=tests/edge
+	@echo "line by line: build/coverage/index.html"
+
 test: setup node staged
 	@echo "ruff …" && $(VENV)/bin/ruff check --quiet . && $(VENV)/bin/ruff format --quiet --check .
 	@echo "mypy …" && $(VENV)/bin/mypy --no-error-summary
@@ -65,4 +81,4 @@ node:
 	@command -v node > /dev/null || { echo "Node 20 or newer is wanted on the PATH: expressions are held against it, and it hosts the Worker"; exit 1; }
 
 clean:
-	rm -rf $(VENV) benchmarks/.venv .local build python_modules tests/edge/node_modules deploy/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) benchmarks/.venv .local build python_modules tests/edge/node_modules deploy/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* *.egg-info

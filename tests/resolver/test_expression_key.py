@@ -204,6 +204,7 @@ def test_a_key_of_a_template() -> None:
 # A key is the text of the value, wherever it is one. What goes on past a missing part may be another value.
 
 
+@pytest.mark.slow
 @settings(deadline=None, derandomize=True, max_examples=400)
 @given(st.randoms(use_true_random=False))
 def test_a_key_is_the_text_of_the_value(source: random.Random) -> None:

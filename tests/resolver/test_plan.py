@@ -207,6 +207,7 @@ def canaries(*environments: str) -> dict[str, str]:
     return {name: f"v{number}.0.0" for number, name in enumerate(environments)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pointers", "percentages", "share"),
     [
