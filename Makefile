@@ -62,7 +62,7 @@ bench: staged benchmarks/.venv/ready
 # each example, and the local edge as a process of its own.
 SLOW := tests/test_propagation.py tests/resolver/test_expression_node.py tests/worker/test_local.py
 
-quick: setup
+quick: setup node
 	@echo "ruff …" && $(VENV)/bin/ruff check --quiet . && $(VENV)/bin/ruff format --quiet --check .
 	@echo "pytest …" && $(VENV)/bin/pytest --numprocesses auto -m 'not slow' --hypothesis-profile quick \
 		$(addprefix --ignore=,$(SLOW)) tests/resolver tests/worker $(filter-out $(SLOW),$(wildcard tests/test_*.py))
