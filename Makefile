@@ -58,9 +58,9 @@ benchmarks/.venv/ready: pyproject.toml constraints.txt benchmarks/requirements.t
 bench: staged benchmarks/.venv/ready
 	@benchmarks/.venv/bin/python -m benchmarks.run
 
-# What `make quick` leaves out, besides tests that are marked `slow`: a simulation of the whole world, what asks Node for
-# each example, and the local edge as a process of its own.
-SLOW := tests/test_propagation.py tests/resolver/test_expression_node.py tests/worker/test_local.py
+# What `make quick` leaves out, besides tests that are marked `slow`: what asks Node for each example, and the local edge
+# as a process of its own.
+SLOW := tests/resolver/test_expression_node.py tests/worker/test_local.py
 
 quick: setup node
 	@echo "ruff …" && $(VENV)/bin/ruff check --quiet . && $(VENV)/bin/ruff format --quiet --check .
