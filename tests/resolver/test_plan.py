@@ -229,7 +229,8 @@ def canaries(*environments: str) -> dict[str, str]:
 def test_a_group_draws_once(pointers: dict[str, dict[str, str]], percentages: tuple[int, int], share: int) -> None:
     one, other = (parse_percentage(str(percentage)) for percentage in percentages)
     found = Snapshot(pointers, RolloutTable({"my-prompt": one, "other": other}))
-    drawn = [route(plan(TWO + "rollout: {group: both}"), found, f"user-{n}", region="eu") for n in range(2_000)]
+    grouped = plan(TWO + "rollout: {group: both}")
+    drawn = [route(grouped, found, f"user-{n}", region="eu") for n in range(2_000)]
     assert all((one == "canary") is (other == "canary") for one, other in drawn)
     assert abs(sum(one == "canary" for one, _ in drawn) - 20 * share) <= (0 if share in (0, 100) else 100)
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,8 @@ def kv(tmp_path: Path) -> Path:
     return tmp_path / "kv.sqlite3"
 
 
-@pytest.fixture
-def server(kv: Path) -> Iterator[httpx.Client]:
+@contextmanager
+def serving(kv: Path) -> Iterator[httpx.Client]:
     """A running edge whose snapshots are fresh for a tenth of a second; it must end cleanly on Ctrl-C."""
     process = subprocess.Popen(
         [sys.executable, "-m", "worker.local", "serve", "--port", "0", "--kv", str(kv), "--var", "FRESH_FOR=0.1"],
@@ -52,6 +53,20 @@ def server(kv: Path) -> Iterator[httpx.Client]:
     assert process.returncode == 0, err
     assert out.rstrip().endswith("stopped")
     assert "Traceback" not in err
+
+
+@pytest.fixture
+def server(kv: Path) -> Iterator[httpx.Client]:
+    """A running edge over a KV of the test's own."""
+    with serving(kv) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A running edge over a KV that no test changes."""
+    with serving(tmp_path_factory.mktemp("seeded") / "kv.sqlite3") as client:
+        yield client
 
 
 def command(kv: Path, *arguments: str) -> Result:
@@ -80,14 +95,14 @@ def selected(client: httpx.Client, user: Any) -> list[tuple[str, str]]:
     return [(agent["name"], agent["references"][0]["version"]) for agent in agents if agent["selected"]]
 
 
-def test_every_answer_says_what_it_took(server: httpx.Client) -> None:
+def test_every_answer_says_what_it_took(seeded: httpx.Client) -> None:
     for path in ("/version", "/nothing"):
-        assert float(server.get(path).headers["server-timing"].removeprefix("total;dur=")) > 0
+        assert float(seeded.get(path).headers["server-timing"].removeprefix("total;dur=")) > 0
 
 
-def test_ab_test_selects_one_variant(server: httpx.Client) -> None:
-    assert selected(server, 4) == [("variant-a", "v1.5.0")]
-    assert selected(server, 7) == [("variant-b", "v1.8.0")]
+def test_ab_test_selects_one_variant(seeded: httpx.Client) -> None:
+    assert selected(seeded, 4) == [("variant-a", "v1.5.0")]
+    assert selected(seeded, 7) == [("variant-b", "v1.8.0")]
 
 
 def test_percentage_is_tuned_live_and_keeps_its_users(server: httpx.Client, kv: Path) -> None:
@@ -130,8 +145,8 @@ def test_nonsense_in_kv_keeps_the_last_good_state_and_says_so(server: httpx.Clie
     assert "component-versions" in response.headers["x-resolver-stale"]
 
 
-def test_the_past_is_answered(server: httpx.Client) -> None:
-    state = server.get("/history", params={"at": TUESDAY}).json()
+def test_the_past_is_answered(seeded: httpx.Client) -> None:
+    state = seeded.get("/history", params={"at": TUESDAY}).json()
     assert state == {
         "at": TUESDAY,
         "environment": "prod",
@@ -143,8 +158,8 @@ def test_the_past_is_answered(server: httpx.Client) -> None:
             "validation-config": "v1.4.0",
         },
     }
-    assert server.get("/version").json()["components"]["my-prompt"] == "v1.0.0"
-    answer = server.post("/ensembles/canary/resolve", json={"input": {"user_id": 1}, "at": TUESDAY}).json()
+    assert seeded.get("/version").json()["components"]["my-prompt"] == "v1.0.0"
+    answer = seeded.post("/ensembles/canary/resolve", json={"input": {"user_id": 1}, "at": TUESDAY}).json()
     assert answer["at"] == TUESDAY
     assert answer["snapshot"]["source"] == "history"
     versions = {r["component"]: r["version"] for agent in answer["agents"] for r in agent["references"]}
@@ -168,9 +183,9 @@ def test_the_past_is_answered(server: httpx.Client) -> None:
     ],
 )
 def test_bad_input_gets_a_clear_answer(
-    server: httpx.Client, method: str, path: str, body: str, status: int, says: str
+    seeded: httpx.Client, method: str, path: str, body: str, status: int, says: str
 ) -> None:
-    response = server.request(method, path, content=body)
+    response = seeded.request(method, path, content=body)
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
     assert says in response.json()["detail"]
