@@ -75,6 +75,20 @@ def test_both_hosts_answer_alike_to_the_byte(edge: Isolate, local: httpx.Client)
     assert "server-timing" not in edge.get("/version").headers
 
 
+def test_head_says_the_length_of_get(edge: Isolate) -> None:
+    for target in ("/components/my-prompt@v1.5.0?key=k", "/version", "/nope"):
+        head, got = edge.request("HEAD", target), edge.get(target)
+        assert (head.status_code, head.content) == (got.status_code, b"")
+        assert head.headers["content-length"] == str(len(got.content))
+
+
+def test_a_byte_order_mark_is_no_part_of_a_content(edge: Isolate) -> None:
+    lever(edge, put={"components/marked/v1.0.0": ["\ufeffhello", {"type": "prompt"}]})
+    lever(edge, put={"components/plain/v1.0.0": ["hello", {"type": "prompt"}]})
+    marked, plain = (edge.get(f"/components/{name}@v1.0.0") for name in ("marked", "plain"))
+    assert (marked.content, marked.headers["etag"]) == (b"hello", plain.headers["etag"])
+
+
 def test_a_refresh_runs_behind_the_response(edge: Isolate) -> None:
     text, metadata = seed()["component-versions"]
     pointers = json.loads(text)
