@@ -667,9 +667,9 @@ class World:
 
 
 def _places(versions: Iterable[str]) -> dict[str, int]:
-    """Version → its place by precedence, that of equals by their text. Components share their versions, mostly, and to
+    """Version → its place in the order of `resolver.version`. Components share their versions, mostly, and to
     compare two is slow."""
-    return {version: place for place, version in enumerate(sorted(sorted(set(versions)), key=precedence))}
+    return {version: place for place, version in enumerate(sorted(set(versions), key=precedence))}
 
 
 def published_pointers(state: State) -> dict[str, dict[str, str]]:

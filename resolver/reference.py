@@ -7,7 +7,9 @@ Rules:
 - the selector is an exact version, a range, an environment, `latest` or `stable`; without one the environment of the
   request is meant. What begins with a digit, or with `v` and a digit, is a version or a range, and an error if it
   cannot be read as one; an environment begins with a letter and holds letters, digits, `-` and `_`;
-- no white space stands around a reference or its selector;
+- a range is what npm reads as one, `||` among them, but for the empty one: `my-prompt@` is an error, since what was to
+  stand there was probably forgotten;
+- no white space stands around a reference or its selector, and it stands on one line;
 - `str(reference)` is the reference again, its version written with a `v`;
 - a string of an ensemble is a reference only where `find_reference` says so. Everything else is plain text.
 """
@@ -49,9 +51,12 @@ _SEGMENT = r"\w[\w.-]*"
 _NAME = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
 _ENVIRONMENT = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _VERSION_LIKE = re.compile(r"[vV]?[0-9].*", re.DOTALL)
-_RANGE_LIKE = re.compile(r"[\^~<>=*].*|[xX]|[xX]\..*|[vV]?[0-9].*", re.DOTALL)
+_RANGE_LIKE = re.compile(r"[\^~<>=*].*|\|\|.*|[xX]|[xX]\..*|[vV]?[0-9].*", re.DOTALL)
 _KNOWN_SCHEME = re.compile(rf"(?:{'|'.join(SCHEMES)})://")
 _ANY_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+#: White space to JavaScript, and so within a range, and none to Python.
+_BOM = "\ufeff"
 
 #: Plain text that looks like a reference, unless what is behind its `@` is a version, if only a bad one.
 _EMAIL = re.compile(r"[^@\s/]+@(?![vV]?[0-9]+\.[0-9])[^@\s/]+\.[A-Za-z]{2,}")
@@ -129,11 +134,17 @@ def is_region(text: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", text) is not None and not f"-{text}".endswith("-canary")
 
 
+def _is_blank(character: str) -> bool:
+    return character.isspace() or character == _BOM
+
+
 def parse_selector(text: str) -> Selector:
     """What stands behind the `@`. Raises `InvalidReference`, its offset within `text`."""
-    if text != text.strip():
-        offset = 0 if text[0].isspace() else len(text.rstrip())
+    if text and (_is_blank(text[0]) or _is_blank(text[-1])):
+        offset = 0 if _is_blank(text[0]) else len(text.rstrip().rstrip(_BOM))
         raise InvalidReference("white space stands around the selector; take it away", text=text, offset=offset)
+    if len(lines := text.splitlines()) > 1:
+        raise InvalidReference("a reference stands on one line", text=text, offset=len(lines[0]))
     if text in ("latest", "stable"):
         return Selector("latest" if text == "latest" else "stable", text)
     if version.is_version(text):

@@ -4,9 +4,13 @@ Rules:
 
 - a version is read with or without its `v` and always written with it: `v1.2.3-rc.1+build`;
 - precedence is that of Semantic Versioning 2.0.0 (https://semver.org): v1.9.0 < v1.10.0, a pre-release is below its
-  release, build metadata is kept in the text and never ranked;
+  release;
+- of versions that are equal in precedence the build metadata decides, as in npm's `compareBuild`: v1.0.0 < v1.0.0+b2 <
+  v1.0.0+b10. None is the lowest, and its parts are compared like those of a pre-release. So no two versions are equal,
+  and which one is the highest never depends on how they are listed;
 - a range means what npm's `semver` makes of it: `^1.2.0`, `~1.2`, `1.x`, `>=1 <2`, `1.2 - 1.4`, `a || b`, `*`; a
-  pre-release matches only where the range names one of the same major.minor.patch;
+  pre-release matches only where the range names one of the same major.minor.patch. Build metadata in a range says
+  nothing. An alternative of nothing is `*`, and so is the empty range. White space is what JavaScript takes for it;
 - order and matching are the `node-semver` package's; this module adds the strict grammar, since that package takes
   the readable beginning of a text and drops the rest in silence.
 """
@@ -28,21 +32,24 @@ LONGEST = 256
 
 _NUMBER = r"(?:0|[1-9][0-9]{0,15})"
 _TAIL = r"(?:-(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)(?:\.(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*))*)?"
-_BUILD = r"(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
-_VERSION = re.compile(rf"v?({_NUMBER}\.{_NUMBER}\.{_NUMBER}{_TAIL}{_BUILD})")
+_BUILD = r"\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
+_VERSION = re.compile(rf"v?({_NUMBER}\.{_NUMBER}\.{_NUMBER}{_TAIL}(?:{_BUILD})?)")
 
 _ANY = r"[xX*]"
 # Only another `x` may follow an `x`: the package drops the 3 of `1.x.3` in silence.
 _PARTIAL = (
     rf"v?(?:{_ANY}(?:\.{_ANY}){{0,2}}|{_NUMBER}(?:\.{_ANY}){{0,2}}"
-    rf"|{_NUMBER}\.{_NUMBER}(?:\.(?:{_ANY}|{_NUMBER}{_TAIL}{_BUILD}))?)"
+    rf"|{_NUMBER}\.{_NUMBER}(?:\.(?:{_ANY}|{_NUMBER}{_TAIL}))?)"
 )
 # Each space can be read in one way alone: were those before a bare version optional here too, a text of many spaces
 # that is no range would be tried in exponentially many ways.
-_COMPARATOR = rf"(?:(?:\^|~>?|[<>]=?|=)[ ]*)?{_PARTIAL}"
-_ALTERNATIVE = rf"(?:{_PARTIAL}[ ]+-[ ]+{_PARTIAL}|{_COMPARATOR}(?:[ ]+{_COMPARATOR})*)"
-_RANGE = re.compile(rf"[ ]*{_ALTERNATIVE}[ ]*(?:\|\|[ ]*{_ALTERNATIVE}[ ]*)*")
-_ANYTHING = re.compile(r"(?:(?:\^|~>?|>=|<=|=)[ ]*)?v?[xX*](?:\.[xX*]){0,2}|>=[ ]*v?0(?:\.[0xX*]){0,2}")
+_COMPARATOR = rf"(?:(?:\^|~>?|[<>]=?|=) ?)?{_PARTIAL}"
+_ALTERNATIVE = re.compile(rf"{_PARTIAL} - {_PARTIAL}|{_COMPARATOR}(?: {_COMPARATOR})*")
+#: What JavaScript's `trim` and `\s` take for white space.
+_SPACE = re.compile(r"[\t-\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]+")
+_ANYTHING = re.compile(r"(?:(?:(?:\^|~>?|>=|<=|=) ?)?v?[xX*](?:\.[xX*]){0,2}|>= ?v?0(?:\.[0xX*]){0,2})?")
+#: Build metadata behind a version, or behind a part of one.
+_METADATA = re.compile(rf"(?<=[0-9A-Za-z*]){_BUILD}(?= |$)")
 #: A `v` after an operator is accepted by npm and by nothing else; it is taken off before the package sees it.
 _V = re.compile(r"(?<![0-9A-Za-z.+-])v(?=[0-9])")
 
@@ -77,22 +84,32 @@ def is_prerelease(text: str) -> bool:
 
 
 def compare(left: str, right: str) -> int:
-    """-1, 0 or 1 by precedence; versions that differ in build metadata alone are equal (0)."""
+    """-1, 0 or 1: by precedence, and of equals by build metadata. 0 is for one and the same version alone."""
     order: int = _parsed(left).compare(_parsed(right))
-    return order
+    if order:
+        return order
+    one, other = _build(left), _build(right)
+    return (one > other) - (one < other)
 
 
-#: A sort key by precedence: `sorted(versions, key=precedence)`.
+def _build(text: str) -> tuple[list[tuple[int, int, str]], str]:
+    """The build metadata to be compared by: numbers as such and below words, and last by their text (`1`, `01`)."""
+    written = text.partition("+")[2]
+    parts = written.split(".") if written else []
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts], written
+
+
+#: A sort key: `sorted(versions, key=precedence)` is the one order of any list of versions.
 precedence = functools.cmp_to_key(compare)
 
 
 def highest(versions: Iterable[str], *, stable: bool = False) -> str | None:
-    """The highest version, without pre-releases if `stable`; the last listed of equals; None of none."""
+    """The highest version, without pre-releases if `stable`; None of none."""
     best: str | None = None
     for version in versions:
         if stable and is_prerelease(version):
             continue
-        if best is None or compare(version, best) >= 0:
+        if best is None or compare(version, best) > 0:
             best = version
     return best
 
@@ -116,13 +133,21 @@ class Range:
 @functools.lru_cache(maxsize=1024)
 def parse_range(text: str) -> Range:
     """A range from its text. Raises `InvalidVersion`, which says what a range looks like."""
-    if len(text) > LONGEST or _RANGE.fullmatch(text) is None:
+    alternatives = _alternatives(text)
+    if alternatives is None:
         raise InvalidVersion(
             f"`{text[:80]}` is not a version range; ranges are written ^1.2.0, ~1.2, 1.x or >=1.2 <2",
             text=text,
             offset=0,
         )
-    alternatives = [alternative.strip() for alternative in text.split("||")]
     # npm lets one `*` among alternatives stand for all of them, which keeps pre-releases out; the package does not.
-    plain = "*" if any(_ANYTHING.fullmatch(a) for a in alternatives) else _V.sub("", text)
+    plain = "*" if any(map(_ANYTHING.fullmatch, alternatives)) else _V.sub("", " || ".join(alternatives))
     return Range(text, nodesemver.make_range(plain, loose=False))
+
+
+def _alternatives(text: str) -> list[str] | None:
+    """What stands between the `||`, each space of it one blank and build metadata taken out; None for no range."""
+    if len(text) > LONGEST:
+        return None
+    found = [_METADATA.sub("", part.strip(" ")) for part in _SPACE.sub(" ", text).split("||")]
+    return found if all(not part or _ALTERNATIVE.fullmatch(part) for part in found) else None

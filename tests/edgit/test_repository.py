@@ -153,6 +153,8 @@ def test_latest_and_stable_are_the_highest_of_each_component(found: dict[str, se
     pointers = published_pointers(state)
     assert set(pointers) == {"a", *found}
     assert pointers["a"]["prod"] == "v0.0.0"
+    # What the edge makes of a list of versions, however it is ordered.
     for name, has in found.items():
-        assert pointers[name].get("latest") == highest(sorted(has))
-        assert pointers[name].get("stable") == highest(sorted(has), stable=True)
+        for listed in (sorted(has), sorted(has, reverse=True)):
+            assert pointers[name].get("latest") == highest(listed)
+            assert pointers[name].get("stable") == highest(listed, stable=True)

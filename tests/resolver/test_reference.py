@@ -371,7 +371,40 @@ def test_what_is_no_name_of_a_component(text: str, offset: int) -> None:
     assert caught.value.offset == offset
 
 
-@pytest.mark.parametrize("text", ["my-prompt@v1.0.0 ", "my-prompt@ ^1", "my-prompt@latest\n", "my-prompt@prod\t"])
+@pytest.mark.parametrize("selector", ["||", "|| 1.x", "1.x ||", ">=1\t<2", "^1\u00a0|| ^2", "^1.2.3+b"])
+def test_a_range_of_npm_is_one_in_a_reference(selector: str) -> None:
+    assert parse_reference(f"my-prompt@{selector}").selector == Selector("range", selector)
+    found = find_reference("prompt", f"my-prompt@{selector}", direct=True)
+    assert found is not None
+    assert str(found.reference) == f"my-prompt@{selector}"
+
+
+@pytest.mark.parametrize("selector", [">=1\n<2", "^1\r\n|| ^2", ">=1\u2028<2", "*\v|| 1"])
+def test_a_reference_stands_on_one_line(selector: str) -> None:
+    with pytest.raises(InvalidReference, match="stands on one line"):
+        parse_reference(f"my-prompt@{selector}")
+
+
+def test_a_name_is_its_code_points() -> None:
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    assert parse_reference(f"{composed}@prod").name == composed
+    # A combining mark is no letter: such a name is refused, and never another component's.
+    with pytest.raises(InvalidReference, match="is not a component name") as caught:
+        parse_reference(f"{decomposed}@prod")
+    assert caught.value.offset == 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "my-prompt@v1.0.0 ",
+        "my-prompt@ ^1",
+        "my-prompt@latest\n",
+        "my-prompt@prod\t",
+        "my-prompt@^1\ufeff",
+        "a@\ufeff||",
+    ],
+)
 def test_white_space_makes_no_selector(text: str) -> None:
     with pytest.raises(InvalidReference, match="white space stands around the selector"):
         parse_reference(text)

@@ -208,6 +208,16 @@ def test_keys_are_text_numbers_or_absent() -> None:
     assert key_text(1e21) == "1e+21"
 
 
+def test_two_spellings_of_one_text_are_two_keys() -> None:
+    """A key is its code points: nobody normalises it, so that any language draws the same."""
+    composed, decomposed = "zo\u00eb", "zoe\u0308"
+    assert [key_text(composed), key_text(decomposed)] == [composed, decomposed]
+    snapshot = Snapshot({"a": {"prod": "v1.0.0", "prod-canary": "v1.1.0"}}, RolloutTable({"*": parse_percentage("50")}))
+    requests = [Request(environment="prod", key=key) for key in (composed, decomposed)]
+    found = [Resolver(snapshot).choose(parse_reference("a"), request).route for request in requests]
+    assert found == ["canary", "pointer"]
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [("0", "0"), ("10", "10"), ("10%", "10"), (" 12.5 % ", "12.5"), ("100", "100"), ("0.1", "0.1"), ("007", "7"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -54,15 +55,40 @@ def test_the_specifications_chain() -> None:
     assert sorted(sorted(ASCENDING), key=precedence) == ASCENDING
 
 
-def test_build_metadata_is_kept_and_not_ranked() -> None:
+def test_build_metadata_is_kept() -> None:
     assert canonical("1.0.0+b.7") == "v1.0.0+b.7"
-    assert compare("1.0.0+a", "1.0.0+b") == 0
-    assert highest(["1.0.0+a", "1.0.0+b"]) == "1.0.0+b"
+
+
+#: Equal in precedence, as npm's `compareBuild` orders them; that `01` is below `1` is ours, to npm they are equal.
+BUILDS = [
+    "v1.10.0", "v1.10.0+01", "v1.10.0+1", "v1.10.0+1.2", "v1.10.0+1.10", "v1.10.0+1.a", "v1.10.0+2", "v1.10.0+20",
+    "v1.10.0+100", "v1.10.0+-", "v1.10.0+1a", "v1.10.0+B", "v1.10.0+b", "v1.10.0+b.1", "v1.10.0+b10", "v1.10.0+b2",
+]  # fmt: skip
+
+
+def test_of_versions_equal_in_precedence_the_build_metadata_decides() -> None:
+    for low, high in itertools.combinations(BUILDS, 2):
+        assert compare(low, high) < 0 < compare(high, low), (low, high)
+        for listed in ([low, high], [high, low]):
+            assert highest(listed) == highest(listed, stable=True) == parse_range("^1").highest(listed) == high
+    assert compare("v1.10.0-rc.1+9", "v1.10.0") < 0 < compare("v1.10.1", "v1.10.0+9")
+
+
+@given(st.lists(st.sampled_from([*BUILDS, *map(canonical, ASCENDING)]), max_size=8), st.randoms())
+def test_which_is_the_highest_does_not_depend_on_how_they_are_listed(listed: list[str], random: Random) -> None:
+    mixed = list(listed)
+    random.shuffle(mixed)
+    assert sorted(mixed, key=precedence) == sorted(listed, key=precedence)
+    assert [highest(mixed), highest(mixed, stable=True)] == [highest(listed), highest(listed, stable=True)]
+    for text in ("*", "^1.10.0", "1.10.0-0 || 2.x"):
+        assert parse_range(text).highest(mixed) == parse_range(text).highest(listed)
+    assert highest(listed) == next(iter(sorted(listed, key=precedence, reverse=True)), None)
 
 
 @given(versions(), versions(), versions())
-def test_precedence_is_a_total_order(a: str, b: str, c: str) -> None:
+def test_the_order_is_total(a: str, b: str, c: str) -> None:
     assert compare(a, b) == -compare(b, a)
+    assert (compare(a, b) == 0) == (canonical(a) == canonical(b))
     if compare(a, b) <= 0 and compare(b, c) <= 0:
         assert compare(a, c) <= 0
 
@@ -125,6 +151,9 @@ VERSIONS = [
 ]  # fmt: skip
 
 
+RELEASES = "0.0.3 0.1.2 0.2.0 1.0.0 1.2.2 1.2.3 1.2.4 1.3.0 1.10.0 2.0.0 3.0.0"
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
@@ -151,6 +180,22 @@ VERSIONS = [
         ("^2.0.0-rc.1 || vX", "0.0.3 0.1.2 0.2.0 1.0.0 1.2.2 1.2.3 1.2.4 1.3.0 1.10.0 2.0.0 3.0.0"),
         ("*", "0.0.3 0.1.2 0.2.0 1.0.0 1.2.2 1.2.3 1.2.4 1.3.0 1.10.0 2.0.0 3.0.0"),
         ("1.2.3-beta.2 || *", "0.0.3 0.1.2 0.2.0 1.0.0 1.2.2 1.2.3 1.2.4 1.3.0 1.10.0 2.0.0 3.0.0"),
+        # An alternative of nothing is `*`, and so is nothing at all.
+        *((text, RELEASES) for text in ("", " ", "||", " || ", "|| ||", "1.x || ", "|| 1.x", "1.2.3-beta.2 ||")),
+        # White space is what JavaScript takes for it, and as much of it as there is.
+        ("<\t0.2.0", "0.0.3 0.1.2"),
+        ("^3\n", "3.0.0"),
+        ("\ufeff^3\u00a0", "3.0.0"),
+        (">=1.3 \t\r\n <1.10", "1.3.0"),
+        ("1.3\u2028-\u30001.10", "1.3.0 1.10.0"),
+        ("\t0.1\t||\t3\t", "0.1.2 3.0.0"),
+        ("^\u00a01.3", "1.3.0 1.10.0"),
+        # Build metadata in a range says nothing.
+        ("=1.2.3+b", "1.2.3"),
+        ("^1.2.3+b.7 <1.3+001", "1.2.3 1.2.4"),
+        ("2.x+b || 3.*.x+b", "2.0.0 3.0.0"),
+        ("1.2.4-beta+b - 1.2.4+b", "1.2.4-beta 1.2.4"),
+        ("*+b", RELEASES),
     ],
 )
 def test_ranges(text: str, found: str) -> None:
@@ -165,9 +210,10 @@ def test_highest_of_a_range_is_by_precedence() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        " ",
-        "||",
+        "|",
+        "1 | 2",
+        "1 ||| 2",
+        "|| latest",
         "latest",
         "1.2.3.4",
         ">1 <",
@@ -176,7 +222,14 @@ def test_highest_of_a_range_is_by_precedence() -> None:
         "1.2.3 - ",
         "^01.2",
         ">=1,<2",
-        "^1\n",
+        "^1\x1c",
+        "^1\x85",
+        "+b",
+        "^+b",
+        "1+",
+        "1+b+b",
+        "1 +b",
+        "1 - 2 - 3",
         "~",
         "1..2",
         "x" * 300,
@@ -185,12 +238,11 @@ def test_highest_of_a_range_is_by_precedence() -> None:
         "*.*.1",
         "1.x-rc.1",
         "1.2.x-rc.1",
-        "^1 ||",
         "> =1",
         "1 -2",
         "^1.2.3.4",
         "^１",
-        "^1\u00a0",
+        "^1\u200b",
         # Exponentially many ways to read the spaces would never end.
         "1" + "    1" * 50 + " !",
         "1 - 1 ||" * 30 + "!",
