@@ -4,7 +4,7 @@
 |--------------------------------|--------------------------------------------------------------------|
 | `component-versions`           | `{"my-prompt": {"prod": "v1.0.0", "prod-canary": "v1.1.0"}}`       |
 | `component-versions/<n>`       | the same, as it was at generation n                                |
-| `rollout-percentage`           | `10`, or `{"*": 10, "my-prompt": 25, "my-prompt@prod-eu": 0}`      |
+| `rollout-percentage`           | `10`, or `{"*": 10, "*@prod-eu": 0, "my-prompt": 25, "my-prompt@prod-eu": 0}` |
 | `history/<name>`               | `[{"at", "environment", "version", "actor", "generation", "published_at"}]` |
 | `rollout-history`              | `[{"at", "value", "actor"}]`                                       |
 | `index/<name>`                 | `[{"version", "at"}]`                                              |
@@ -12,15 +12,18 @@
 
 Rules:
 
-- one bad entry (a number for a version, a null, an unknown shape) is dropped and reported by name; the rest works;
-- a document that cannot be read at all raises `InvalidDocument`; a document that is not there is the caller's matter;
+- one bad entry (a number for a version, a null, `NaN`, half a surrogate pair, an unknown shape) is dropped and reported
+  by name; the rest works. What stands twice is bad, whatever it says;
+- a document that does not hold together (`resolver.entries`) raises `InvalidDocument`; a document that is not there is
+  the caller's matter;
+- a byte order mark before a document is no part of it;
 - versions come out canonical (`v1.2.3`), however they were written;
 - unknown fields are let pass: a newer publisher may write more than this reader knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -29,9 +32,18 @@ from typing import Annotated, Generic, TypeAlias, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from resolver.errors import InvalidDocument, InvalidPercentage, InvalidVersion
+from resolver.entries import FAILURES, Member, elements, members, plain
+from resolver.errors import InvalidDocument, InvalidPercentage, InvalidReference, InvalidVersion
 from resolver.nesting import too_deep
-from resolver.rollout import NOBODY, Percentage, RolloutTable, parse_json_percentage, parse_percentage
+from resolver.rollout import (
+    NOBODY,
+    Percentage,
+    RolloutTable,
+    meant_entry,
+    parse_entry,
+    parse_json_percentage,
+    parse_percentage,
+)
 from resolver.version import canonical
 
 VERSION_MAP = "component-versions"
@@ -149,17 +161,12 @@ class _RawRolloutChange(msgspec.Struct, frozen=True):
     actor: str | None = None
 
 
-_raw_map = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _raw_list = msgspec.json.Decoder(list[msgspec.Raw])
 _text = msgspec.json.Decoder(str)
-_any = msgspec.json.Decoder()
 _move = msgspec.json.Decoder(Move)
 _release = msgspec.json.Decoder(Release)
 _announcement = msgspec.json.Decoder(_Announcement)
 _rollout_change = msgspec.json.Decoder(_RawRolloutChange)
-
-# RecursionError: JSON that is nested absurdly deep is a decoding failure like any other.
-FAILURES = (msgspec.DecodeError, RecursionError, UnicodeError)
 
 
 def decode_map_metadata(metadata: object) -> MapMetadata:
@@ -204,43 +211,71 @@ def finished(steps: Steps[T]) -> T:
 def decode_rollout(text: str | bytes, previous: RolloutTable | None = None) -> Decoded[RolloutTable]:
     """The rollout table, from JSON or from a bare `10%` as an operator types it.
 
-    An entry that is not a percentage keeps its value in `previous`, or is 0 where it was never valid: an operator's
-    slip must move nobody. Raises `InvalidDocument` when the whole is neither a percentage nor an object of them.
+    An entry that is not a percentage, or stands twice, keeps its value in `previous`, or is 0 where it was never valid;
+    so does the entry that was probably meant by a name that is none. An operator's slip must move nobody. Raises
+    `InvalidDocument` when the whole is neither a percentage nor an object of them.
     """
-    refuse_depth(ROLLOUT, text)
-    source = text if isinstance(text, str) else text.decode(errors="replace")
-    try:
-        entries = _raw_map.decode(source)
-    except FAILURES:
+    data = plain(text)
+    refuse_depth(ROLLOUT, data)
+    found = members(data)
+    if found is None:
         try:
-            return Decoded(RolloutTable({"*": _scalar_percentage(source)}))
+            return Decoded(RolloutTable({"*": _scalar_percentage(data)}))
         except InvalidPercentage as error:
             raise InvalidDocument(error.detail, field=ROLLOUT) from None
     before = previous.entries if previous else {}
-    table: dict[str, Percentage] = {}
     problems: list[Problem] = []
-    for name, raw in entries.items():
+    written: dict[str, list[bytes]] = {}
+    meant: list[str] = []
+    for member in found:
         try:
-            table[name] = _json_percentage(raw)
+            written.setdefault(_entry(member), []).append(member.value)
+        except InvalidReference as error:
+            advice = ""
+            if (name := meant_entry(member.name)) is not None:
+                meant.append(name)
+                advice = f"; write `{name}`"
+            problems.append(Problem(ROLLOUT, member.name, error.detail + advice))
+    table: dict[str, Percentage] = {}
+    for name, values in written.items():
+        try:
+            table[name] = _one_percentage(values)
         except InvalidPercentage as error:
             table[name] = before.get(name, NOBODY)
             problems.append(Problem(ROLLOUT, name, f"{error.detail}; {table[name]} % stays in force"))
+    table |= {name: before.get(name, NOBODY) for name in meant if name not in table}
     return Decoded(RolloutTable(table), tuple(problems))
 
 
-def _scalar_percentage(source: str) -> Percentage:
+def _entry(member: Member) -> str:
+    """Raises `InvalidReference`."""
+    if member.fault:
+        raise InvalidReference(member.fault)
+    return parse_entry(member.name)
+
+
+def _one_percentage(values: list[bytes]) -> Percentage:
+    if len(values) > 1:
+        raise InvalidPercentage(f"it stands {len(values)} times, as {' and '.join(map(excerpt, values[:3]))}; keep one")
+    return _json_percentage(values[0])
+
+
+def _scalar_percentage(data: bytes) -> Percentage:
     try:
-        return _json_percentage(msgspec.json.decode(source, type=msgspec.Raw))
+        return _json_percentage(bytes(msgspec.json.decode(data, type=msgspec.Raw)))
     except FAILURES:
-        return parse_percentage(source)
+        return parse_percentage(data.decode(errors="replace"))
 
 
-def _json_percentage(raw: msgspec.Raw) -> Percentage:
-    source = bytes(raw).decode(errors="replace").strip()
-    if source[:1] == '"':
-        return parse_percentage(_text.decode(raw))
-    if source[:1] in "-0123456789" and source:
-        return parse_json_percentage(source)
+def _json_percentage(raw: bytes) -> Percentage:
+    source = raw.decode(errors="replace").strip()
+    try:
+        if source[:1] == '"':
+            return parse_percentage(_text.decode(raw))
+        if source[:1] in "-0123456789" and source:
+            return parse_json_percentage(source)
+    except FAILURES:
+        pass
     raise InvalidPercentage(f"{excerpt(raw)} is not a percentage")
 
 
@@ -262,7 +297,7 @@ def _number(value: Decimal) -> int | float | str:
 def decode_history(key: str, text: str | bytes) -> Decoded[tuple[Move, ...]]:
     """The moves of `history/<name>`, oldest first; equal instants in the order of their generations."""
 
-    def move(raw: msgspec.Raw) -> Move:
+    def move(raw: msgspec.Raw | bytes) -> Move:
         found = _move.decode(raw)
         _check(found.at, found.published_at)
         return found if found.version is None else replace(found, version=canonical(found.version))
@@ -276,7 +311,7 @@ def decode_history(key: str, text: str | bytes) -> Decoded[tuple[Move, ...]]:
 def decode_rollout_history(text: str | bytes) -> Decoded[tuple[RolloutChange, ...]]:
     """The changes of `rollout-history`, oldest first."""
 
-    def change(raw: msgspec.Raw) -> RolloutChange:
+    def change(raw: msgspec.Raw | bytes) -> RolloutChange:
         found = _rollout_change.decode(raw)
         _check(found.at)
         return RolloutChange(found.at, decode_rollout(bytes(found.value)).value, found.actor)
@@ -288,7 +323,7 @@ def decode_rollout_history(text: str | bytes) -> Decoded[tuple[RolloutChange, ..
 def decode_index(key: str, text: str | bytes) -> Decoded[tuple[Release, ...]]:
     """The versions of `index/<name>`, as listed."""
 
-    def release(raw: msgspec.Raw) -> Release:
+    def release(raw: msgspec.Raw | bytes) -> Release:
         found = _release.decode(raw)
         _check(found.at)
         return replace(found, version=canonical(found.version))
@@ -303,12 +338,17 @@ def _check(*moments: datetime | None) -> None:
             moment.astimezone(UTC)
 
 
-def _entries(key: str, text: str | bytes, decode: Callable[[msgspec.Raw], T]) -> Decoded[tuple[T, ...]]:
-    refuse_depth(key, text)
+def _entries(key: str, text: str | bytes, decode: Callable[[msgspec.Raw | bytes], T]) -> Decoded[tuple[T, ...]]:
+    data = plain(text)
+    refuse_depth(key, data)
+    listed: Sequence[msgspec.Raw | bytes]
     try:
-        listed: Iterable[msgspec.Raw] = _raw_list.decode(text)
+        listed = _raw_list.decode(data)
     except FAILURES as error:
-        raise InvalidDocument(f"not a JSON list: {error}", field=key) from None
+        parts = elements(data)
+        if parts is None:
+            raise InvalidDocument(f"not a JSON list: {error}", field=key) from None
+        listed = parts
     good: list[T] = []
     problems: list[Problem] = []
     for position, raw in enumerate(listed):
@@ -326,7 +366,7 @@ def refuse_depth(key: str, text: str | bytes) -> None:
         raise InvalidDocument("nested too deeply to be read", field=key)
 
 
-def excerpt(raw: msgspec.Raw) -> str:
+def excerpt(raw: msgspec.Raw | bytes) -> str:
     """The beginning of a value, for a message."""
     source = bytes(raw).decode(errors="replace").strip()
     return f"`{source[:60]}{'…' if len(source) > 60 else ''}`"

@@ -10,6 +10,8 @@ from __future__ import annotations
 #: bear 2,000 levels and to take the isolate down with 3,000.
 DEEPEST = 400
 
+#: Bytes that are looked at together: a version map is 9 MB, and what is made of it here would be ten times as much.
+_WINDOW = 64 * 1024
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 
@@ -29,3 +31,25 @@ def too_deep(text: str | bytes, deepest: int = DEEPEST) -> bool:
             break
         brackets = fewer
     return len(brackets) > deepest
+
+
+def closed(text: bytes) -> bool:
+    """Whether every string and every bracket that is opened is closed again, each by its own. Far too deep is no."""
+    brackets, within, start = b"", False, 0
+    while start < len(text):
+        part = text[start : start + _WINDOW]
+        # An escape is not cut in two.
+        if (len(part) - len(part.rstrip(b"\\"))) % 2:
+            part = text[start : start + _WINDOW + 1]
+        parts = part.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
+        brackets += b"".join(parts[within::2]).translate(None, _NO_BRACKETS)
+        for _ in range(2 * DEEPEST):
+            fewer = brackets.replace(b"[]", b"").replace(b"{}", b"")
+            if len(fewer) == len(brackets):
+                break
+            brackets = fewer
+        if len(brackets) > 2 * DEEPEST:
+            return False
+        within ^= len(parts) % 2 == 0
+        start += len(part)
+    return not brackets and not within

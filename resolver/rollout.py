@@ -8,7 +8,10 @@ Rules:
   adds users, a new canary draws new ones, two components draw independently. With a group the salt is the group and
   the request's environment, and several components move together;
 - 0 is nobody and 100 is everybody, exactly. A percentage that is not there, or was never valid, is 0;
-- a percentage is read whole or rejected whole, never half-parsed.
+- a percentage is read whole or rejected whole, never half-parsed;
+- of the table's entries the most specific one decides, and the component goes before the environment:
+  `my-prompt@prod-eu`, then `my-prompt`, then `*@prod-eu`, then `*`. So an entry for all components never changes the
+  percentage of one that has an entry of its own.
 
 `tests/vectors/rollout.json` publishes the vectors that any other language can repeat. `Canary.takes` is the only place
 where the formula stands.
@@ -16,6 +19,7 @@ where the formula stands.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,14 +29,15 @@ from hashlib import sha256
 
 import msgspec
 
-from resolver.errors import InvalidPercentage
+from resolver.errors import InvalidPercentage, InvalidReference
+from resolver.reference import environment_fault, parse_reference
 
 #: One more than the highest bucket.
 BUCKETS = 2**64
 
 # The widest texts that are read: enough for any percentage, too short to make exact arithmetic slow.
 _TEXT = re.compile(r"\s*([0-9]{1,3}(?:\.[0-9]{1,30})?)\s*%?\s*", re.ASCII)
-_JSON_NUMBER = re.compile(r"-?[0-9]{1,32}(?:\.[0-9]{1,32})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
+_JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,31})(?:\.[0-9]{1,32})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ NOBODY = _below(Decimal(0), 0)
 
 @dataclass(frozen=True, slots=True)
 class RolloutTable:
-    """The percentages in force. `entries` maps `*`, a component, or `component@environment` to its percentage."""
+    """The percentages in force, by entries as `parse_entry` gives them."""
 
     entries: Mapping[str, Percentage] = field(default_factory=dict)
     #: Whether any entry is one of a single pointer; most tables have none, and then none is looked for.
@@ -94,12 +99,49 @@ class RolloutTable:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_of_pointers", any("@" in name for name in self.entries))
 
-    def percentage(self, component: str, environment: str) -> Percentage:
-        """The most specific entry for this pointer; nobody where there is none."""
+    def entry(self, component: str, environment: str) -> str | None:
+        """The entry that decides for this pointer; None where none does."""
         entries = self.entries
-        if self._of_pointers and (found := entries.get(f"{component}@{environment}")):
-            return found
-        return entries.get(component) or entries.get("*", NOBODY)
+        if not self._of_pointers:
+            return component if component in entries else "*" if "*" in entries else None
+        names = (f"{component}@{environment}", component, f"*@{environment}", "*")
+        return next((name for name in names if name in entries), None)
+
+    def percentage(self, component: str, environment: str) -> Percentage:
+        """The percentage of this pointer's canary; nobody where no entry decides."""
+        name = self.entry(component, environment)
+        return NOBODY if name is None else self.entries[name]
+
+
+@functools.lru_cache(maxsize=4096)
+def parse_entry(text: str) -> str:
+    """An entry of the table, as it is looked up, without its type: `*`, `*@prod-eu`, `my-prompt`, `my-prompt@prod-eu`.
+
+    Raises `InvalidReference` for what no pointer could ever be found by.
+    """
+    component, at, environment = text.partition("@")
+    if component != "*":
+        reference = parse_reference(text)
+        component, environment = reference.name, str(reference.selector or "")
+    if not at:
+        return component
+    if fault := environment_fault(environment):
+        raise InvalidReference(fault, text=text, offset=text.index("@") + 1)
+    if environment.endswith("-canary"):
+        detail = f"a percentage belongs to the pointer beside the canary, `{environment.removesuffix('-canary')}`"
+        raise InvalidReference(detail, text=text, offset=text.index("@") + 1)
+    return f"{component}@{environment}"
+
+
+def meant_entry(text: str) -> str | None:
+    """The entry that a text which is none was probably meant as; None where nobody can tell."""
+    component, _, environment = (part.strip() for part in text.partition("@"))
+    for guess in (f"{component}@{environment.removesuffix('-canary')}", component):
+        try:
+            return parse_entry(guess)
+        except InvalidReference:
+            continue
+    return None
 
 
 def salt(component: str, environment: str, canary: str) -> str:

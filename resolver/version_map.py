@@ -4,7 +4,8 @@ A map of 100,000 components is 9 MB of text, and an isolate has little memory. S
 
 - it is read in parts, as they come; the whole text is never there;
 - it is cut behind components into pieces of some 8 KB. Each is checked strictly, and kept compressed: of the text that
-  is a third to a seventh;
+  is a third to a seventh. Where an entry is bad, what is good is kept besides;
+- what stands twice is dropped, each time: an environment of a component, or a component, wherever in the map it does;
 - a component is decoded when it is asked for;
 - pieces that the map before had are taken over. Where nothing has changed, that map itself comes out;
 - all of it goes in steps of a millisecond or two, so that requests can be answered between them.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import ItemsView, Iterator, Mapping, Sequence
 from hashlib import blake2b, sha256
 from typing import Any, NamedTuple, cast
@@ -21,8 +23,10 @@ from zlib import compress, decompress
 
 import msgspec
 
-from resolver.documents import FAILURES, VERSION_MAP, Decoded, Problem, Steps, excerpt, finished, refuse_depth
+from resolver.documents import VERSION_MAP, Decoded, Problem, Steps, excerpt, finished, refuse_depth
+from resolver.entries import BYTE_ORDER_MARK, FAILURES, SPACE, Member, members
 from resolver.errors import InvalidDocument, InvalidVersion
+from resolver.nesting import closed
 from resolver.version import canonical, is_version
 
 _strict_map = msgspec.json.Decoder(dict[str, dict[str, str]])
@@ -30,8 +34,6 @@ _pointers = msgspec.json.Decoder(dict[str, str])
 _raw_map = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _text = msgspec.json.Decoder(str)
 
-#: What JSON takes for white space.
-_SPACE = b" \t\r\n"
 #: Bytes of a piece, at least: some 80 components.
 _PIECE = 8 * 1024
 #: Bytes that are looked through at once: a part may be a whole document.
@@ -56,26 +58,33 @@ class Piece(NamedTuple):
     packed: bytes
     #: The first and the last name, where they stand in order; else None.
     span: tuple[str, str] | None
-    #: Whether every pointer in it is good, and written canonically.
+    #: Whether every pointer that is kept is written canonically.
     plain: bool
-    #: The components in which something is bad.
-    faulty: tuple[str, ...] = ()
+    #: What is good in it, where something is bad, and how much is.
+    good: bytes | None = None
+    bad: int = 0
 
     @property
     def text(self) -> bytes:
-        """The object's text."""
+        """The object's text, as it stands in the map."""
         return decompress(self.packed)
 
+    def names(self) -> list[str]:
+        """The names of all components, good or bad."""
+        return list(self.components()) if self.good is None else _names(self.text)
+
     def components(self) -> dict[str, msgspec.Raw]:
-        """What stands in it, not decoded any further."""
-        return _raw_map.decode(self.text)
+        """What is good in it, not decoded any further."""
+        return _raw_map.decode(self._kept)
 
     def pointers(self) -> dict[str, dict[str, str]]:
         """What is good in it."""
-        if self.plain:
-            return _strict_map.decode(self.text)
-        found = {name: _component(name, raw, []) for name, raw in self.components().items()}
-        return {name: pointers for name, pointers in found.items() if pointers is not None}
+        found = _strict_map.decode(self._kept)
+        return found if self.plain else {name: _canonical(pointers) for name, pointers in found.items()}
+
+    @property
+    def _kept(self) -> bytes:
+        return decompress(self.packed if self.good is None else self.good)
 
 
 class VersionMap(Mapping[str, Mapping[str, str]]):
@@ -120,7 +129,7 @@ class VersionMap(Mapping[str, Mapping[str, str]]):
 
     def __iter__(self) -> Iterator[str]:
         for number, piece in enumerate(self._pieces):
-            for name in piece.pointers() if piece.faulty else piece.components():
+            for name in piece.components():
                 if self._stands(name, number):
                     yield name
 
@@ -153,7 +162,7 @@ class VersionMap(Mapping[str, Mapping[str, str]]):
     def _find(self, name: str) -> Mapping[str, str] | None:
         number = bisect_right(self._firsts, name) - 1 if self._places is None else self._places.get(name, -1)
         raw = None if number < 0 else self._pieces[number].components().get(name)
-        found = None if raw is None else _component(name, raw, [])
+        found = None if raw is None else _canonical(_pointers.decode(raw))
         if found is not None:
             if len(self._decoded) >= _MOST_DECODED:
                 self._decoded.clear()
@@ -199,10 +208,8 @@ class MapReader:
 
     def take(self, part: str | bytes) -> Steps[None]:
         """Read on."""
-        try:
-            part = part.encode() if isinstance(part, str) else part
-        except UnicodeError as error:
-            raise InvalidDocument(f"not a JSON object: {error}", field=VERSION_MAP) from None
+        # Half a surrogate pair is no UTF-8, and makes the entry bad that it stands in.
+        part = part.encode(errors="surrogatepass") if isinstance(part, str) else part
         for start in range(0, len(part), _WINDOW):
             self._rest += part[start : start + _WINDOW]
             if self._opening or self._opened():
@@ -210,26 +217,30 @@ class MapReader:
 
     def end(self) -> Steps[VersionMap]:
         """The map that was read; the previous one where it is the same."""
-        body = self._rest.rstrip(_SPACE)
+        body = self._rest.rstrip(SPACE)
         if not self._opening or not body.endswith(b"}"):
             raise InvalidDocument("not a JSON object: it does not begin with { and end with }", field=VERSION_MAP)
         around = self._opening, bytes(self._rest[len(body) - 1 :])
         if self._pieces and not body[:-1].strip():
             raise InvalidDocument(f"not a JSON object: a comma too many before byte {self._gone}", field=VERSION_MAP)
+        last = bytes(body[:-1])
         try:
-            self._add(bytes(body[:-1]))
+            self._add(last)
         except InvalidDocument as error:
             counted = f", counted from byte {self._gone - 1}" if self._pieces else ""
-            raise InvalidDocument(error.detail + counted, field=VERSION_MAP) from None
+            raise InvalidDocument(_why(b"{%b}" % last, error) + counted, field=VERSION_MAP) from None
         before, pieces = self._before, self._pieces
         if before is not None and around == before._around and pieces == before._pieces:
             return before
-        places = yield from _table(pieces)
-        problems = yield from _problems(pieces, places)
+        places, doubled = yield from _table(pieces)
+        problems = yield from _problems(pieces, doubled)
         return VersionMap(around, pieces, places, problems)
 
     def _opened(self) -> bool:
-        body = self._rest.lstrip(_SPACE)
+        if BYTE_ORDER_MARK.startswith(self._rest):
+            # As much of one as there is.
+            return False
+        body = self._rest.removeprefix(BYTE_ORDER_MARK).lstrip(SPACE)
         if body and not body.startswith(b"{"):
             raise InvalidDocument("not a JSON object: it does not begin with { and end with }", field=VERSION_MAP)
         if body:
@@ -261,7 +272,9 @@ class MapReader:
         digest = blake2b(text, digest_size=16).digest()
         piece = self._known.get(digest)
         self._work += 1 if piece else _NEW
-        self._pieces.append(piece or _piece(digest, text, self._usual))
+        piece = piece or _piece(digest, text, self._usual)
+        self._work += _STEP if piece.bad else 0
+        self._pieces.append(piece)
 
 
 def decode_version_map(
@@ -276,107 +289,144 @@ def decode_version_map(
 
 def _piece(digest: bytes, text: bytes, usual: set[str]) -> Piece:
     """A piece, every entry of it looked at; `usual` are versions that are known to be canonical."""
-    faulty: tuple[str, ...] = ()
     try:
         pointers = _strict_map.decode(text)
         versions = set[str]().union(*map(dict.values, pointers.values())) - usual
     except FAILURES:
-        versions = {""}
-    plain = False
-    if all(map(is_version, versions)):
+        pointers, versions = {}, {""}
+    if all(map(is_version, versions)) and _quotes(text) == 2 * len(pointers) + 4 * sum(map(len, pointers.values())):
         usual |= {version for version in versions if version.startswith("v")}
-        plain = versions <= usual
-        names = list(pointers)
-    else:
+        return Piece(digest, compress(text, _QUICKLY), _span(list(pointers)), versions <= usual)
+    if not closed(text):
+        raise InvalidDocument("not a JSON object: something is opened and never closed", field=VERSION_MAP)
+    refuse_depth(VERSION_MAP, text)
+    good, problems = _read(text)
+    kept = compress(msgspec.json.encode(good), _QUICKLY)
+    return Piece(digest, compress(text, _QUICKLY), _span(_names(text)), True, kept, len(problems))
+
+
+def _quotes(text: bytes) -> int:
+    """How many quotation marks stand around texts. Of a doubled name a decoder keeps one member, and they tell."""
+    if b"\\" in text:
+        text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return text.count(b'"')
+
+
+def _span(names: list[str]) -> tuple[str, str] | None:
+    return (names[0], names[-1]) if names and names == sorted(names) else None
+
+
+def _names(text: bytes) -> list[str]:
+    """The names that stand in an object; one that cannot be read is none."""
+    return [member.name for member in members(text) or () if not member.fault]
+
+
+def _why(text: bytes, error: InvalidDocument) -> str:
+    """Why a document is refused, and at which byte."""
+    try:
         refuse_depth(VERSION_MAP, text)
-        components = _object(text)
-        faulty = tuple(name for name, raw in components.items() if _is_faulty(name, raw))
-        names = list(components)
-    span = (names[0], names[-1]) if names and names == sorted(names) else None
-    return Piece(digest, compress(text, _QUICKLY), span, plain, faulty)
+        _raw_map.decode(text)
+    except FAILURES as failure:
+        return f"not a JSON object: {failure}"
+    except InvalidDocument as deep:
+        return deep.detail
+    return error.detail
 
 
-def _table(pieces: Sequence[Piece]) -> Steps[dict[str, int] | None]:
-    """The number of the piece that each name stands in, the last of several; None where all names are in order."""
+def _table(pieces: Sequence[Piece]) -> Steps[tuple[dict[str, int] | None, set[str]]]:
+    """The number of the piece that each name stands in, None where all names are in order; and those that stand in two.
+
+    These have the number -1.
+    """
     spans = [piece.span for piece in pieces]
     if all(spans) and all(left[1] < right[0] for left, right in itertools.pairwise(filter(None, spans))):
-        return None
+        return None, set()
     places: dict[str, int] = {}
+    doubled: set[str] = set()
     for number, piece in enumerate(pieces):
-        places.update(dict.fromkeys(piece.components(), number))
+        names = dict.fromkeys(piece.names(), number)
+        doubled |= places.keys() & names.keys()
+        places |= names
         if number % (_STEP // 4) == 0:
             yield
-    return places
+    places.update(dict.fromkeys(doubled, -1))
+    return places, doubled
 
 
-def _problems(pieces: Sequence[Piece], places: Mapping[str, int] | None) -> Steps[tuple[Problem, ...]]:
+def _problems(pieces: Sequence[Piece], doubled: set[str]) -> Steps[tuple[Problem, ...]]:
     """All that was bad, up to a number."""
     problems: list[Problem] = []
-    more = 0
-    for number, piece in enumerate(pieces):
-        if not piece.faulty:
-            continue
-        found: list[Problem] = []
-        components = piece.components()
-        for name in piece.faulty:
-            if places is None or places[name] == number:
-                _component(name, components[name], found)
-        more += max(0, len(problems) + len(found) - _MOST_PROBLEMS)
-        problems += found[: _MOST_PROBLEMS - len(problems)]
-        yield
+    bad = 0
+    for piece in pieces:
+        if piece.bad:
+            bad += piece.bad
+            if len(problems) < _MOST_PROBLEMS:
+                problems += _read(piece.text)[1]
+            yield
+    problems = list(dict.fromkeys([*problems, *map(_twice, sorted(doubled))]))
+    more = max(0, bad + len(doubled) - _MOST_PROBLEMS)
     if more:
-        problems.append(Problem(VERSION_MAP, "", f"{more} more entries are as bad"))
+        problems[_MOST_PROBLEMS:] = [Problem(VERSION_MAP, "", f"{more} more entries are as bad")]
     return tuple(problems)
 
 
-def _is_faulty(name: str, raw: msgspec.Raw) -> bool:
+def _read(text: bytes) -> tuple[dict[str, dict[str, str]], list[Problem]]:
+    """What is good in an object of components, written canonically, and what is bad. Raises `InvalidDocument`."""
+    found = members(text)
+    if found is None:
+        raise InvalidDocument("not a JSON object: a comma, a colon or a name stands wrong", field=VERSION_MAP)
     problems: list[Problem] = []
-    _component(name, raw, problems)
-    return bool(problems)
+    listed = {}
+    doubled = _unnamed_and_doubled(found, "", problems)
+    for name, value, fault in found:
+        component = None if fault else _component(name, value, problems)
+        if component is not None and name not in doubled:
+            listed[name] = component
+    return listed, problems
 
 
-def _component(name: str, raw: msgspec.Raw, problems: list[Problem]) -> dict[str, str] | None:
+def _unnamed_and_doubled(found: list[Member], prefix: str, problems: list[Problem]) -> set[str]:
+    """The names that stand more than once; they and those that cannot be read are put down as problems."""
+    counts = Counter(member.name for member in found if not member.fault)
+    doubled = {name for name, count in counts.items() if count > 1}
+    problems += [Problem(VERSION_MAP, prefix + name, fault) for name, _, fault in found if fault]
+    problems += [_twice(prefix + name) for name in sorted(doubled)]
+    return doubled
+
+
+def _twice(entry: str) -> Problem:
+    return Problem(VERSION_MAP, entry, "it stands more than once, and each is dropped; keep one of them")
+
+
+def _component(name: str, value: bytes, problems: list[Problem]) -> dict[str, str] | None:
     """The pointers of one component, without those that are bad; None where it is no object."""
-    try:
-        pointers = _pointers.decode(raw)
-    except FAILURES:
+    found = members(value)
+    if found is None:
+        problems.append(Problem(VERSION_MAP, name, f"{excerpt(value)} is not an object environment → version"))
+        return None
+    good: dict[str, str] = {}
+    doubled = _unnamed_and_doubled(found, f"{name}.", problems)
+    for environment, version, fault in found:
+        if fault or environment in doubled:
+            continue
         try:
-            entries = _raw_map.decode(raw)
+            good[environment] = canonical(_text.decode(version))
         except FAILURES:
-            problems.append(Problem(VERSION_MAP, name, f"{excerpt(raw)} is not an object environment → version"))
-            return None
-        pointers = {}
-        for environment, version in entries.items():
-            try:
-                pointers[environment] = _text.decode(version)
-            except FAILURES:
-                problems.append(
-                    Problem(VERSION_MAP, f"{name}.{environment}", f"{excerpt(version)} is not a version in quotes")
-                )
-    return _canonical_pointers(name, pointers, problems)
+            detail = f"{excerpt(version)} is not a version in quotes"
+            problems.append(Problem(VERSION_MAP, f"{name}.{environment}", detail))
+        except InvalidVersion as error:
+            problems.append(Problem(VERSION_MAP, f"{name}.{environment}", error.detail))
+    return good
 
 
 def revision_of(text: str) -> str:
     """A revision for a map that states none, as one written by hand: the beginning of its SHA-256."""
-    return _revision(sha256(text.encode(errors="replace")).hexdigest())
+    return _revision(sha256(text.encode(errors="surrogatepass")).hexdigest())
 
 
 def _revision(digest: str) -> str:
     return f"sha256:{digest[:16]}"
 
 
-def _canonical_pointers(name: str, component: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:
-    good: dict[str, str] = {}
-    for environment, version in component.items():
-        try:
-            good[environment] = canonical(version)
-        except InvalidVersion as error:
-            problems.append(Problem(VERSION_MAP, f"{name}.{environment}", error.detail))
-    return good
-
-
-def _object(text: bytes) -> dict[str, msgspec.Raw]:
-    try:
-        return _raw_map.decode(text)
-    except FAILURES as error:
-        raise InvalidDocument(f"not a JSON object: {error}", field=VERSION_MAP) from None
+def _canonical(component: Mapping[str, str]) -> dict[str, str]:
+    return {environment: canonical(version) for environment, version in component.items()}

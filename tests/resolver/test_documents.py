@@ -129,6 +129,26 @@ def test_a_bad_move_is_dropped_by_name(bad: str) -> None:
     assert [(p.document, p.entry) for p in decoded.problems] == [("history/a", "[0]")]
 
 
+@pytest.mark.parametrize(
+    "bad",
+    ["NaN", "-Infinity", "01", "undefined", "'x'", '"\\ud83d"', '"\\x"', '"\x01"', GOOD.replace("prod", "\\ud83d"),
+     GOOD.replace("[]", "NaN"), GOOD.replace("1.0.0", "1.0.0\\udc00"), GOOD.replace("[]", "[],"),
+     GOOD.replace('"environment"', "environment")],
+)  # fmt: skip
+def test_what_no_json_can_hold_spoils_its_own_entry_alone(bad: str) -> None:
+    for mark in ("", "\ufeff"):
+        moves = decode_history("history/a", f"{mark}[{GOOD}, {bad}, {GOOD}]")
+        releases = decode_index("index/a", f'{mark}[{{"version": "1.0.0"}}, {bad}, {{"version": "v1.0.0"}}]'.encode())
+        for decoded in (moves, releases):
+            assert [entry.version for entry in decoded.value if entry.version != "v1.0.0"] == []
+            assert len(decoded.value) == 2
+            assert [problem.entry for problem in decoded.problems] == ["[1]"]
+    change = '{"at": "2024-11-01T00:00:00Z", "value": 10}'
+    changes = decode_rollout_history(f"[{change}, {bad}, {change}]")
+    assert [encode_rollout(change.table) for change in changes.value] == [10, 10]
+    assert [problem.entry for problem in changes.problems] == ["[1]"]
+
+
 def test_moves_are_ordered_by_when_they_were_published_then_by_generation() -> None:
     def move(at: str, generation: int, published: str | None = None) -> str:
         more = f', "published_at": "{published}"' if published else ""
@@ -181,7 +201,15 @@ def test_a_table_is_written_to_mean_the_same(values: dict[str, Decimal]) -> None
     }
 
 
-@pytest.mark.parametrize("text", ["", "null", "{}", "7", "[", "[" * 100_000])
+def test_a_percentage_of_the_past_that_is_bad_spoils_its_own_entry_alone() -> None:
+    text = '[{"at": "2024-11-01T00:00:00Z", "value": {"*": 10, "a": NaN, "b": 5}}]'
+    (problem,) = decode_rollout_history(text).problems
+    assert problem.entry == "[0]"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "{}", "7", "[", "[" * 100_000, "[1,]", "[1,,2]", "[NaN", '["a', "[{]}", "[]]"]
+)
 def test_lists_that_are_none(text: str) -> None:
     for key in ("history/a", "index/a"):
         with pytest.raises(InvalidDocument):

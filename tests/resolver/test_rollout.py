@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from resolver.documents import decode_rollout
 from resolver.ensemble import load_ensemble
-from resolver.errors import InvalidDocument, InvalidPercentage
+from resolver.errors import InvalidDocument, InvalidPercentage, InvalidReference
 from resolver.plan import compile_plan, key_text, resolve
 from resolver.reference import parse_reference
 from resolver.rollout import (
@@ -28,6 +28,8 @@ from resolver.rollout import (
     Percentage,
     RolloutTable,
     group_salt,
+    meant_entry,
+    parse_entry,
     parse_json_percentage,
     parse_percentage,
     salt,
@@ -259,7 +261,8 @@ def test_the_document_in_all_its_forms(document: str, percentage: str) -> None:
 @pytest.mark.parametrize(
     "document",
     ["", "null", "true", "[]", "[10]", '"ten"', "10 20", "{", "nobody", "-1", "1e400", "\x00", "10abc", '"1e1"',
-     "100.1", "NaN", "10%%", "１０", "0x10", "+5", "1" * 5000, '{"a": 01}', '{"a": "\\ud800"}', "[" * 100_000],
+     "100.1", "NaN", "10%%", "１０", "0x10", "+5", "1" * 5000, '{"a": 1', '{"a": 1}}', '{"a" 1}', '{"a": 1,}',
+     '{"a": 1 "b": 2}', "{a: 1}", '{"a": [}]}', '{"a"}', "\ufeff", "\ufeff\ufeff10", "[" * 100_000],
 )  # fmt: skip
 def test_a_document_that_is_none(document: str) -> None:
     with pytest.raises(InvalidDocument):
@@ -292,6 +295,119 @@ def test_a_bad_entry_keeps_its_last_value_and_never_falls_to_the_rest(bad: str) 
     found = [str(decoded.value.percentage(name, "prod")) for name in ("a", "b", "c")]
     assert found == ["30", "0", "10"]
     assert [problem.entry for problem in decoded.problems] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["NaN", "Infinity", "-Infinity", "01", "+5", ".5", "5.", "undefined", "'5'", "ten", "",
+     '"\\ud83d"', '"5\x01"', '"\\5"', "5 %", "[NaN]", '"5" "6"'],
+)  # fmt: skip
+def test_what_no_json_can_hold_spoils_its_own_entry_alone(bad: str) -> None:
+    test_a_bad_entry_keeps_its_last_value_and_never_falls_to_the_rest(bad)
+
+
+@pytest.mark.parametrize(
+    ("written", "entry"),
+    [('"my-prompt": 5, "my-prompt": 50', "my-prompt"), ('"my-prompt": 5, "my-prompt": 5', "my-prompt"),
+     ('"my-prompt": 5, "my-prom\\u0070t": 50', "my-prompt"), ('"my-prompt": 5, "prompts/my-prompt": 50', "my-prompt"),
+     ('"prompt://my-prompt": 1, "my-prompt": 2, "my-prompt": 3', "my-prompt"),
+     ('"my-prompt@prod": 5, "prompts/my-prompt@prod": 50', "my-prompt@prod"), ('"*@prod": 5, "*@prod": 50', "*@prod"),
+     ('"my-prompt": 5, "my-prompt": "lots"', "my-prompt")],
+)  # fmt: skip
+def test_an_entry_that_stands_twice_moves_nobody(written: str, entry: str) -> None:
+    for before, stays in ((None, "0"), (RolloutTable({entry: parse_percentage("30")}), "30")):
+        decoded = decode_rollout(f'{{"*": 10, {written}, "other": 7}}', before)
+        assert str(decoded.value.percentage("my-prompt", "prod")) == stays
+        assert str(decoded.value.percentage("other", "prod")) == "7"
+        (problem,) = decoded.problems
+        assert problem.entry == entry
+        assert "times" in problem.detail
+        assert problem.detail.endswith(f"{stays} % stays in force")
+
+
+def test_all_that_stands_twice_moves_nobody() -> None:
+    decoded = decode_rollout('{"*": 50, "*": 60}', decode_rollout("20").value)
+    assert str(decoded.value.percentage("any", "prod")) == "20"
+    assert [problem.entry for problem in decoded.problems] == ["*"]
+
+
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [("*", "*"), ("*@prod-eu", "*@prod-eu"), ("my-prompt", "my-prompt"), ("my-prompt@prod-eu", "my-prompt@prod-eu"),
+     ("prompts/my-prompt", "my-prompt"), ("prompt://my-prompt", "my-prompt"), ("docs/a/b@prod", "a/b@prod"),
+     ("template://templates/header@staging", "header@staging"), ("teams/a", "teams/a")],
+)  # fmt: skip
+def test_a_name_may_say_its_type_in_the_table_too(name: str, entry: str) -> None:
+    assert parse_entry(name) == entry
+    decoded = decode_rollout(json.dumps({name: 30}))
+    assert (list(decoded.value.entries), decoded.problems) == ([entry], ())
+
+
+@pytest.mark.parametrize(
+    ("name", "meant", "says"),
+    [(" my-prompt", "my-prompt", "not a component name"), ("my-prompt ", "my-prompt", "not a component name"),
+     ("my-prompt@", "my-prompt", "nothing stands"), ("my-prompt @prod", "my-prompt@prod", "not a component name"),
+     ("my-prompt@ prod", "my-prompt@prod", "white space"), ("my-prompt@prod\n", "my-prompt@prod", "white space"),
+     ("my-prompt@latest", "my-prompt", "cannot name an environment"), ("my-prompt@v1.1.0", "my-prompt", "environment"),
+     ("my-prompt@^1", "my-prompt", "cannot name an environment"), ("my-prompt@@prod", "my-prompt", "neither"),
+     ("my-prompt@prod-canary", "my-prompt@prod", "beside the canary, `prod`"), ("*@prod-canary", "*@prod", "`prod`"),
+     ("*@latest", "*", "newest"), ("*@", "*", "an environment is a letter"), ("* ", "*", "not a component name"),
+     ("prompts/ my-prompt", None, "not a component name"), ("promt://my-prompt", None, "unknown scheme"),
+     ("", None, "not a component name"), ("@prod", None, "not a component name"), ("**", None, "not a component name"),
+     ("my prompt", None, "not a component name"), ("prompt://configs/x", None, "two types"),
+     ("${input.x}", None, "expression"), ("cafe\u0301", None, "not a component name")],
+)  # fmt: skip
+def test_an_entry_that_could_never_count_is_told_and_moves_nobody(name: str, meant: str | None, says: str) -> None:
+    with pytest.raises(InvalidReference):
+        parse_entry(name)
+    assert meant_entry(name) == meant
+    for before, stays in ((None, "0"), (RolloutTable({meant or "x": parse_percentage("30")}), "30")):
+        decoded = decode_rollout(json.dumps({"other": 7, name: 50}), before)
+        assert {entry: str(p) for entry, p in decoded.value.entries.items()} == {"other": "7"} | (
+            {meant: stays} if meant else {}
+        )
+        (problem,) = decoded.problems
+        assert problem.entry == name
+        assert says in problem.detail
+        assert (f"write `{meant}`" in problem.detail) is (meant is not None)
+
+
+def test_what_was_meant_gives_way_to_what_is_said() -> None:
+    decoded = decode_rollout('{"my-prompt@": 50, "my-prompt": 5}', decode_rollout('{"my-prompt": 30}').value)
+    assert str(decoded.value.percentage("my-prompt", "prod")) == "5"
+    assert [problem.entry for problem in decoded.problems] == ["my-prompt@"]
+
+
+@pytest.mark.parametrize("name", ["my-\\ud83dprompt", "my\\-prompt", "my-prompt\\udc00", "my-pr\\ompt"])
+def test_a_name_that_is_no_text_of_json_is_told_and_moves_nobody(name: str) -> None:
+    decoded = decode_rollout(f'{{"*": 10, "{name}": 50, "other": 7}}', decode_rollout('{"my-prompt": 30}').value)
+    found = [str(decoded.value.percentage(component, "prod")) for component in ("my-prompt", "other", "more")]
+    assert found == ["30", "7", "10"]
+    (problem,) = decoded.problems
+    assert problem.entry == "my-prompt"
+    assert name in problem.detail
+    assert str(problem).encode()
+
+
+def test_a_byte_order_mark_is_no_part_of_the_table() -> None:
+    for document in ("\ufeff10", "\ufeff 10 %", '\ufeff"10%"', '\ufeff{"*": 10}'):
+        for source in (document, document.encode()):
+            decoded = decode_rollout(source)
+            assert (str(decoded.value.percentage("any", "prod")), decoded.problems) == ("10", ())
+
+
+ENTRIES = ["a@prod", "a", "*@prod", "*"]
+
+
+@pytest.mark.parametrize("there", [[name for n, name in enumerate(ENTRIES) if bits >> n & 1] for bits in range(16)])
+def test_the_component_goes_before_the_environment(there: list[str]) -> None:
+    table = decode_rollout(json.dumps({name: 10 + ENTRIES.index(name) for name in reversed(there)})).value
+    for component, environment in (("a", "prod"), ("a", "dev"), ("b", "prod"), ("b", "dev")):
+        fits = [name for name in ENTRIES if name in (f"{component}@{environment}", component, f"*@{environment}", "*")]
+        deciding = next((name for name in fits if name in there), None)
+        assert table.entry(component, environment) == deciding
+        said = "0" if deciding is None else str(10 + ENTRIES.index(deciding))
+        assert str(table.percentage(component, environment)) == said
 
 
 def test_a_bad_rest_keeps_its_last_value_too() -> None:

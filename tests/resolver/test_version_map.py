@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import tracemalloc
 
 import msgspec
@@ -17,27 +18,80 @@ from resolver.version import canonical
 from resolver.version_map import MapReader, VersionMap, decode_version_map, revision_of
 
 
+def apart(text: str, sign: str) -> list[str] | None:
+    """What stands between the signs that are not within a string or a bracket."""
+    found, open_, within = [""], "", False
+    for part in re.findall(r'\\["\\]|[^\\"\[\]{},:]+|.', text, re.DOTALL):
+        if part == '"':
+            within = not within
+        elif not within and part in ("[", "{"):
+            open_ += part
+        elif not within and part in ("]", "}"):
+            if open_[-1:] + part not in ("[]", "{}"):
+                return None
+            open_ = open_[:-1]
+        elif not within and not open_ and part == sign:
+            found.append("")
+            continue
+        found[-1] += part
+    return None if within or open_ else found
+
+
+BLANK = " \t\r\n"
+
+
+def listed(text: str) -> list[tuple[str, str]] | None:
+    """Name and value of each member of an object, as they are written; None for what does not hold together."""
+    text = text.strip(BLANK)
+    members = apart(text[1:-1], ",") if text[:1] + text[-1:] == "{}" else None
+    if members is None:
+        return None
+    if [member.strip(BLANK) for member in members] == [""]:
+        return []
+    pairs: list[tuple[str, str]] = []
+    for member in members:
+        name, *values = apart(member, ":") or [""]
+        if len(values) != 1 or not re.fullmatch(r'"([^"\\]|\\.)*"', name.strip(BLANK), re.DOTALL):
+            return None
+        pairs.append((name.strip(BLANK), values[0]))
+    return pairs
+
+
+def read_name(written: str) -> tuple[str, bool]:
+    """What a name says, and whether it is good."""
+    try:
+        return msgspec.json.decode(written, type=str), True
+    except (msgspec.DecodeError, UnicodeError):
+        return re.sub(r"\\(u[0-9A-Fa-f]{4})?", "", written[1:-1]), False
+
+
 def decoded_whole(text: str) -> tuple[dict[str, dict[str, str]], list[str]] | None:
     """The pointers and the names of what was dropped, in the plainest way; None where the document is no object."""
-    try:
-        entries = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeError):
+    entries = listed(text.removeprefix("\ufeff"))
+    if entries is None:
         return None
     pointers: dict[str, dict[str, str]] = {}
     dropped: list[str] = []
-    for name, raw in entries.items():
-        try:
-            component = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-        except (msgspec.DecodeError, UnicodeError):
+    names = [read_name(name) for name, _ in entries]
+    for (name, good), (_, raw) in zip(names, entries, strict=True):
+        component = listed(raw) if good else None
+        if component is None:
             dropped.append(name)
             continue
         pointers[name] = {}
-        for environment, written in component.items():
+        environments = [read_name(environment) for environment, _ in component]
+        for (environment, legible), (_, written) in zip(environments, component, strict=True):
             try:
-                pointers[name][environment] = canonical(msgspec.json.decode(written, type=str))
+                version = canonical(msgspec.json.decode(written, type=str))
             except (msgspec.DecodeError, UnicodeError, InvalidVersion):
+                version = ""
+            if legible and version and environments.count((environment, True)) == 1:
+                pointers[name][environment] = version
+            else:
                 dropped.append(f"{name}.{environment}")
-    return pointers, dropped
+    twice = {name for name in names if names.count(name) > 1 and name[1]}
+    dropped += [name for name, _ in twice]
+    return {name: found for name, found in pointers.items() if (name, True) not in twice}, dropped
 
 
 def said(decoded: Decoded[VersionMap]) -> tuple[dict[str, dict[str, str]], list[str]]:
@@ -45,7 +99,7 @@ def said(decoded: Decoded[VersionMap]) -> tuple[dict[str, dict[str, str]], list[
 
 
 def same(one: tuple[dict[str, dict[str, str]], list[str]], other: tuple[dict[str, dict[str, str]], list[str]]) -> bool:
-    return (one[0], sorted(one[1])) == (other[0], sorted(other[1]))
+    return (one[0], set(one[1])) == (other[0], set(other[1]))
 
 
 #: Wide enough for the document to be cut behind it.
@@ -66,7 +120,22 @@ NAMES = [
     '\\"},',
     "[" * 30,
 ]
-VERSIONS = ['"v1.0.0"', '"1.0.0"', '"2.0.0-rc.1+b"', '"newest"', "1.1", "null", '"v1.0"', '{"x": "},"}', '["},", 1]']
+VERSIONS = [
+    '"v1.0.0"',
+    '"1.0.0"',
+    '"2.0.0-rc.1+b"',
+    '"newest"',
+    "1.1",
+    "null",
+    '"v1.0"',
+    '{"x": "},"}',
+    '["},", 1]',
+    "NaN",
+    "-Infinity",
+    '"\\ud83d"',
+    '"v1.0.0\t"',
+    "",
+]
 names = st.sampled_from([f'"{name}"' for name in NAMES] + [f'"n{number:02}"' for number in range(30)])
 spaces = st.sampled_from(["", "", "", " ", "\n\t", WIDE])
 
@@ -241,7 +310,7 @@ def test_where_a_large_map_is_broken() -> None:
     text = large_map(1000)
     at = text.index('{"prod": "v1.2.3", "prod-canary"', len(text) // 2)
     with pytest.raises(InvalidDocument, match="counted from byte") as caught:
-        decode_version_map(text[:at] + "oops" + text[at:])
+        decode_version_map(text[:at] + '"' + text[at:])
     assert caught.value.field == "component-versions"
     for bad in (
         '{"a": {},}',
@@ -255,6 +324,90 @@ def test_where_a_large_map_is_broken() -> None:
     ):
         with pytest.raises(InvalidDocument):
             decode_version_map(bad)
+
+
+@pytest.mark.parametrize(
+    ("bad", "entry"),
+    [
+        ('"a": NaN', "a"),
+        ('"a": {"prod": Infinity, "dev": "v1.0.0"}', "a.prod"),
+        ('"a": {"prod": "\\ud83d", "dev": "v1.0.0"}', "a.prod"),
+        ('"a": {"prod": "v1.0.0\x01", "dev": "v1.0.0"}', "a.prod"),
+        ('"a": {"prod": "\\v1.0.0", "dev": "v1.0.0"}', "a.prod"),
+        ('"a": {"prod": \'v1.0.0\', "dev": "v1.0.0"}', "a.prod"),
+        ('"a": {"prod": v1.0.0, "dev": "v1.0.0"}', "a.prod"),
+        ('"a": {"prod": undefined, "dev": "v1.0.0"}', "a.prod"),
+        ('"a": {"prod": 01, "dev": "v1.0.0"}', "a.prod"),
+        ('"a": {"prod": , "dev": "v1.0.0"}', "a.prod"),
+        ('"a": {"\\ud83d": "v1.0.0", "dev": "v1.0.0"}', "a."),
+        ('"a": {"prod": "v1.0.0", "dev": "v1.0.0", "prod": "v1.1.0"}', "a.prod"),
+        ('"a": {"prod": "v1.0.0", "dev": "v1.0.0", "prod": "v1.0.0"}', "a.prod"),
+        ('"a": {"prod": "v1.0.0", "dev": "v1.0.0", "pro\\u0064": "v1.1.0"}', "a.prod"),
+        ('"a": {"prod": "v1.0.0" "dev": "v1.0.0"}', "a"),
+        ('"a": {"prod": "v1.0.0",}', "a"),
+        ('"a": oops{}', "a"),
+        ('"a": {}, "a": {"prod": "v1.0.0"}', "a"),
+        ('"a": {}, "\\u0061": {}', "a"),
+        ('"a": 7, "a": {"prod": "v1.0.0"}', "a"),
+        ('"\\ud83d": {"prod": "v1.0.0"}', ""),
+        ('"\\ud83d\\ud83d": {"prod": "v1.0.0"}, "\\udc00": {}', ""),
+        ('"a\\-b": {"prod": "v1.0.0"}', "a-b"),
+    ],
+)
+@pytest.mark.parametrize("wide", [False, True])
+def test_one_bad_entry_among_thousands_is_dropped_by_name(bad: str, entry: str, wide: bool) -> None:
+    good = large_map(3000)
+    at = good.index('}, "', len(good) // 2) + 3
+    # Wide: each member is in a piece of its own, or all but the second of two are.
+    member = bad.replace(', "a"', f',{WIDE * 2}"a"').replace(', "\\u', f',{WIDE * 2}"\\u') if wide else bad
+    decoded = decode_version_map(f"\ufeff{good[:at]}{member}, {good[at:]}")
+    assert entry in {problem.entry for problem in decoded.problems}
+    assert {problem.entry.partition(".")[0] for problem in decoded.problems} <= {entry.partition(".")[0]}
+    found = dict(decoded.value.items())
+    survived = found.pop("a", None)
+    assert survived == ({"dev": "v1.0.0"} if '"dev"' in bad and entry != "a" else None)
+    assert found == dict(decode_version_map(good).value.items())
+    assert decoded.value.get("a") == survived
+    assert set(decoded.value) == found.keys() | ({"a"} if survived is not None else set())
+
+
+def test_a_component_twice_far_apart_is_dropped_each_time() -> None:
+    good = json.loads(large_map(3000))
+    names = list(good)
+    text = json.dumps(good)[:-1] + f', "{names[5]}": {{"prod": "v9.9.9"}}, "{names[-1]}": {{}}}}'
+    decoded = decode_version_map(text)
+    assert {problem.entry for problem in decoded.problems} == {names[5], names[-1]}
+    assert "keep one of them" in decoded.problems[0].detail
+    for name in (names[5], names[-1]):
+        assert name not in decoded.value
+    assert len(decoded.value) == 2998
+    assert set(decoded.value) == set(names) - {names[5], names[-1]}
+    # One of them taken away, the other one counts.
+    mended = decode_version_map(json.dumps(good), decoded.value)
+    assert (mended.problems, len(mended.value)) == ((), 3000)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_map_but_of_its_revision() -> None:
+    text = '\ufeff {"a": {"prod": "v1.0.0"}}'
+    assert decode_version_map(text).value == {"a": {"prod": "v1.0.0"}}
+    assert finished(decode_version_map(text).value.revision_steps()) == revision_of(text) != revision_of(text[1:])
+    reader = MapReader()
+    for byte in text.encode():
+        finished(reader.take(bytes([byte])))
+    assert finished(reader.end()) == {"a": {"prod": "v1.0.0"}}
+    for broken in ("\ufeff", "\ufeff\ufeff{}", " \ufeff{}", "\ufffe{}", '{"a": {}}\ufeff'):
+        with pytest.raises(InvalidDocument):
+            decode_version_map(broken)
+
+
+def test_a_text_that_is_no_unicode_spoils_the_entry_it_stands_in() -> None:
+    text = '{"a": {"prod": "v1.0.0\ud83d", "dev": "v1.0.0"}, "\ud83d": {}, "b": {}}'
+    decoded = decode_version_map(text)
+    assert decoded.value == {"a": {"dev": "v1.0.0"}, "b": {}}
+    assert decode_version_map(text.encode(errors="surrogatepass")).problems == decoded.problems
+    for problem in decoded.problems:
+        assert str(problem).encode()
+    assert finished(decoded.value.revision_steps()) == revision_of(text)
 
 
 def test_of_very_many_bad_entries_the_first_are_named_and_all_are_counted() -> None:

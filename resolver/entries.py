@@ -1,0 +1,113 @@
+"""A JSON object or list, cut into its entries before any of them is read, so that a bad one spoils itself alone.
+
+A decoder refuses a whole document for one `NaN`, one half of a surrogate pair, one number like `01`. Here only that is
+looked at which holds a document together:
+
+- strings end, and brackets are closed, each by its own;
+- between two commas stands something; in an object that is a string, a colon, and a value without another colon;
+- what an entry says is its own matter. A doubled name is there twice.
+
+What breaks these rules, as a document that is cut in the middle, cannot be cut into entries at all.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import msgspec
+
+#: What a decoder raises. RecursionError: JSON that is nested absurdly deep is a decoding failure like any other.
+FAILURES = (msgspec.DecodeError, RecursionError, UnicodeError)
+#: What JSON takes for white space.
+SPACE = b" \t\r\n"
+BYTE_ORDER_MARK = "\ufeff".encode()
+
+_text = msgspec.json.Decoder(str)
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+#: A quotation mark alone opens a string that does not end; one behind a backslash, outside of strings, opens none.
+_TOKEN = re.compile(_STRING.pattern + rb'|\\["\\]|["\[\]{},:]', re.DOTALL)
+_CLOSED_BY = {b"{": b"}", b"[": b"]"}
+#: An escape that JSON may not know, and half a surrogate pair.
+_ESCAPE = re.compile(r"\\(?:u[0-9A-Fa-f]{4})?")
+
+
+class Member(NamedTuple):
+    """A member of an object. Where its name is no JSON text `fault` says so, and `name` is what can be read of it."""
+
+    name: str
+    value: bytes
+    fault: str = ""
+
+
+def plain(text: str | bytes) -> bytes:
+    """A document's bytes, without a byte order mark. Half a surrogate pair is no UTF-8, and is let pass as it is."""
+    data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    return data.removeprefix(BYTE_ORDER_MARK)
+
+
+def members(text: bytes) -> list[Member] | None:
+    """The members of an object, as listed; None for what is none, or broken."""
+    places = _split(text, b"{")
+    if places is None:
+        return None
+    found = []
+    for start, colons, stop in places:
+        if len(colons) != 1:
+            return None
+        written = text[start : colons[0]].strip(SPACE)
+        if not _STRING.fullmatch(written):
+            return None
+        found.append(_member(written, text[colons[0] + 1 : stop].strip(SPACE)))
+    return found
+
+
+def elements(text: bytes) -> list[bytes] | None:
+    """The elements of a list; None for what is none, or broken."""
+    found = _split(text, b"[")
+    return None if found is None else [text[start:stop].strip(SPACE) for start, _, stop in found]
+
+
+def _member(written: bytes, value: bytes) -> Member:
+    try:
+        return Member(_text.decode(written), value)
+    except FAILURES:
+        shown = written[1:-1].decode(errors="replace")
+        return Member(_ESCAPE.sub("", shown), value, f"`{shown[:60]}` is no text that JSON can hold")
+
+
+def _split(text: bytes, opening: bytes) -> list[tuple[int, list[int], int]] | None:
+    """Where each entry begins and ends, and where colons stand between that are not within something."""
+    if text.lstrip(SPACE)[:1] != opening:
+        return None
+    found: list[tuple[int, list[int], int]] = []
+    open_: list[bytes] = []
+    start, colons = 0, list[int]()
+    for token in _TOKEN.finditer(text):
+        sign = token[0]
+        if sign == b'"':
+            return None
+        if sign in _CLOSED_BY:
+            open_.append(_CLOSED_BY[sign])
+            start = start or token.end()
+        elif sign in (b"}", b"]"):
+            if not open_ or open_.pop() != sign:
+                return None
+            if not open_:
+                return _whole(text, [*found, (start, colons, token.start())], token.end())
+        elif len(open_) == 1 and sign == b",":
+            found.append((start, colons, token.start()))
+            start, colons = token.end(), []
+        elif len(open_) == 1 and sign == b":":
+            colons.append(token.start())
+    return None
+
+
+def _whole(text: bytes, found: list[tuple[int, list[int], int]], end: int) -> list[tuple[int, list[int], int]] | None:
+    """The entries, if nothing stands behind them and there is something between all commas."""
+    if text[end:].strip(SPACE):
+        return None
+    blank = [not text[start:stop].strip(SPACE) for start, _, stop in found]
+    if blank == [True]:
+        return []
+    return None if any(blank) else found
