@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from resolver.errors import InvalidReference
 from resolver.reference import (
+    DIRECTORIES,
     FIELDS,
     SCHEMES,
     TYPES,
@@ -383,6 +384,22 @@ def test_a_range_of_npm_is_one_in_a_reference(selector: str) -> None:
 def test_a_reference_stands_on_one_line(selector: str) -> None:
     with pytest.raises(InvalidReference, match="stands on one line"):
         parse_reference(f"my-prompt@{selector}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "directory"),
+    [("template", "templates"), ("prompt", "prompts"), ("query", "queries"), ("config", "configs"),
+     ("script", "scripts"), ("schema", "schemas"), ("docs", "docs"), ("agent", "agents"), ("ensemble", "ensembles")],
+)  # fmt: skip
+def test_a_reference_says_its_type_by_its_directory_or_by_its_scheme(kind: str, directory: str) -> None:
+    reference = parse_reference(f"{directory}/a@prod")
+    assert (reference.name, reference.type, DIRECTORIES[kind]) == ("a", kind, directory)
+    if kind in ("agent", "ensemble"):
+        with pytest.raises(InvalidReference, match="unknown scheme"):
+            parse_reference(f"{kind}://a")
+    else:
+        reference = parse_reference(f"{kind}://{directory}/a@prod")
+        assert (reference.name, reference.type, str(reference)) == ("a", kind, f"{kind}://{directory}/a@prod")
 
 
 def test_a_name_is_its_code_points() -> None:
