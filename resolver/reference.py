@@ -50,7 +50,6 @@ Kind = Literal["version", "range", "environment", "latest", "stable"]
 _SEGMENT = r"\w[\w.-]*"
 _NAME = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
 _ENVIRONMENT = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_VERSION_LIKE = re.compile(r"[vV]?[0-9].*", re.DOTALL)
 _RANGE_LIKE = re.compile(r"[\^~<>=*].*|\|\|.*|[xX]|[xX]\..*|[vV]?[0-9].*", re.DOTALL)
 _KNOWN_SCHEME = re.compile(rf"(?:{'|'.join(SCHEMES)})://")
 _ANY_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -108,7 +107,6 @@ def is_environment(text: str) -> bool:
     """Whether `text` can name an environment in a reference, a request or a command."""
     return (
         _ENVIRONMENT.fullmatch(text) is not None
-        and _VERSION_LIKE.fullmatch(text) is None
         and _RANGE_LIKE.fullmatch(text) is None
         and text not in ("latest", "stable")
     )

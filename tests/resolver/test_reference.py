@@ -402,6 +402,21 @@ def test_a_reference_says_its_type_by_its_directory_or_by_its_scheme(kind: str, 
         assert (reference.name, reference.type, str(reference)) == ("a", kind, f"{kind}://{directory}/a@prod")
 
 
+@pytest.mark.parametrize("field", ["component", "agent", "prompt", "schema", "template", "query", "script", "layout"])
+def test_the_fields_that_carry_a_reference(field: str) -> None:
+    found = Found(parse_reference("my-prompt@prod"), certain=True)
+    assert find_reference(field, "my-prompt@prod", direct=True) == found
+    assert find_reference(f"{field}s", "my-prompt@prod", direct=True) is None
+
+
+@pytest.mark.parametrize("placeholder", ["{{ input.x }}", "${ input.x }", "{{input.x}}", "${input.x}"])
+def test_a_placeholder_is_text_but_behind_a_name_and_its_at(placeholder: str) -> None:
+    for text in (f"prompts/{placeholder}", f"{placeholder}@prod", f"a {placeholder}@prod"):
+        assert find_reference("prompt", text, direct=True) is None
+    with pytest.raises(InvalidReference, match="cannot hold an expression"):
+        find_reference("prompt", f"my-prompt@{placeholder}", direct=True)
+
+
 def test_a_name_is_its_code_points() -> None:
     composed, decomposed = "caf\u00e9", "cafe\u0301"
     assert parse_reference(f"{composed}@prod").name == composed
