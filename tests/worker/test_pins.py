@@ -71,6 +71,7 @@ def test_what_does_not_exist_is_asked_for_again_after_a_while(host: Host) -> Non
     host.store.put("index/my-prompt", [*LIST, {"version": "v2.0.0"}])
     host.time.time += host.settings.fresh_for
     assert resolve(host, "my-prompt@v2.0.0")["references"][0]["version"] == "v2.0.0"
+    host.behind.lose()
 
 
 def test_guesses_cannot_fill_the_memory(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
