@@ -24,7 +24,7 @@ from zlib import compress, decompress
 import msgspec
 
 from resolver.documents import VERSION_MAP, Decoded, Problem, Steps, excerpt, finished, refuse_depth
-from resolver.entries import BYTE_ORDER_MARK, FAILURES, SPACE, Member, members
+from resolver.entries import BYTE_ORDER_MARK, FAILURES, SPACE, Member, members, quotes
 from resolver.errors import InvalidDocument, InvalidVersion
 from resolver.nesting import closed
 from resolver.version import canonical, is_version
@@ -48,6 +48,8 @@ _QUICKLY = 1
 _MOST_DECODED = 4096
 #: Bad entries that are named one by one.
 _MOST_PROBLEMS = 1000
+#: Those of a piece that are kept; of a piece with more it is found out again what they are.
+_MOST_TOLD = 4
 
 
 class Piece(NamedTuple):
@@ -60,9 +62,10 @@ class Piece(NamedTuple):
     span: tuple[str, str] | None
     #: Whether every pointer that is kept is written canonically.
     plain: bool
-    #: What is good in it, where something is bad, and how much is.
+    #: What is good in it, where something is bad; how much is, and what, where that is little.
     good: bytes | None = None
     bad: int = 0
+    told: tuple[Problem, ...] = ()
 
     @property
     def text(self) -> bytes:
@@ -71,7 +74,7 @@ class Piece(NamedTuple):
 
     def names(self) -> list[str]:
         """The names of all components, good or bad."""
-        return list(self.components()) if self.good is None else _names(self.text)
+        return list(self.components()) if self.good is None else _read(self.text)[2]
 
     def components(self) -> dict[str, msgspec.Raw]:
         """What is good in it, not decoded any further."""
@@ -294,31 +297,20 @@ def _piece(digest: bytes, text: bytes, usual: set[str]) -> Piece:
         versions = set[str]().union(*map(dict.values, pointers.values())) - usual
     except FAILURES:
         pointers, versions = {}, {""}
-    if all(map(is_version, versions)) and _quotes(text) == 2 * len(pointers) + 4 * sum(map(len, pointers.values())):
+    if all(map(is_version, versions)) and quotes(text) == 2 * len(pointers) + 4 * sum(map(len, pointers.values())):
         usual |= {version for version in versions if version.startswith("v")}
         return Piece(digest, compress(text, _QUICKLY), _span(list(pointers)), versions <= usual)
     if not closed(text):
         raise InvalidDocument("not a JSON object: something is opened and never closed", field=VERSION_MAP)
     refuse_depth(VERSION_MAP, text)
-    good, problems = _read(text)
+    good, problems, names = _read(text)
     kept = compress(msgspec.json.encode(good), _QUICKLY)
-    return Piece(digest, compress(text, _QUICKLY), _span(_names(text)), True, kept, len(problems))
-
-
-def _quotes(text: bytes) -> int:
-    """How many quotation marks stand around texts. Of a doubled name a decoder keeps one member, and they tell."""
-    if b"\\" in text:
-        text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    return text.count(b'"')
+    told = tuple(problems) if len(problems) <= _MOST_TOLD else ()
+    return Piece(digest, compress(text, _QUICKLY), _span(names), True, kept, len(problems), told)
 
 
 def _span(names: list[str]) -> tuple[str, str] | None:
     return (names[0], names[-1]) if names and names == sorted(names) else None
-
-
-def _names(text: bytes) -> list[str]:
-    """The names that stand in an object; one that cannot be read is none."""
-    return [member.name for member in members(text) or () if not member.fault]
 
 
 def _why(text: bytes, error: InvalidDocument) -> str:
@@ -361,7 +353,7 @@ def _problems(pieces: Sequence[Piece], doubled: set[str]) -> Steps[tuple[Problem
         if piece.bad:
             bad += piece.bad
             if len(problems) < _MOST_PROBLEMS:
-                problems += _read(piece.text)[1]
+                problems += piece.told or _read(piece.text)[1]
             yield
     problems = list(dict.fromkeys([*problems, *map(_twice, sorted(doubled))]))
     more = max(0, bad + len(doubled) - _MOST_PROBLEMS)
@@ -370,8 +362,11 @@ def _problems(pieces: Sequence[Piece], doubled: set[str]) -> Steps[tuple[Problem
     return tuple(problems)
 
 
-def _read(text: bytes) -> tuple[dict[str, dict[str, str]], list[Problem]]:
-    """What is good in an object of components, written canonically, and what is bad. Raises `InvalidDocument`."""
+def _read(text: bytes) -> tuple[dict[str, dict[str, str]], list[Problem], list[str]]:
+    """What is good in an object of components, written canonically, what is bad, and all names that can be read.
+
+    Raises `InvalidDocument`.
+    """
     found = members(text)
     if found is None:
         raise InvalidDocument("not a JSON object: a comma, a colon or a name stands wrong", field=VERSION_MAP)
@@ -382,7 +377,7 @@ def _read(text: bytes) -> tuple[dict[str, dict[str, str]], list[Problem]]:
         component = None if fault else _component(name, value, problems)
         if component is not None and name not in doubled:
             listed[name] = component
-    return listed, problems
+    return listed, problems, [name for name, _, fault in found if not fault]
 
 
 def _unnamed_and_doubled(found: list[Member], prefix: str, problems: list[Problem]) -> set[str]:
@@ -400,6 +395,12 @@ def _twice(entry: str) -> Problem:
 
 def _component(name: str, value: bytes, problems: list[Problem]) -> dict[str, str] | None:
     """The pointers of one component, without those that are bad; None where it is no object."""
+    try:
+        pointers = _pointers.decode(value)
+        if quotes(value) == 4 * len(pointers):
+            return _canonical(pointers)
+    except (*FAILURES, InvalidVersion):
+        pass
     found = members(value)
     if found is None:
         problems.append(Problem(VERSION_MAP, name, f"{excerpt(value)} is not an object environment → version"))
