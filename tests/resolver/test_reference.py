@@ -10,6 +10,7 @@ from resolver.errors import InvalidReference
 from resolver.reference import (
     DIRECTORIES,
     FIELDS,
+    LONGEST_NAME,
     SCHEMES,
     TYPES,
     Found,
@@ -22,6 +23,7 @@ from resolver.reference import (
     is_region,
     parse_name,
     parse_reference,
+    parse_selector,
 )
 
 FORMS = [
@@ -415,6 +417,44 @@ def test_a_placeholder_is_text_but_behind_a_name_and_its_at(placeholder: str) ->
         assert find_reference("prompt", text, direct=True) is None
     with pytest.raises(InvalidReference, match="cannot hold an expression"):
         find_reference("prompt", f"my-prompt@{placeholder}", direct=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "offset"),
+    [
+        ("my-prompt@>=1\n<2", 13),
+        ("prompt://a@prod\t", 15),
+        ("a@^1\ufeff", 4),
+        ("a@ prod ", 2),
+        ("prompts/a@\ufeffprod", 10),
+    ],
+)
+def test_the_place_of_what_is_wrong_in_a_selector(text: str, offset: int) -> None:
+    with pytest.raises(InvalidReference) as caught:
+        parse_reference(text)
+    assert (caught.value.text, caught.value.offset) == (text, offset)
+
+
+def test_the_longest_name() -> None:
+    for name in ("a" * LONGEST_NAME, "é" * (LONGEST_NAME // 2)):
+        assert parse_reference(name).name == name
+        for longer in (f"{name}a", f"{name}é"):
+            with pytest.raises(InvalidReference) as caught:
+                parse_reference(longer)
+            assert ("at most" in caught.value.detail) is (len(longer) > LONGEST_NAME)
+
+
+@pytest.mark.parametrize("text", ["my-prompt\rprod", "my-prompt@prod\rx", "template://a\rb", "template://a\nb"])
+def test_a_text_of_several_lines_is_a_reference_nowhere(text: str) -> None:
+    assert find_reference("prompt", text, direct=True) is None
+    with pytest.raises(InvalidReference, match="a reference stands on one line") as caught:
+        find_reference("component", text, direct=True)
+    assert caught.value.offset == 0
+
+
+def test_only_a_selector_that_is_an_environment_has_one() -> None:
+    texts = ["prod", "latest", "stable", "^1", "v1.0.0"]
+    assert [parse_selector(text).environment for text in texts] == ["prod", None, None, None, None]
 
 
 def test_a_name_is_its_code_points() -> None:
