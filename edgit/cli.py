@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from edgit import render
+from edgit import terminal
 from edgit.commands.common import Group
 from edgit.errors import EdgitError
 from resolver.errors import ResolverError
@@ -70,11 +70,11 @@ class Commands(Group):
         except EdgitError as error:
             # What was set right before it went wrong.
             for said in getattr(error, "__notes__", ()):
-                render.note(said)
-            render.fail(error.detail, error.hint)
+                terminal.note(said)
+            terminal.fail(error.detail, error.hint)
             code = error.exit_code
         except ResolverError as error:
-            render.fail(str(error), None)
+            terminal.fail(str(error), None)
             code = 1
         except click.exceptions.NoArgsIsHelpError as error:
             error.show()
@@ -83,13 +83,13 @@ class Commands(Group):
             _tell_usage(error)
             code = error.exit_code
         except click.ClickException as error:
-            render.fail(error.format_message(), None)
+            terminal.fail(error.format_message(), None)
             code = error.exit_code
         except click.Abort:
-            render.fail("stopped", None)
+            terminal.fail("stopped", None)
             code = STOPPED
         except OSError as error:
-            render.fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), None)
+            terminal.fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), None)
             code = 1
         sys.exit(code if isinstance(code, int) else 0)
 
@@ -121,11 +121,11 @@ class Commands(Group):
 
 def _tell_usage(error: click.UsageError) -> None:
     if error.ctx is None:
-        render.fail(error.format_message(), None)
+        terminal.fail(error.format_message(), None)
         return
     usage = " ".join(error.ctx.command.collect_usage_pieces(error.ctx))
     path = error.ctx.command_path
-    render.fail(error.format_message(), f"usage: {path} {usage}\nmore:  {path} --help")
+    terminal.fail(error.format_message(), f"usage: {path} {usage}\nmore:  {path} --help")
 
 
 @click.group(

@@ -21,13 +21,17 @@ from edgit.errors import EdgitError, NotReached
 
 #: So many answers in a row must show it.
 IN_A_ROW = 5
+
+
 #: Seconds between two questions.
 EVERY = 0.2
+
+
 _TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class EdgeAnswer:
     """What an edge answered from: the generation and revision of its snapshot (None: written by hand), and whence."""
 
     generation: int | None
@@ -35,7 +39,7 @@ class Seen:
     source: str | None
 
 
-def ask(client: httpx.Client) -> Seen:
+def ask(client: httpx.Client) -> EdgeAnswer:
     """What the edge answers from now. Raises `NotReached`, and `EdgitError` for a token that it does not take."""
     try:
         answer = client.get("/health")
@@ -45,7 +49,7 @@ def ask(client: httpx.Client) -> Seen:
         raise EdgitError(f"{client.base_url} wants a token", hint="next: set RESOLVER_TOKEN to the Worker's secret")
     try:
         snapshot = answer.json()["snapshot"]
-        return Seen(snapshot.get("generation"), snapshot.get("revision"), snapshot.get("source"))
+        return EdgeAnswer(snapshot.get("generation"), snapshot.get("revision"), snapshot.get("source"))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise NotReached(f"{client.base_url} answered {answer.status_code}: {answer.text[:200]}") from None
 
@@ -57,7 +61,7 @@ def connect(url: str, environment: Mapping[str, str] | None = None) -> httpx.Cli
     return httpx.Client(base_url=url, headers=headers, timeout=_TIMEOUT)
 
 
-def wait_for(
+def wait_until_published(
     client: httpx.Client,
     generation: int,
     revision: str,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgit import render
+from edgit import terminal
 from edgit.commands.common import (
     Group,
     Instant,
@@ -24,12 +24,12 @@ from edgit.commands.common import (
     option_format,
 )
 from edgit.errors import EdgitError
-from edgit.ledger import LedgerMove, moves_of
-from edgit.repository import World, published_pointers
+from edgit.ledger.history import LedgerMove, moves_of
+from edgit.repository.reading import Repository, published_pointers
 from resolver.history import format_instant
 
 if TYPE_CHECKING:
-    from edgit.check import Known
+    from edgit.components.check import KnownComponents
 
 
 @click.group(cls=Group)
@@ -51,11 +51,11 @@ def components_list(format: str) -> None:
     world = open_world()
     if format == "json":
         versioned = {name for name in world.names if world.versions(name)}
-        render.document(_listed(world, versioned, world.state.pointers))
+        terminal.document(_listed(world, versioned, world.state.pointers))
         return
     empty = "there are no components yet; one is a file such as components/prompts/my-prompt.md"
     if format == "tree":
-        render.component_tree(
+        terminal.component_tree(
             ((name, world.type(name), world.versions(name), world.environments(name)) for name in sorted(world.names)),
             empty,
         )
@@ -65,11 +65,11 @@ def components_list(format: str) -> None:
         versions = world.versions(name)
         live = ", ".join(f"{environment} {version}" for environment, version in world.environments(name).items())
         rows.append((name, world.type(name) or "", versions[0] if versions else "none", str(len(versions)), live))
-    render.table(("component", "type", "latest", "versions", "live"), rows, empty)
+    terminal.table(("component", "type", "latest", "versions", "live"), rows, empty)
 
 
 def _listed(
-    world: World, names: Iterable[str], pointers: Mapping[str, Mapping[str, str]], environment: str | None = None
+    world: Repository, names: Iterable[str], pointers: Mapping[str, Mapping[str, str]], environment: str | None = None
 ) -> list[dict[str, object]]:
     """The one JSON shape of components and what is live of them, sorted."""
     return [
@@ -110,10 +110,10 @@ def history(
         return
     moves = moves_of(world.entries, component, environment)[::-1]
     if format == "json":
-        render.document(render.moves_as_json(moves[:limit]))
+        terminal.document(terminal.moves_as_json(moves[:limit]))
         return
     if not moves:
-        render.note("nothing has been deployed" + (f" to {environment}" if environment else "") + " yet")
+        terminal.note("nothing has been deployed" + (f" to {environment}" if environment else "") + " yet")
         return
     seen: set[tuple[str, str]] = set()
     text = []
@@ -125,31 +125,31 @@ def history(
         did = "deployed" if move.version else "removed"
         why = f"  {move.reason.splitlines()[0]}" if move.reason else ""
         version = move.version or f"none, was {move.before}"
-        done = f"{did} {render.when(move.at)} by {render.who(move.actor)}"
+        done = f"{did} {terminal.when(move.at)} by {terminal.who(move.actor)}"
         text.append(f"{name}{move.environment}: {version} ({done}){current}{why}")
-    render.lines(text[:limit])
+    terminal.lines(text[:limit])
 
 
-def _history_at(world: World, component: str | None, date: datetime, environment: str | None, format: str) -> None:
+def _history_at(world: Repository, component: str | None, date: datetime, environment: str | None, format: str) -> None:
     then = world.at(date)
     if format == "json":
         existed = _versioned_at(world, date) | set(then)
         names = {component} & existed if component else existed
-        render.document(_listed(world, names, then, environment))
+        terminal.document(_listed(world, names, then, environment))
         return
     where = environment or "prod"
     live = {name: found[where] for name, found in sorted(then.items()) if where in found}
     if component:
-        render.lines([live[component]] if component in live else [])
+        terminal.lines([live[component]] if component in live else [])
         return
-    render.lines(f"{name}: {version}" for name, version in live.items())
+    terminal.lines(f"{name}: {version}" for name, version in live.items())
     if not live:
         first = next(iter(moves_of(world.entries, environment=where)), None)
         began = f"; the first move there was at {format_instant(first.at)}" if first else ""
-        render.note(f"nothing was live in {where} at {format_instant(date)}{began}")
+        terminal.note(f"nothing was live in {where} at {format_instant(date)}{began}")
 
 
-def _versioned_at(world: World, date: datetime) -> set[str]:
+def _versioned_at(world: Repository, date: datetime) -> set[str]:
     """The components that had a version at an instant."""
     return {created.component for entry in world.entries for created, at, _ in entry.creations if at <= date}
 
@@ -193,7 +193,7 @@ def diff(
         _diff_dates(world, dates, environment, format)
 
 
-def _diff_versions(world: World, component: str, versions: tuple[str, ...], environment: str, format: str) -> None:
+def _diff_versions(world: Repository, component: str, versions: tuple[str, ...], environment: str, format: str) -> None:
     live = world.state.version(component, environment)
     if len(versions) == 1 and live is None:
         raise EdgitError(f"{component} has nothing live in {environment}; {live_in(world, component)}")
@@ -201,11 +201,11 @@ def _diff_versions(world: World, component: str, versions: tuple[str, ...], envi
     old, new = (_file(world, component, version).splitlines() for version in (before, after))
     found = list(difflib.unified_diff(old, new, f"{component} {before}", f"{component} {after}", lineterm=""))
     if format == "json":
-        render.document({"component": component, "before": before, "after": after, "diff": found})
+        terminal.document({"component": component, "before": before, "after": after, "diff": found})
         return
-    render.diff(found)
+    terminal.diff(found)
     if not found:
-        render.note(
+        terminal.note(
             f"{component} {before} and {after} are the same text"
             if before != after
             else f"{component} {before} is compared with itself"
@@ -213,7 +213,7 @@ def _diff_versions(world: World, component: str, versions: tuple[str, ...], envi
         )
 
 
-def _file(world: World, component: str, version: str) -> str:
+def _file(world: Repository, component: str, version: str) -> str:
     """The file of a version, as text: from the ledger, else from its tag's commit."""
     blob = world.state.versions.get(component, {}).get(version)
     if blob is None:
@@ -227,7 +227,7 @@ def _file(world: World, component: str, version: str) -> str:
     return found.body.decode(errors="replace")
 
 
-def _diff_dates(world: World, dates: tuple[datetime, ...], environment: str, format: str) -> None:
+def _diff_dates(world: Repository, dates: tuple[datetime, ...], environment: str, format: str) -> None:
     first, second = sorted(dates) if len(dates) == 2 else (dates[0], now())
     before, after = (
         {name: found[environment] for name, found in world.at(date).items() if environment in found}
@@ -239,18 +239,18 @@ def _diff_dates(world: World, dates: tuple[datetime, ...], environment: str, for
         if before.get(name) != after.get(name)
     }
     if format == "json":
-        render.document([{"component": n, "before": b, "after": a} for n, (b, a) in changed.items()])
+        terminal.document([{"component": n, "before": b, "after": a} for n, (b, a) in changed.items()])
         return
     moves = {
         move.component: move for move in moves_of(world.entries, environment=environment) if first < move.at <= second
     }
     rows = [
-        (name, b or "none", a or "none", render.when(moves[name].at), render.who(moves[name].actor))
+        (name, b or "none", a or "none", terminal.when(moves[name].at), terminal.who(moves[name].actor))
         if name in moves
         else (name, b or "none", a or "none", "", "")
         for name, (b, a) in changed.items()
     ]
-    render.table(
+    terminal.table(
         ("component", "before", "after", "last moved", "by"),
         rows,
         f"nothing changed in {environment} between {format_instant(first)} and {format_instant(second)}",
@@ -274,19 +274,19 @@ def log(component: str | None, environment: str | None, limit: int | None, forma
         world.known(component)
     moves = moves_of(world.entries, component, environment)[::-1][:limit]
     if format == "json":
-        render.document(render.moves_as_json(moves))
+        terminal.document(terminal.moves_as_json(moves))
         return
     rows = [
         (
             str(move.generation),
-            render.when(move.at),
-            render.who(move.actor),
+            terminal.when(move.at),
+            terminal.who(move.actor),
             f"{move.component} {move.environment}: {move.before or 'none'} -> {move.version or 'none'}",
             _why(move),
         )
         for move in moves
     ]
-    render.table(("gen", "when", "who", "what", "why"), rows, "nothing has been moved yet")
+    terminal.table(("gen", "when", "who", "what", "why"), rows, "nothing has been moved yet")
 
 
 def _why(move: LedgerMove) -> str:
@@ -310,7 +310,7 @@ def check_command(files: tuple[Path, ...], environment: str, format: str) -> Non
     edgit check
     edgit check ensembles/one.yaml --from staging
     """
-    from edgit.check import APART, WARNING, check  # noqa: PLC0415
+    from edgit.components.check import APART, WARNING, check  # noqa: PLC0415
 
     world = open_world()
     root = world.git.root
@@ -322,7 +322,7 @@ def check_command(files: tuple[Path, ...], environment: str, format: str) -> Non
     texts = [(_relative(path, root), path.read_text("utf-8", errors="replace")) for path in chosen]
     findings, count = check(texts, _known(world), environment)
     if format == "json":
-        render.document(
+        terminal.document(
             [
                 {
                     "file": found.file,
@@ -336,17 +336,17 @@ def check_command(files: tuple[Path, ...], environment: str, format: str) -> Non
             ]
         )
     else:
-        render.lines(map(str, findings))
+        terminal.lines(map(str, findings))
         kinds = [found.kind for found in findings]
         bad = sum(kind not in APART for kind in kinds)
         said = (
             f": {bad} of them {'leads' if bad == 1 else 'lead'} nowhere" if bad else ": all of them lead to a version"
         )
-        render.note(f"{_many(count, 'reference')} in {_many(len(texts), 'ensemble')}{said if count else ''}")
+        terminal.note(f"{_many(count, 'reference')} in {_many(len(texts), 'ensemble')}{said if count else ''}")
         if unread := kinds.count("invalid"):
-            render.note(f"{_many(unread, 'ensemble')} could not be read")
+            terminal.note(f"{_many(unread, 'ensemble')} could not be read")
         if slips := kinds.count("slip"):
-            render.note(f"{_many(slips, 'slip')}: what is written is nearly something else")
+            terminal.note(f"{_many(slips, 'slip')}: what is written is nearly something else")
     if any(found.kind != WARNING for found in findings):
         raise click.exceptions.Exit(1)
 
@@ -364,8 +364,8 @@ def _relative(path: Path, root: Path) -> str:
     return str(resolved.relative_to(root.resolve())) if resolved.is_relative_to(root.resolve()) else str(path)
 
 
-def _known(world: World) -> Known:
-    from edgit.check import Known  # noqa: PLC0415
+def _known(world: Repository) -> KnownComponents:
+    from edgit.components.check import KnownComponents  # noqa: PLC0415
     from resolver.snapshot import Snapshot  # noqa: PLC0415
 
     versions = {name: tuple(world.versions(name)) for name in world.names}
@@ -381,4 +381,4 @@ def _known(world: World) -> Known:
 
     pointers = published_pointers(state)
     snapshot = Snapshot(pointers=pointers, indexes=versions)
-    return Known(snapshot, versions, {name: world.type(name) for name in world.names}, reachable)
+    return KnownComponents(snapshot, versions, {name: world.type(name) for name in world.names}, reachable)

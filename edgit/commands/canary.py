@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edgit import render, rollout
+from edgit import terminal
 from edgit.commands.common import (
     Group,
     argument_component,
@@ -22,10 +22,12 @@ from edgit.commands.common import (
     shown_when,
 )
 from edgit.errors import EdgitError
-from edgit.git import Git
-from edgit.kv import Entry, Kv, open_kv
-from edgit.publication import read_map
-from edgit.repository import World
+from edgit.git.process import Git
+from edgit.kv import rollout
+from edgit.kv.comparison import read_map
+from edgit.kv.store import Kv, KvValue
+from edgit.kv.targets import open_kv
+from edgit.repository.reading import Repository
 from resolver.documents import VERSION_MAP
 from resolver.errors import InvalidPercentage, listed, nearest
 from resolver.reference import is_environment, is_name
@@ -147,10 +149,10 @@ def canary_get(component: str | None, environment: str | None, kv: str | None, f
         if component in (None, canary.component) and environment in (None, canary.environment)
     ]
     if format == "json":
-        render.document({"target": store.name, **table.as_json(), "canaries": [each.as_json() for each in found]})
+        terminal.document({"target": store.name, **table.as_json(), "canaries": [each.as_json() for each in found]})
         return
     where = " ".join(filter(None, (component and f"of {component}", environment and f"in {environment}")))
-    render.table(
+    terminal.table(
         ("component", "environment", "stable", "canary", "percent", "by entry"),
         (
             (c.component, c.environment, c.stable or "none", c.version, f"{c.percentage} %", c.entry or "none")
@@ -162,9 +164,9 @@ def canary_get(component: str | None, environment: str | None, kv: str | None, f
     in_force = {canary.entry for canary in found}
     for name, percentage in sorted(table.table.entries.items()):
         if environment is None and name not in in_force and component in (None, name.partition("@")[0]):
-            render.note(f"the entry `{name}`, {percentage} %, is in force for no canary")
+            terminal.note(f"the entry `{name}`, {percentage} %, is in force for no canary")
     for problem in table.problems:
-        render.warn(f"an entry that cannot be read, and is 0 for an edge that starts now: {problem}")
+        terminal.warn(f"an entry that cannot be read, and is 0 for an edge that starts now: {problem}")
 
 
 def _where(kv: str | None) -> tuple[Git | None, Kv]:
@@ -206,7 +208,7 @@ def _entry(name: str | None) -> str:
 def _check_known(git: Git | None, store: Kv, entry: str) -> None:
     """Raise `EdgitError` for a component that neither git nor KV has: a canary is not stopped by a slip of the pen."""
     name = entry.partition("@")[0]
-    known = set(_pointers(store)) | (World(git).names if git else set())
+    known = set(_pointers(store)) | (Repository(git).names if git else set())
     if name != "*" and known and name not in known:
         raise EdgitError(
             f"neither git nor {store.name} has a component `{name}`."
@@ -220,7 +222,7 @@ def _pointers(kv: Kv) -> Mapping[str, Mapping[str, str]]:
     return held.pointers if held else {}
 
 
-def _canaries(table: rollout.Percentages, pointers: Mapping[str, Mapping[str, str]]) -> Iterator[Canary]:
+def _canaries(table: rollout.PercentageTable, pointers: Mapping[str, Mapping[str, str]]) -> Iterator[Canary]:
     """Every canary pointer, with the percentage that decides for it."""
     for component, found in sorted(pointers.items()):
         for pointer, version in sorted(found.items()):
@@ -230,9 +232,9 @@ def _canaries(table: rollout.Percentages, pointers: Mapping[str, Mapping[str, st
                 yield Canary(component, environment, found.get(environment), version, percentage, entry)
 
 
-def _tell(git: Git | None, store: Kv, change: rollout.Change, format: str) -> None:
+def _tell(git: Git | None, store: Kv, change: rollout.PercentageChange, format: str) -> None:
     """What was changed, which canaries take how much now, and what comes next."""
-    table = rollout.read_percentages(Entry(change.text))
+    table = rollout.read_percentages(KvValue(change.text))
     component, _, environment = change.entry.partition("@")
     concerned = [
         canary
@@ -240,39 +242,39 @@ def _tell(git: Git | None, store: Kv, change: rollout.Change, format: str) -> No
         if component in ("*", canary.component) and environment in ("", canary.environment)
     ]
     if format == "json":
-        render.document({**change.as_json(), "canaries": [canary.as_json() for canary in concerned]})
+        terminal.document({**change.as_json(), "canaries": [canary.as_json() for canary in concerned]})
         return
     subject = "all components" if component == "*" else change.entry
     before, after = (f"{value} %" if value is not None else "none" for value in (change.before, change.after))
     would = "would set: " if change.dry_run else ""
-    render.lines([f"{subject}: {after} already" if change.nothing else f"{would}{subject}: {before} -> {after}"])
+    terminal.lines([f"{subject}: {after} already" if change.nothing else f"{would}{subject}: {before} -> {after}"])
     verb = "would take" if change.dry_run else "takes"
-    render.lines(
+    terminal.lines(
         f"  {c.component} {c.environment}: the canary {c.version} {verb} {c.percentage} %, "
         f"{c.stable or 'nothing'} the rest"
         + ("" if c.entry == change.entry else f" (by the entry `{c.entry}`)" if c.entry else " (by no entry)")
         for c in concerned
     )
     for text in change.notes:
-        render.note(text)
+        terminal.note(text)
     if change.dry_run:
         return
     if not change.nothing:
-        render.note(shown_when(store.name))
+        terminal.note(shown_when(store.name))
     if change.after is not None and change.after.threshold and not concerned:
         if waiting := _unpublished(git, component, environment):
-            render.note(f"git has {waiting}, which is not published yet")
-            render.next_step("edgit publish")
+            terminal.note(f"git has {waiting}, which is not published yet")
+            terminal.next_step("edgit publish")
             return
         name = "NAME" if component == "*" else component
-        render.next_step(f"edgit deploy set {name} VERSION --to {environment or 'prod'}{_SUFFIX}, then edgit publish")
+        terminal.next_step(f"edgit deploy set {name} VERSION --to {environment or 'prod'}{_SUFFIX}, then edgit publish")
 
 
 def _unpublished(git: Git | None, component: str, environment: str) -> str | None:
     """A canary that git has for an entry that concerns none in KV, as it is told; None where it has none either."""
     if git is None:
         return None
-    for name, found in sorted(World(git).state.pointers.items()):
+    for name, found in sorted(Repository(git).state.pointers.items()):
         for pointer, version in sorted(found.items()):
             here = pointer.endswith(_SUFFIX) and environment in ("", pointer.removesuffix(_SUFFIX))
             if here and component in ("*", name):

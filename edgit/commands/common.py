@@ -15,20 +15,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgit import render, sync
+from edgit import terminal
 from edgit.errors import EdgitError, NotReached
-from edgit.git import Git
-from edgit.ledger import Moved
-from edgit.moves import Desk, Outcome
-from edgit.repository import World
+from edgit.git.process import Git
+from edgit.ledger.entries import Moved
+from edgit.remote.push import push as push_moves
+from edgit.repository.changes import ChangeOutcome
+from edgit.repository.lock import RepositoryLock
+from edgit.repository.reading import Repository
 from resolver.errors import ResolverError, listed, nearest
 from resolver.history import parse_instant
 from resolver.reference import is_environment
 from resolver.version import canonical
 
 if TYPE_CHECKING:
-    from edgit.kv import Kv
-    from edgit.publish import Report
+    from edgit.kv.publish import PublishReport
+    from edgit.kv.store import Kv
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -144,14 +146,14 @@ def open_git() -> Git:
     return Git.open(Path.cwd())
 
 
-def open_world() -> World:
+def open_world() -> Repository:
     """The repository as it is, with a word about what other tools have moved in it."""
-    world = World(open_git())
+    world = Repository(open_git())
     tell_differences(world)
     return world
 
 
-def tell_differences(world: World) -> None:
+def tell_differences(world: Repository) -> None:
     """Say where tags and ledger differ, and which tags mean nothing where there is no ledger yet."""
     foreign, behind = world.differences
     text = []
@@ -179,11 +181,11 @@ def tell_differences(world: World) -> None:
             for component, environment, problem in world.unclear
         ]
     for line in text[:_TOLD_AT_MOST]:
-        render.warn(line)
+        terminal.warn(line)
     if len(text) > _TOLD_AT_MOST:
-        render.warn(f"and {len(text) - _TOLD_AT_MOST} more such tags")
+        terminal.warn(f"and {len(text) - _TOLD_AT_MOST} more such tags")
     if world.ledger is None and world.git.remote() and not world.tags.components():
-        render.note("this clone has neither ledger nor tags; if others move components here: edgit pull")
+        terminal.note("this clone has neither ledger nor tags; if others move components here: edgit pull")
 
 
 def now() -> datetime:
@@ -213,7 +215,7 @@ def store_for(git: Git, publish: bool, kv: str | None) -> Kv | None:
     """
     if not (publish or kv):
         return None
-    from edgit.kv import open_kv  # noqa: PLC0415
+    from edgit.kv.targets import open_kv  # noqa: PLC0415
 
     return open_kv(needed_kv(git, kv))
 
@@ -223,12 +225,12 @@ def push_after(git: Git) -> bool:
     if not git.flag("edgit.autoPush") or git.remote() is None:
         return False
     try:
-        pushed = sync.push(World(git))
+        pushed = push_moves(Repository(git))
     except EdgitError as error:
         hint = f"next: edgit push, once {git.remote()} answers" if isinstance(error, NotReached) else error.hint
         raise type(error)(f"moved here, and not pushed: {error.detail}", hint=hint) from None
     if not pushed.nothing and (told := workflow_after(git)):
-        render.note(told)
+        terminal.note(told)
     return not pushed.nothing
 
 
@@ -236,7 +238,7 @@ def workflow_after(git: Git) -> str | None:
     """Start the workflow that publishes, where `edgit.workflow` names one; what to say about it."""
     if git.config("edgit.workflow") is None:
         return None
-    from edgit import github  # noqa: PLC0415
+    from edgit.remote import workflow as github  # noqa: PLC0415
 
     return github.dispatch(git)
 
@@ -246,10 +248,10 @@ def publish_next(git: Git) -> None:
     if git.config("edgit.workflow"):
         return
     target = git.config("edgit.kv")
-    render.next_step(f"edgit publish --to {target or 'local|cloudflare'}, or let the workflow do it")
+    terminal.next_step(f"edgit publish --to {target or 'local|cloudflare'}, or let the workflow do it")
 
 
-def live_in(world: World, component: str) -> str:
+def live_in(world: Repository, component: str) -> str:
     """Where a component is live, for a message."""
     there = world.environments(component)
     return f"it is live in {listed(there)}" if there else "it is live nowhere"
@@ -263,10 +265,10 @@ def tell_moves(moves: Iterable[Moved], unchanged: Sequence[Any], *, dry_run: boo
         for move in moves
     ]
     text += [f"{wish.component} {wish.environment}: {wish.version or 'none'} already" for wish in unchanged]
-    render.lines(text)
+    terminal.lines(text)
 
 
-def finish(git: Git, outcome: Outcome, format: str, *, store: Kv | None = None, then: str | None = None) -> None:
+def finish(git: Git, outcome: ChangeOutcome, format: str, *, store: Kv | None = None, then: str | None = None) -> None:
     """Tell what a moving command did, push and publish where that is wanted, and say what comes next.
 
     `then` is the next command once everything is shared; without it, that is publishing. A remote that is away keeps
@@ -282,13 +284,13 @@ def finish(git: Git, outcome: Outcome, format: str, *, store: Kv | None = None, 
         away = error
     if format == "text":
         for text in outcome.notes:
-            render.note(text)
+            terminal.note(text)
         tell_moves(outcome.moved, outcome.unchanged, dry_run=outcome.dry_run)
         if pushed:
-            render.note(f"generation {outcome.generation}, pushed to {git.remote()}")
+            terminal.note(f"generation {outcome.generation}, pushed to {git.remote()}")
     report = None if store is None or outcome.dry_run else _publish_after(git, store, pushed, show=format == "text")
     if format == "json":
-        render.document({**outcome_as_json(outcome, pushed), "published": report.as_json() if report else None})
+        terminal.document({**outcome_as_json(outcome, pushed), "published": report.as_json() if report else None})
     elif report:
         tell_published(report)
     if away:
@@ -297,39 +299,39 @@ def finish(git: Git, outcome: Outcome, format: str, *, store: Kv | None = None, 
         return
     if any(moved.environment.endswith("-canary") and moved.after for moved in outcome.moved):
         name = next(m.component for m in outcome.moved if m.environment.endswith("-canary") and m.after)
-        render.note(f"how many requests the canary takes is said in KV: edgit canary get {name}")
+        terminal.note(f"how many requests the canary takes is said in KV: edgit canary get {name}")
     if git.remote() and not pushed:
-        render.next_step("edgit push")
+        terminal.next_step("edgit push")
     elif then:
-        render.next_step(then)
+        terminal.next_step(then)
     elif report is None:
         publish_next(git)
 
 
-def _publish_after(git: Git, store: Kv, pushed: bool, *, show: bool) -> Report:
+def _publish_after(git: Git, store: Kv, pushed: bool, *, show: bool) -> PublishReport:
     try:
-        return publish_world(World(git), store, show=show)
+        return publish_world(Repository(git), store, show=show)
     except EdgitError as error:
         moved = "moved here and pushed" if pushed else "moved here"
         raise type(error)(f"{moved}, and not published: {error.detail}", hint=error.hint) from None
 
 
-def tell_published(report: Report) -> None:
+def tell_published(report: PublishReport) -> None:
     """What a publish did, and when the edge shows it."""
     for text in report.warnings:
-        render.warn(text)
+        terminal.warn(text)
     if report.nothing:
-        render.lines([f"{report.target} has generation {report.generation} already; nothing to publish"])
+        terminal.lines([f"{report.target} has generation {report.generation} already; nothing to publish"])
         if report.announced:
-            render.note(f"it was not announced yet at {report.announced}, and is now")
+            terminal.note(f"it was not announced yet at {report.announced}, and is now")
         return
     written = ", ".join(_count(number, kind) for kind, number in report.written.items() if number)
     verb = "would write" if report.dry_run else "published"
-    render.lines([f"{verb} generation {report.generation} to {report.target}: {written} ({report.seconds:.1f} s)"])
+    terminal.lines([f"{verb} generation {report.generation} to {report.target}: {written} ({report.seconds:.1f} s)"])
     if report.announced:
-        render.note(f"announced at {report.announced}: busy isolates show it within two seconds or so")
+        terminal.note(f"announced at {report.announced}: busy isolates show it within two seconds or so")
     elif not report.dry_run:
-        render.note(shown_when(report.target))
+        terminal.note(shown_when(report.target))
 
 
 _ONE = {"contents": "content", "indexes": "index", "histories": "history"}
@@ -346,7 +348,7 @@ def shown_when(name: str) -> str:
     return "a busy edge shows it within 5 s, a quiet one at its next request or the one after"
 
 
-def outcome_as_json(outcome: Outcome, pushed: bool) -> dict[str, object]:
+def outcome_as_json(outcome: ChangeOutcome, pushed: bool) -> dict[str, object]:
     """What a moving command did, for a program."""
     return {
         "generation": outcome.generation,
@@ -370,9 +372,9 @@ def at_terminal() -> bool:
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
 
 
-def desk() -> Desk:
+def desk() -> RepositoryLock:
     """Where a moving command works."""
-    return Desk(open_git())
+    return RepositoryLock(open_git())
 
 
 class Group(click.Group):
@@ -429,7 +431,7 @@ def complete_environment(ctx: click.Context, param: click.Parameter, incomplete:
     """Environments in use; behind `--from` those of the component named before."""
     name = _named(ctx) if "--from" in param.opts else ""
 
-    def environments(world: World) -> list[str]:
+    def environments(world: Repository) -> list[str]:
         pointers = world.state.pointers
         chosen = [pointers[name]] if name in pointers else pointers.values()
         return sorted({environment for found in chosen for environment in found})
@@ -448,9 +450,9 @@ def _named(ctx: click.Context) -> str:
     return next((word for word in words if word), "")
 
 
-def _completed(incomplete: str, words: Callable[[World], Iterable[str]]) -> list[str]:
+def _completed(incomplete: str, words: Callable[[Repository], Iterable[str]]) -> list[str]:
     try:
-        return [word for word in words(World(open_git())) if word.startswith(incomplete)]
+        return [word for word in words(Repository(open_git())) if word.startswith(incomplete)]
     except (EdgitError, OSError):
         return []
 
@@ -459,7 +461,7 @@ argument_component = functools.partial(click.argument, shell_complete=complete_c
 
 
 def publish_world(
-    world: World,
+    world: Repository,
     kv: Kv,
     *,
     replace: bool = False,
@@ -467,18 +469,18 @@ def publish_world(
     dry_run: bool = False,
     show: bool = True,
     announce: str | None = None,
-) -> Report:
+) -> PublishReport:
     """Publish the ledger, with a bar at a terminal, and announce it at the URL, which the setting edgit.announce names
     where it is not given."""
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
 
-    from edgit import publish as publishing  # noqa: PLC0415
-    from edgit.source import LedgerSource  # noqa: PLC0415
+    from edgit.kv.publish import publish  # noqa: PLC0415
+    from edgit.kv.source import LedgerSource  # noqa: PLC0415
 
     url = announce or world.git.config("edgit.announce")
     if url:
-        from edgit.announce import announcer_for  # noqa: PLC0415
+        from edgit.kv.announce import announcer_for  # noqa: PLC0415
     announcer = announcer_for(url) if url else None
     with Progress(
         TextColumn("{task.description}"),
@@ -493,7 +495,7 @@ def publish_world(
         def progress(done: int, total: int, what: str) -> None:
             bar.update(task, completed=done, total=total, description=what)
 
-        return publishing.publish(
+        return publish(
             LedgerSource(world),
             kv,
             progress=progress,

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import click
 
-from edgit import moves, render
+from edgit import terminal
 from edgit.commands.common import (
     Group,
     Instant,
@@ -29,10 +29,14 @@ from edgit.commands.common import (
     store_for,
 )
 from edgit.errors import EdgitError, Refused
-from edgit.git import Git
-from edgit.ledger import last_good, moves_of
-from edgit.moves import Wish
-from edgit.repository import World
+from edgit.git.process import Git
+from edgit.ledger.history import last_good, moves_of
+from edgit.repository.adoption import adopt as adopt_tags
+from edgit.repository.changes import ChangeOutcome, DesiredPointer
+from edgit.repository.lock import RepositoryLock
+from edgit.repository.moves import move as move_pointers
+from edgit.repository.reading import Repository
+from edgit.repository.versions import create_version, restore_version
 from resolver.errors import InvalidVersion, listed, nearest
 from resolver.history import format_instant
 from resolver.version import canonical
@@ -76,7 +80,7 @@ def tag_create(
             if commit is None:
                 raise EdgitError("there is no commit yet", hint="next: git add . && git commit")
         text = message or f"{component} {version}"
-        outcome = moves.create_version(at, world, component, version, commit, text, dry_run=dry_run)
+        outcome = create_version(at, world, component, version, commit, text, dry_run=dry_run)
     made = "would make" if dry_run else "made"
     if format == "text":
         done = (
@@ -84,12 +88,14 @@ def tag_create(
             if outcome.unchanged
             else f"{made} {component} {version}"
         )
-        render.lines([f"{done} ({commit[:10]})"])
-        outcome = moves.Outcome(outcome.entries, (), outcome.notes, dry_run)
+        terminal.lines([f"{done} ({commit[:10]})"])
+        outcome = ChangeOutcome(outcome.entries, (), outcome.notes, dry_run)
     finish(git, outcome, format)
 
 
-def _commit_file(git: Git, world: World, component: str, version: str, message: str | None, *, dry_run: bool) -> None:
+def _commit_file(
+    git: Git, world: Repository, component: str, version: str, message: str | None, *, dry_run: bool
+) -> None:
     """Commit a component's file where it has changes, and nothing else with it."""
     file = world.components.get(component)
     if git.bare:
@@ -108,7 +114,7 @@ def _commit_file(git: Git, world: World, component: str, version: str, message: 
     if not git.run("status", "--porcelain", "--", pathspec):
         return
     if dry_run:
-        render.note(f"would commit {file.path}, which has changes")
+        terminal.note(f"would commit {file.path}, which has changes")
         return
     git.identity()
     # Git commits no file that it has never heard of. Of one that it knows, this leaves the index as it is.
@@ -120,7 +126,7 @@ def _commit_file(git: Git, world: World, component: str, version: str, message: 
             f"{file.path} has changes, and git does not commit them: {said}\nno version was made",
             hint=f"next: mend that, or commit the file yourself, then: edgit tag create {component} {version}",
         )
-    render.note(f"committed {file.path}, which had changes, as {git.text('rev-parse', '--short', 'HEAD')}")
+    terminal.note(f"committed {file.path}, which had changes, as {git.text('rev-parse', '--short', 'HEAD')}")
 
 
 @tag.command("list")
@@ -149,7 +155,7 @@ def tag_list(component: str | None, format: str) -> None:
             at, actor = born.get((name, version), (None, None))
             rows.append((name, version, at, actor, live.get(version, [])))
     if format == "json":
-        render.document(
+        terminal.document(
             [
                 {
                     "component": name,
@@ -164,12 +170,12 @@ def tag_list(component: str | None, format: str) -> None:
         return
     columns = ["component", "version", "made", "by", "live in"]
     shown = [
-        [name, version, render.when(at), render.who(actor), ", ".join(environments)]
+        [name, version, terminal.when(at), terminal.who(actor), ", ".join(environments)]
         for name, version, at, actor, environments in rows
     ]
     first = 1 if component else 0
     columns, shown = columns[first:], [row[first:] for row in shown]
-    render.table(columns, shown, f"{component or 'nothing here'} has no version yet")
+    terminal.table(columns, shown, f"{component or 'nothing here'} has no version yet")
 
 
 @tag.command("restore")
@@ -185,9 +191,9 @@ def tag_restore(component: str, version: str, dry_run: bool, format: str) -> Non
     """
     at = desk()
     with at.locked() as world:
-        outcome = moves.restore_version(at, world, component, version, dry_run=dry_run)
+        outcome = restore_version(at, world, component, version, dry_run=dry_run)
     if format == "text" and outcome.unchanged:
-        render.lines([f"{component} {version} is there"])
+        terminal.lines([f"{component} {version} is there"])
         return
     finish(at.git, outcome, format)
 
@@ -244,20 +250,20 @@ def deploy_set(
     edgit deploy set my-prompt v1.0.0 my-config v2.1.0 --to prod --reason "incident 42"
     edgit deploy set my-prompt v1.1.0 --to prod-canary
     """
-    wishes = [Wish(name, environment, version) for name, version in _pairs(pairs)]
+    wishes = [DesiredPointer(name, environment, version) for name, version in _pairs(pairs)]
     at = desk()
     store = store_for(at.git, publish, kv)
     with at.locked() as world:
-        outcome = moves.move(at, world, wishes, reason=reason, dry_run=dry_run)
+        outcome = move_pointers(at, world, wishes, reason=reason, dry_run=dry_run)
         _tell_new(world, environment, outcome)
     finish(at.git, outcome, format, store=store)
 
 
-def _tell_new(world: World, environment: str, outcome: moves.Outcome) -> None:
+def _tell_new(world: Repository, environment: str, outcome: ChangeOutcome) -> None:
     """The first move to an environment may be a slip of the keyboard."""
     known = {name for found in world.state.pointers.values() for name in found}
     if known and environment not in known and outcome.moved:
-        render.note(f"`{environment}` is a new environment; there are {listed(known)}.{nearest(environment, known)}")
+        terminal.note(f"`{environment}` is a new environment; there are {listed(known)}.{nearest(environment, known)}")
 
 
 @deploy.command("get")
@@ -305,10 +311,10 @@ def deploy_unset(
     at = desk()
     store = store_for(at.git, publish, kv)
     with at.locked() as world:
-        wishes = [Wish(world.known(name), environment, None) for name in dict.fromkeys(components)]
-        outcome = moves.move(at, world, wishes, verb="unset", reason=reason, dry_run=dry_run)
+        wishes = [DesiredPointer(world.known(name), environment, None) for name in dict.fromkeys(components)]
+        outcome = move_pointers(at, world, wishes, verb="unset", reason=reason, dry_run=dry_run)
         for wish in outcome.unchanged:
-            render.note(f"nothing of {wish.component} was live in {environment}; {live_in(world, wish.component)}")
+            terminal.note(f"nothing of {wish.component} was live in {environment}; {live_in(world, wish.component)}")
     finish(at.git, outcome, format, store=store)
 
 
@@ -343,13 +349,14 @@ def rollback(
     store = store_for(at.git, publish, kv)
     with at.locked() as world:
         wishes = [
-            Wish(world.known(name), environment, version or good_version(world, name, environment)) for name in names
+            DesiredPointer(world.known(name), environment, version or good_version(world, name, environment))
+            for name in names
         ]
-        outcome = moves.move(at, world, wishes, verb="rollback", reason=reason, dry_run=dry_run)
+        outcome = move_pointers(at, world, wishes, verb="rollback", reason=reason, dry_run=dry_run)
     finish(at.git, outcome, format, store=store)
 
 
-def good_version(world: World, component: str, environment: str) -> str:
+def good_version(world: Repository, component: str, environment: str) -> str:
     """The version that a rollback goes to. Raises `EdgitError` where there is none."""
     past = moves_of(world.entries, component, environment)
     # What another tool moved counts as well, before it is on record.
@@ -424,19 +431,23 @@ def restore(
         missing = chosen - set(then)
         if missing:
             raise EdgitError(f"{listed(missing)} had nothing live in {source} at {format_instant(date)}")
-        wishes = [Wish(name, target, version) for name, version in sorted(then.items()) if not chosen or name in chosen]
+        wishes = [
+            DesiredPointer(name, target, version)
+            for name, version in sorted(then.items())
+            if not chosen or name in chosen
+        ]
         if not chosen and not keep:
             extra = {name for name, found in world.state.pointers.items() if target in found} - set(then)
-            wishes += [Wish(name, target, None) for name in sorted(extra)]
-        plan = moves.move(moves.Desk(at.git), world, wishes, verb="restore", dry_run=True)
+            wishes += [DesiredPointer(name, target, None) for name in sorted(extra)]
+        plan = move_pointers(RepositoryLock(at.git), world, wishes, verb="restore", dry_run=True)
         why = f"{source} as of {format_instant(date)}" + (f"\n\n{reason}" if reason else "")
         if format == "text" and not dry_run and plan.moved:
-            render.note(f"{target} becomes {source} as of {format_instant(date)}:")
+            terminal.note(f"{target} becomes {source} as of {format_instant(date)}:")
             for move in plan.moved:
                 click.echo(f"  {move.component}: {move.before or 'none'} -> {move.after or 'none'}", err=True)
             if at_terminal() and not yes and not click.confirm(f"Move {_pointers(len(plan.moved))}?", err=True):
                 raise Refused("not confirmed; nothing was moved")
-        outcome = moves.move(at, world, wishes, verb="restore", reason=why, dry_run=dry_run)
+        outcome = move_pointers(at, world, wishes, verb="restore", reason=why, dry_run=dry_run)
     finish(at.git, outcome, format, store=store)
 
 
@@ -472,10 +483,10 @@ def promote(
             version = world.state.version(world.known(name), source)
             if version is None:
                 raise EdgitError(f"{name} has nothing live in {source}; {live_in(world, name)}")
-            wishes.append(Wish(name, target, version))
+            wishes.append(DesiredPointer(name, target, version))
             if source == f"{target}-canary":
-                wishes.append(Wish(name, source, None))
-        outcome = moves.move(at, world, wishes, verb="promote", reason=reason, dry_run=dry_run)
+                wishes.append(DesiredPointer(name, source, None))
+        outcome = move_pointers(at, world, wishes, verb="promote", reason=reason, dry_run=dry_run)
     finish(at.git, outcome, format, store=store)
 
 
@@ -494,15 +505,15 @@ def adopt(components: tuple[str, ...], dry_run: bool, format: str) -> None:
     with at.locked() as world:
         for name in components:
             world.known(name)
-        outcome = moves.adopt(at, world, components, dry_run=dry_run)
+        outcome = adopt_tags(at, world, components, dry_run=dry_run)
         for doubt in world.doubts:
-            render.warn(doubt)
+            terminal.warn(doubt)
     if format == "text" and not outcome.entries:
         for text in outcome.notes:
-            render.note(text)
-        render.lines(["nothing to adopt: the ledger has every version and every move"])
+            terminal.note(text)
+        terminal.lines(["nothing to adopt: the ledger has every version and every move"])
         return
     if format == "text":
         count = sum(len(entry.changes) for entry in outcome.entries)
-        render.lines([f"{'would put' if dry_run else 'put'} {count} {'tag' if count == 1 else 'tags'} on record"])
+        terminal.lines([f"{'would put' if dry_run else 'put'} {count} {'tag' if count == 1 else 'tags'} on record"])
     finish(at.git, outcome, format)

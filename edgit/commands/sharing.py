@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from edgit import moves, render, sync
-from edgit import publish as publishing
+from edgit import terminal
 from edgit.commands.common import (
     at_terminal,
     complete_kv,
@@ -27,11 +26,20 @@ from edgit.commands.common import (
     workflow_after,
 )
 from edgit.errors import EdgitError
-from edgit.git import Git
-from edgit.kv import open_kv
-from edgit.publication import shown
-from edgit.repository import World
-from edgit.source import LedgerSource
+from edgit.git.process import Git
+from edgit.kv.comparison import shown
+from edgit.kv.snapshot import snapshot as published_snapshot
+from edgit.kv.source import LedgerSource
+from edgit.kv.status import status as kv_status
+from edgit.kv.targets import open_kv
+from edgit.remote.differences import has_ledger
+from edgit.remote.differences import unpushed as unpushed_moves
+from edgit.remote.pull import pull as pull_moves
+from edgit.remote.push import push as push_moves
+from edgit.repository.adoption import adopt, take_over
+from edgit.repository.changes import ChangeOutcome
+from edgit.repository.lock import RepositoryLock
+from edgit.repository.reading import Repository
 from resolver.documents import decode_map_metadata
 from resolver.errors import listed
 
@@ -58,7 +66,7 @@ def init(auto_push: bool | None, kv: str | None) -> None:
             raise
         Git(here, here / ".git", "sha1").run("init", "--quiet")
         git = Git.open(here)
-        render.lines([f"made a git repository in {git.root}"])
+        terminal.lines([f"made a git repository in {git.root}"])
     if auto_push is None and at_terminal() and git.config("edgit.autoPush") is None:
         auto_push = click.confirm(
             "Push each move at once, so that `git push --tags` has nothing left to do?", default=True
@@ -68,19 +76,19 @@ def init(auto_push: bool | None, kv: str | None) -> None:
     if kv is not None:
         open_kv(kv)
         git.run("config", "edgit.kv", kv)
-    at = moves.Desk(git)
+    at = RepositoryLock(git)
     remote = git.remote()
     with at.locked() as world:
-        if world.ledger is None and world.tags.components() and remote and sync.has_ledger(git, remote):
-            render.note(f"{remote} has a ledger already")
-            render.next_step("edgit pull")
+        if world.ledger is None and world.tags.components() and remote and has_ledger(git, remote):
+            terminal.note(f"{remote} has a ledger already")
+            terminal.next_step("edgit pull")
             return
-        outcome = moves.adopt(at, world) if world.ledger is None else moves.Outcome()
-    now = World(git)
+        outcome = adopt(at, world) if world.ledger is None else ChangeOutcome()
+    now = Repository(git)
     for text in outcome.notes:
-        render.note(text)
+        terminal.note(text)
     pushes = "on" if git.flag("edgit.autoPush") else "off"
-    render.lines(
+    terminal.lines(
         [
             f"ledger: generation {now.ledger.last.generation}"
             if now.ledger
@@ -92,11 +100,11 @@ def init(auto_push: bool | None, kv: str | None) -> None:
         ]
     )
     if not now.names:
-        render.next_step(
+        terminal.next_step(
             "write a component, such as components/prompts/my-prompt.md, then: edgit tag create my-prompt v1.0.0"
         )
     elif not any(now.versions(name) for name in now.names):
-        render.next_step(f"edgit tag create {min(now.names)} v1.0.0")
+        terminal.next_step(f"edgit tag create {min(now.names)} v1.0.0")
 
 
 @click.command()
@@ -109,19 +117,19 @@ def push(format: str) -> None:
     """
     at = desk()
     with at.locked() as world:
-        pushed = sync.push(world)
+        pushed = push_moves(world)
     told = workflow_after(at.git) if not pushed.nothing else None
     if format == "json":
-        render.document({"remote": pushed.remote, "moves": pushed.entries, "tags": pushed.tags, "workflow": told})
+        terminal.document({"remote": pushed.remote, "moves": pushed.entries, "tags": pushed.tags, "workflow": told})
         return
     for text in at.notes:
-        render.note(text)
+        terminal.note(text)
     if pushed.nothing:
-        render.lines([f"{pushed.remote} has everything"])
+        terminal.lines([f"{pushed.remote} has everything"])
         return
-    render.lines([f"pushed {_count(pushed.entries, 'move')} and {_count(pushed.tags, 'tag')} to {pushed.remote}"])
+    terminal.lines([f"pushed {_count(pushed.entries, 'move')} and {_count(pushed.tags, 'tag')} to {pushed.remote}"])
     if told:
-        render.note(told)
+        terminal.note(told)
     else:
         publish_next(at.git)
 
@@ -140,11 +148,11 @@ def pull(format: str) -> None:
     """
     at = desk()
     with at.locked() as world:
-        pulled = sync.pull(at, world)
+        pulled = pull_moves(at, world)
     counts = (len(pulled.received), len(pulled.replayed), len(pulled.dropped))
     if format == "json":
         received, replayed, dropped = counts
-        render.document(
+        terminal.document(
             {
                 "remote": pulled.remote,
                 "received": received,
@@ -156,17 +164,19 @@ def pull(format: str) -> None:
         )
         return
     for text in pulled.notes:
-        render.note(text)
+        terminal.note(text)
     received, replayed, dropped = counts
     if not received and not pulled.versions:
-        render.lines([f"nothing new at {pulled.remote}"])
+        terminal.lines([f"nothing new at {pulled.remote}"])
     else:
-        render.lines([f"received {_count(received, 'move')} and {_count(pulled.versions, 'tag')} from {pulled.remote}"])
+        terminal.lines(
+            [f"received {_count(received, 'move')} and {_count(pulled.versions, 'tag')} from {pulled.remote}"]
+        )
     if replayed:
-        render.lines([f"{_count(replayed, 'move')} of yours {'comes' if replayed == 1 else 'come'} after them"])
-        render.next_step("edgit push")
+        terminal.lines([f"{_count(replayed, 'move')} of yours {'comes' if replayed == 1 else 'come'} after them"])
+        terminal.next_step("edgit push")
     if dropped:
-        render.note(f"{_count(dropped, 'move')} of yours said what is live already")
+        terminal.note(f"{_count(dropped, 'move')} of yours said what is live already")
 
 
 @click.command()
@@ -209,10 +219,10 @@ def publish(
     if replace and not dry_run:
         held = kv.get_many(["component-versions"])["component-versions"]
         generation = decode_map_metadata(held.metadata).generation if held else None
-        at = moves.Desk(git)
+        at = RepositoryLock(git)
         with at.locked() as world:
             if world.ledger and generation is not None and world.ledger.last.generation <= generation:
-                moves.take_over(at, world, generation, f"replaces what {kv.name} held")
+                take_over(at, world, generation, f"replaces what {kv.name} held")
                 push_after(git)
     world = open_world()
     report = publish_world(
@@ -220,30 +230,30 @@ def publish(
     )
     if format == "text":
         shown = report.changed[:_CHANGES_SHOWN]
-        render.lines(f"{d.component} {d.environment}: {d.kv or 'none'} -> {d.git or 'none'}" for d in shown)
+        terminal.lines(f"{d.component} {d.environment}: {d.kv or 'none'} -> {d.git or 'none'}" for d in shown)
         if len(report.changed) > len(shown):
-            render.lines([f"and {len(report.changed) - len(shown)} more pointers"])
+            terminal.lines([f"and {len(report.changed) - len(shown)} more pointers"])
         tell_published(report)
         _tell_untold(world)
     took = _wait(wait, report.generation, report.revision, timeout) if wait and not dry_run else None
     if format == "json":
-        render.document({**report.as_json(), "edge_seconds": None if took is None else round(took, 3)})
+        terminal.document({**report.as_json(), "edge_seconds": None if took is None else round(took, 3)})
     elif took is not None:
-        render.lines([f"{wait} answers from generation {report.generation} (after {took:.1f} s)"])
+        terminal.lines([f"{wait} answers from generation {report.generation} (after {took:.1f} s)"])
 
 
 def _wait(url: str, generation: int, revision: str, timeout: float) -> float:
     from edgit import edge  # noqa: PLC0415
 
     with edge.connect(url) as client:
-        return edge.wait_for(client, generation, revision, timeout=timeout)
+        return edge.wait_until_published(client, generation, revision, timeout=timeout)
 
 
 #: So many changed pointers a publish names; a first one of a large repository has thousands.
 _CHANGES_SHOWN = 40
 
 
-def _tell_untold(world: World) -> None:
+def _tell_untold(world: Repository) -> None:
     # Of what cannot be put on record, `World.doubts` tells.
     lost = {tag.id for tags in world.fileless.values() for tag in tags}
     names = [
@@ -253,7 +263,7 @@ def _tell_untold(world: World) -> None:
         if tag.id not in lost
     ]
     if names:
-        render.warn(f"not on record and so not published: {listed(names)}; next: edgit adopt")
+        terminal.warn(f"not on record and so not published: {listed(names)}; next: edgit adopt")
 
 
 @click.command()
@@ -271,16 +281,16 @@ def status(kv: str | None, format: str) -> None:
     world = open_world()
     git = world.git
     remote = git.remote()
-    unpushed = sync.unpushed(world, remote) if remote else 0
+    unpushed = unpushed_moves(world, remote) if remote else 0
     target = kv_target(git, kv)
     deleted, moved = _changed_versions(world)
     if format == "text":
         # What git knows is told at once: a KV that is away is waited for, and may never answer.
-        render.lines(_standing_of_git(world, remote, unpushed))
-    found = publishing.status(LedgerSource(world), open_kv(target)) if target and world.ledger else None
+        terminal.lines(_standing_of_git(world, remote, unpushed))
+    found = kv_status(LedgerSource(world), open_kv(target)) if target and world.ledger else None
     if format == "json":
         foreign, _ = world.differences
-        render.document(
+        terminal.document(
             {
                 "generation": world.ledger.last.generation if world.ledger else None,
                 "revision": world.ledger.tip if world.ledger else None,
@@ -329,36 +339,36 @@ def status(kv: str | None, format: str) -> None:
             text.append(f"        and {len(found.versions) - _SHOWN} more versions")
         if found.kind not in ("behind", "empty", "current"):
             text += [f"        {difference}" for difference in found.differences]
-    render.lines(text)
+    terminal.lines(text)
     for doubt in world.doubts:
-        render.warn(doubt)
+        terminal.warn(doubt)
     for name, version in moved[:_SHOWN]:
-        render.warn(
+        terminal.warn(
             f"the tag of {name} {version} was moved to another file; the ledger has the one that was released. "
             f"Next: edgit tag restore {name} {version}"
         )
     if deleted:
-        render.warn(
+        terminal.warn(
             f"deleted here, and still in the ledger: {listed(' '.join(each) for each in deleted)}; "
             f"next: edgit tag restore {' '.join(deleted[0])}"
         )
     if world.ledger or not remote:
         _tell_untold(world)
     if unpushed:
-        render.next_step("edgit push")
+        terminal.next_step("edgit push")
     elif remote and world.ledger is None:
         first = "; where nobody has begun a ledger yet: edgit adopt" if world.untold_versions else ""
-        render.next_step(f"edgit pull{first}")
+        terminal.next_step(f"edgit pull{first}")
     elif remote and found is not None and found.kind == "ahead":
-        render.next_step("edgit pull")
+        terminal.next_step("edgit pull")
     elif remote and found is not None and found.kind == "diverged":
         # Also what was published and not pushed, and then came after somebody else's move.
-        render.next_step(f"edgit pull; if that brings nothing: edgit publish --to {target} --replace")
+        terminal.next_step(f"edgit pull; if that brings nothing: edgit publish --to {target} --replace")
     elif found is not None and found.kind in ("behind", "empty"):
-        render.next_step(f"edgit publish --to {target}")
+        terminal.next_step(f"edgit publish --to {target}")
 
 
-def _standing_of_git(world: World, remote: str | None, unpushed: int) -> list[str]:
+def _standing_of_git(world: Repository, remote: str | None, unpushed: int) -> list[str]:
     if world.ledger is None:
         there = f"{remote}: not asked for its ledger yet: edgit pull" if remote else "none"
         return ["git     no ledger yet", f"remote  {there}"]
@@ -369,7 +379,7 @@ def _standing_of_git(world: World, remote: str | None, unpushed: int) -> list[st
     ]
 
 
-def _changed_versions(world: World) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+def _changed_versions(world: Repository) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """The versions of the ledger whose tag is gone, and those whose tag is at another file now."""
     if world.ledger is None:
         return [], []
@@ -433,11 +443,11 @@ def snapshot(target: str | None, output: Path) -> None:
     named = target or (git.config("edgit.kv") if git else None)
     if named is None:
         raise EdgitError("no KV is named", hint="next: edgit snapshot --from local or --from cloudflare")
-    found = publishing.snapshot(open_kv(named))
+    found = published_snapshot(open_kv(named))
     temporary = output.with_name(output.name + ".new")
     temporary.write_text(json.dumps(found, ensure_ascii=False, separators=(",", ":")) + "\n", "utf-8")
     temporary.replace(output)
-    render.lines([f"wrote {output}: generation {found['generation']}, revision {found['revision']}"])
+    terminal.lines([f"wrote {output}: generation {found['generation']}, revision {found['revision']}"])
 
 
 def open_git_or_none() -> Git | None:

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 import click
 import httpx
 
-from edgit import guard as watch
-from edgit import metrics, moves, render, sync
+from edgit import terminal
 from edgit.commands.common import (
     argument_component,
     kv_target,
@@ -28,11 +27,19 @@ from edgit.commands.common import (
 )
 from edgit.commands.moving import good_version
 from edgit.errors import EdgitError, NotReached, Refused
-from edgit.kv import Kv, open_kv
-from edgit.ledger import moves_of
-from edgit.moves import Desk, Wish
-from edgit.publication import read_map
-from edgit.repository import World
+from edgit.guard import metrics, watch
+from edgit.guard.judgement import Verdict
+from edgit.guard.readings import InvalidWatch, Subject
+from edgit.guard.rules import WatchRules, every_of
+from edgit.kv.comparison import read_map
+from edgit.kv.store import Kv
+from edgit.kv.targets import open_kv
+from edgit.ledger.history import moves_of
+from edgit.remote.pull import pull as pull_moves
+from edgit.repository.changes import DesiredPointer
+from edgit.repository.lock import RepositoryLock
+from edgit.repository.moves import move as move_pointers
+from edgit.repository.reading import Repository
 from resolver.documents import VERSION_MAP
 
 
@@ -100,8 +107,8 @@ def guard(
         version = world.state.version(component, pointer)
         if version is None:
             raise EdgitError(f"{component} has nothing live in {pointer}; {live_in(world, component)}")
-        subject = metrics.Subject(component, environment, version, canary)
-        rules = watch.Rules(threshold, window, min_requests, watch.every_of(window) if every is None else every, settle)
+        subject = Subject(component, environment, version, canary)
+        rules = WatchRules(threshold, window, min_requests, every_of(window) if every is None else every, settle)
         where = metrics.source(
             url,
             subject,
@@ -131,9 +138,9 @@ def guard(
         if (moved := _moved_ago(world, component, pointer)) is not None:
             caution = watch.settling(subject, rules, moved, own=where.own)
     if caution:
-        render.warn(caution)
+        terminal.warn(caution)
     if format == "text":
-        render.note(f"watching {subject} at {where.shown} for {window:g} s; Ctrl-C ends it and moves nothing")
+        terminal.note(f"watching {subject} at {where.shown} for {window:g} s; Ctrl-C ends it and moves nothing")
     outcome = watch.guard(
         subject,
         rules,
@@ -144,11 +151,11 @@ def guard(
         show=lambda step: click.echo(watch.line(step), err=True),
     )
     if format == "json":
-        render.document(watch.as_json(subject, rules, outcome))
+        terminal.document(watch.as_json(subject, rules, outcome))
     else:
-        render.lines([outcome.reason, *([outcome.rolled_back] if outcome.rolled_back else [])])
-        if outcome.verdict is watch.Verdict.BREACH and watch_only:
-            render.next_step(by_hand)
+        terminal.lines([outcome.reason, *([outcome.rolled_back] if outcome.rolled_back else [])])
+        if outcome.verdict is Verdict.BREACH and watch_only:
+            terminal.next_step(by_hand)
     raise click.exceptions.Exit(outcome.exit_code)
 
 
@@ -158,12 +165,12 @@ def _could_not_tell() -> Iterator[None]:
     try:
         yield
     except EdgitError as error:
-        if error.exit_code != watch.Verdict.BREACH:
+        if error.exit_code != Verdict.BREACH:
             raise
-        raise metrics.InvalidWatch(error.detail, hint=error.hint) from None
+        raise InvalidWatch(error.detail, hint=error.hint) from None
 
 
-def _way_back(world: World, component: str, environment: str) -> str:
+def _way_back(world: Repository, component: str, environment: str) -> str:
     """Where a rollback would go, found before the watch begins."""
     try:
         return good_version(world, component, environment)
@@ -171,33 +178,33 @@ def _way_back(world: World, component: str, environment: str) -> str:
         raise EdgitError(error.detail, hint="add --watch-only, which tells a breach and moves nothing") from None
 
 
-def _moved_ago(world: World, component: str, pointer: str) -> float | None:
+def _moved_ago(world: Repository, component: str, pointer: str) -> float | None:
     last = next(iter(moves_of(world.entries, component, pointer)[::-1]), None)
     return (datetime.now(UTC) - last.at).total_seconds() if last else None
 
 
 def _live(component: str, pointer: str, version: str, store: Kv | None) -> str | None:
     """The version at the pointer now: this clone's, and KV's where another clone has moved it since."""
-    here = World(open_git()).state.version(component, pointer)
+    here = Repository(open_git()).state.version(component, pointer)
     if here != version or store is None:
         return here
     held = read_map(store.get_many([VERSION_MAP])[VERSION_MAP])
     return held.pointers.get(component, {}).get(pointer) if held else None
 
 
-def _roll_back(subject: metrics.Subject, target: str | None, store: Kv, reason: str | None) -> str:
+def _roll_back(subject: Subject, target: str | None, store: Kv, reason: str | None) -> str:
     """Move the pointer back, push where that is set, and publish. One sentence that says so."""
     git = open_git()
-    at = Desk(git)
+    at = RepositoryLock(git)
     with at.locked() as world:
         if git.remote():
             # Somebody else may have moved it and not published yet. A remote that is away must not stop a roll-back.
             with suppress(NotReached):
-                sync.pull(at, world)
-        moves.move(
+                pull_moves(at, world)
+        move_pointers(
             at,
-            World(git),
-            [Wish(subject.component, subject.pointer, target)],
+            Repository(git),
+            [DesiredPointer(subject.component, subject.pointer, target)],
             verb="guard",
             reason=reason or f"error rate over the threshold with {subject.version}",
             expected={(subject.component, subject.pointer): subject.version},
@@ -207,7 +214,7 @@ def _roll_back(subject: metrics.Subject, target: str | None, store: Kv, reason: 
         push_after(git)
     except NotReached:
         unpushed = f" It is not pushed: {git.remote()} did not answer; next: edgit push."
-    report = publish_world(World(git), store, show=False)
+    report = publish_world(Repository(git), store, show=False)
     became = f"is back at {target}" if target else "has ended"
     return (
         f"{subject.component} {subject.pointer} {became}, published to {store.name} as generation {report.generation}."
@@ -256,26 +263,28 @@ def drill(component: str, environment: str, url: str | None, timeout: float, kv:
     store = open_kv(target) if target else None
     steps: list[tuple[str, float]] = []
 
-    def step(name: str, act: Callable[[Desk, World], object], shows: str | None) -> None:
+    def step(name: str, act: Callable[[RepositoryLock, Repository], object], shows: str | None) -> None:
         started = time.monotonic()
-        at = Desk(git)
+        at = RepositoryLock(git)
         with at.locked() as here:
             act(at, here)
         push_after(git)
         if store:
-            publish_world(World(git), store, show=False)
+            publish_world(Repository(git), store, show=False)
         if url and store:
             _wait_for(url, component, environment, shows, timeout)
         steps.append((name, time.monotonic() - started))
         if format == "text":
-            render.lines([f"{steps[-1][1]:7.2f} s  {name}"])
+            terminal.lines([f"{steps[-1][1]:7.2f} s  {name}"])
 
-    def wish(version: str | None) -> Callable[[Desk, World], object]:
-        return lambda at, here: moves.move(at, here, [Wish(component, environment, version)], verb="drill")
+    def wish(version: str | None) -> Callable[[RepositoryLock, Repository], object]:
+        return lambda at, here: move_pointers(at, here, [DesiredPointer(component, environment, version)], verb="drill")
 
-    def back(at: Desk, here: World) -> object:
+    def back(at: RepositoryLock, here: Repository) -> object:
         found = good_version(here, component, environment)
-        return moves.move(at, here, [Wish(component, environment, found)], verb="drill", reason="roll back")
+        return move_pointers(
+            at, here, [DesiredPointer(component, environment, found)], verb="drill", reason="roll back"
+        )
 
     try:
         step(f"deployed {good}, the good version, to {environment}", wish(good), good)
@@ -297,7 +306,7 @@ def drill(component: str, environment: str, url: str | None, timeout: float, kv:
         f", until {url} answered it" if url and store else f", until {store.name} had it" if store else ", in git alone"
     )
     if format == "json":
-        render.document(
+        terminal.document(
             {
                 "component": component,
                 "environment": environment,
@@ -308,7 +317,7 @@ def drill(component: str, environment: str, url: str | None, timeout: float, kv:
             }
         )
         return
-    render.lines([f"the rollback took {took:.2f} s{seen}"])
+    terminal.lines([f"the rollback took {took:.2f} s{seen}"])
 
 
 def _wait_for(url: str, component: str, environment: str, version: str | None, timeout: float) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from edgit.kv import Entry, KvFailed, Write
-from edgit.publish import Report, publish, snapshot, status
-from edgit.rollout import set_percentage
+from edgit.kv.publish import PublishReport, publish
+from edgit.kv.rollout import set_percentage
+from edgit.kv.snapshot import snapshot
+from edgit.kv.status import status
+from edgit.kv.store import KvFailed, KvValue, KvWrite
 from resolver.rollout import parse_percentage
 from tests.edge.hosts import Isolate, isolate, lever, refreshed, stored
 from tests.edgit.memory import Ledger, MemoryKv, assert_right, everything, sample
@@ -32,10 +34,10 @@ class MiniflareKv:
         self._edge = edge
         self.left: int | None = None
 
-    def get_many(self, keys: Sequence[str]) -> dict[str, Entry | None]:
-        return {key: found and Entry(*found) for key, found in stored(self._edge, get=list(keys)).items()}
+    def get_many(self, keys: Sequence[str]) -> dict[str, KvValue | None]:
+        return {key: found and KvValue(*found) for key, found in stored(self._edge, get=list(keys)).items()}
 
-    def put_many(self, writes: Sequence[Write]) -> None:
+    def put_many(self, writes: Sequence[KvWrite]) -> None:
         through = writes if self.left is None else writes[: self.left]
         lever(self._edge, put={write.key: [write.value, write.metadata] for write in through})
         if self.left is not None:
@@ -67,7 +69,7 @@ def kv(edge: Isolate) -> MiniflareKv:
     return store
 
 
-def published(ledger: Ledger, kv: MiniflareKv | MemoryKv, at: datetime = T1) -> Report:
+def published(ledger: Ledger, kv: MiniflareKv | MemoryKv, at: datetime = T1) -> PublishReport:
     return publish(ledger, kv, now=lambda: at, sleep=lambda _: None)
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha1
 
-from edgit.kv import Entry, Kv, KvFailed, Write
-from edgit.publication import Content, Publication
+from edgit.kv.publication import Content, Publication
+from edgit.kv.store import Kv, KvFailed, KvValue, KvWrite
 from resolver.documents import (
     VERSION_MAP,
     Move,
@@ -135,25 +135,25 @@ class MemoryKv:
 
     name = "KV in memory"
 
-    def __init__(self, data: Mapping[str, Entry] | None = None) -> None:
-        self.data: dict[str, Entry] = dict(data or {})
+    def __init__(self, data: Mapping[str, KvValue] | None = None) -> None:
+        self.data: dict[str, KvValue] = dict(data or {})
         self.calls: list[tuple[str, int]] = []
         self.written: list[str] = []
         #: How many single writes are left until it breaks off; a bulk write is cut in its middle.
         self.left: int | None = None
 
-    def get_many(self, keys: Sequence[str]) -> dict[str, Entry | None]:
+    def get_many(self, keys: Sequence[str]) -> dict[str, KvValue | None]:
         self.calls.append(("get", len(keys)))
         return {key: self.data.get(key) for key in keys}
 
-    def put_many(self, writes: Sequence[Write]) -> None:
+    def put_many(self, writes: Sequence[KvWrite]) -> None:
         self.calls.append(("put", len(writes)))
         for write in writes:
             if self.left == 0:
                 raise KvFailed("broken off")
             if self.left is not None:
                 self.left -= 1
-            self.data[write.key] = Entry(write.value, write.metadata)
+            self.data[write.key] = KvValue(write.value, write.metadata)
             self.written.append(write.key)
 
     def list_keys(self, prefix: str) -> dict[str, object]:
@@ -166,7 +166,7 @@ class MemoryKv:
             self.data.pop(key, None)
 
 
-def everything(kv: Kv) -> dict[str, Entry | None]:
+def everything(kv: Kv) -> dict[str, KvValue | None]:
     """All that a KV holds."""
     return kv.get_many(list(kv.list_keys("")))
 

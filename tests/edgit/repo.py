@@ -23,8 +23,8 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from edgit.cli import main
-from edgit.git import Git
-from edgit.repository import World
+from edgit.git.process import Git
+from edgit.repository.reading import Repository
 
 #: 2024-11-01T09:00:00Z.
 BEGIN = int(datetime(2024, 11, 1, 9, tzinfo=UTC).timestamp())
@@ -165,9 +165,9 @@ class Repo:
             start_new_session=True,
         )
 
-    def world(self) -> World:
+    def world(self) -> Repository:
         """The repository as edgit reads it. Reads what it needs later: use it inside `here`."""
-        return World(Git.open(self.root))
+        return Repository(Git.open(self.root))
 
     # Shortcuts
 

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgit.ledger import fold, instant
+from edgit.ledger.entries import instant
+from edgit.ledger.history import fold
 from tests.edgit.repo import BEGIN, Repo, clone, make
 
 

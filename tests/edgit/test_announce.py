@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from edgit.announce import PURGES, Announcer, CloudflareZone, Unable, announcer_for
-from edgit.kv import CloudflareKv, Kv, KvFailed, LocalKv
-from edgit.publish import KEPT_FOR, PublishRefused, Report, publish
+from edgit.kv.announce import PURGES, Announcer, CloudflareZone, UnconfiguredAnnouncer, announcer_for
+from edgit.kv.cloudflare import CloudflareKv
+from edgit.kv.local import LocalKv
+from edgit.kv.publish import KEPT_FOR, PublishRefused, PublishReport, publish
+from edgit.kv.store import Kv, KvFailed
 from resolver.documents import VERSION_MAP
 from tests.edgit.fake_cloudflare import ACCOUNT, NAMESPACE, TOKEN, FakeCloudflare
 from tests.edgit.memory import Ledger, MemoryKv, assert_right, sample
@@ -122,7 +124,7 @@ def announcer(internet: Internet, **given: str) -> Announcer:
     return Announcer(found.url, found.origin, found.token, found.zone, time.sleep, lambda: time.now)
 
 
-def published(ledger: Ledger, kv: Kv, internet: Internet, **options: Any) -> Report:
+def published(ledger: Ledger, kv: Kv, internet: Internet, **options: Any) -> PublishReport:
     return publish(ledger, kv, sleep=lambda _: None, announcer=announcer(internet), **options)
 
 
@@ -207,7 +209,7 @@ def test_another_address_may_take_what_the_url_shows(internet: Internet) -> None
 def test_what_is_missing_is_told_and_fails_nothing(url: str, given: dict[str, str], says: str) -> None:
     whole = {"EDGIT_ANNOUNCE_TOKEN": SECRET, "CLOUDFLARE_ZONE_ID": ZONE, "CLOUDFLARE_API_TOKEN": TOKEN}
     found = announcer_for(url, {**whole, **given})
-    assert isinstance(found, Unable)
+    assert isinstance(found, UnconfiguredAnnouncer)
     kv = MemoryKv()
     report = publish(sample(), kv, announcer=found)
     assert says in report.warnings[0]
@@ -330,7 +332,7 @@ def test_a_publish_that_dies_anywhere_is_announced_by_the_next_one(internet: Int
 @pytest.fixture
 def repo(tmp_path: Path, internet: Internet, monkeypatch: pytest.MonkeyPatch) -> Repo:
     """my-prompt v1.0.0, live in prod; whoever publishes has what announcing takes."""
-    monkeypatch.setattr("edgit.announce.PURGES", (0.0, 0.01))
+    monkeypatch.setattr("edgit.kv.announce.PURGES", (0.0, 0.01))
     repo = make(tmp_path / "work")
     repo.env |= {
         "KV": str(tmp_path / "kv.sqlite3"),

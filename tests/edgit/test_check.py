@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgit.check import Finding, Known, check
+from edgit.components.check import Finding, KnownComponents, check
 from resolver.snapshot import Snapshot
 from tests.edgit.repo import Repo, make
 
@@ -27,8 +27,8 @@ POINTERS = {
 TYPES: Mapping[str, str | None] = {"my-prompt": "prompt", "company": "query", "mail/header": None}
 
 
-def known(lost: frozenset[tuple[str, str]] = frozenset()) -> Known:
-    return Known(
+def known(lost: frozenset[tuple[str, str]] = frozenset()) -> KnownComponents:
+    return KnownComponents(
         Snapshot(pointers=POINTERS, indexes=VERSIONS),
         VERSIONS,
         TYPES,

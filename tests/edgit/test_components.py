@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgit.components import Component, discover, read_path, read_registry
+from edgit.components.discovery import Component, discover, read_path
+from edgit.components.files import Files
+from edgit.components.registry import read_registry
 from edgit.errors import EdgitError
-from edgit.files import Files
-from edgit.git import Git
+from edgit.git.process import Git
 from resolver.reference import is_name
 from tests.edgit.repo import Repo, clone, make
 

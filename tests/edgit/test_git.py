@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgit.errors import EdgitError, Refused
-from edgit.git import Git, Object, RefUpdate, TreeEntry
+from edgit.git.objects import Object, TreeEntry
+from edgit.git.process import Git, RefUpdate
 from tests.edgit.repo import Repo, make
 
 

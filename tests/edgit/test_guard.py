@@ -15,31 +15,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from edgit.errors import EdgitError, NotReached
-from edgit.guard import (
-    CHANCE,
-    COVERED,
-    IN_A_ROW,
-    Outcome,
-    RollBackFailed,
-    Rules,
-    Seen,
-    Step,
-    Verdict,
-    as_json,
-    every_of,
-    guard,
-    judged,
-    line,
-    observed,
-    percent,
-    settling,
-    surprise,
-    watch,
-)
-from edgit.metrics import InvalidWatch, NoData, Rate, Reading, Subject, Totals, read, source
+from edgit.guard.judgement import CHANCE, COVERED, Verdict, judged, surprise
+from edgit.guard.metrics import read, source
+from edgit.guard.observations import Observations, observed
+from edgit.guard.readings import InvalidWatch, NoData, Rate, Reading, Subject, Totals
+from edgit.guard.rules import IN_A_ROW, WatchRules, every_of, percent
+from edgit.guard.watch import RollBackFailed, WatchOutcome, WatchStep, as_json, guard, line, settling, watch
 
 SUBJECT = Subject("my-prompt", "prod", "v1.1.0")
-RULES = Rules(threshold=0.01, window=60, min_requests=20, every=5)
+RULES = WatchRules(threshold=0.01, window=60, min_requests=20, every=5)
 BY_HAND = "edgit rollback my-prompt --from prod"
 READINGS = 13
 NOTHING = NoData("it answered 503")
@@ -55,7 +39,7 @@ class World:
     now: float = 1000.0
     live: str | None = "v1.1.0"
     slept: list[float] = field(default_factory=list)
-    shown: list[Step] = field(default_factory=list)
+    shown: list[WatchStep] = field(default_factory=list)
     rolled_back: int = 0
 
     def sleep(self, seconds: float) -> None:
@@ -68,8 +52,8 @@ class World:
         return "prod is back at v1.0.0."
 
     def guard(
-        self, read: Callable[[], Reading], rules: Rules = RULES, subject: Subject = SUBJECT, **other: Any
-    ) -> Outcome:
+        self, read: Callable[[], Reading], rules: WatchRules = RULES, subject: Subject = SUBJECT, **other: Any
+    ) -> WatchOutcome:
         options: dict[str, Any] = {"live": lambda: self.live, "roll_back": self.roll_back, **other}
         return guard(
             subject,
@@ -99,7 +83,7 @@ def counters(*additions: tuple[int, int], start: tuple[int, int] = (700, 100_000
     return readings
 
 
-def run(readings: Sequence[Reading], rules: Rules = RULES) -> Outcome:
+def run(readings: Sequence[Reading], rules: WatchRules = RULES) -> WatchOutcome:
     """A watch over just these readings, spread evenly over the window."""
     world = World()
     return watch(
@@ -130,7 +114,7 @@ def pierced(readings: Sequence[Reading], lost: Sequence[bool]) -> list[Reading]:
 class TestLaws:
     @given(st.lists(no_data, min_size=READINGS, max_size=READINGS), thresholds, st.integers(0, 50))
     def test_no_data_is_neither_good_nor_bad(self, readings: list[Reading], threshold: float, least: int) -> None:
-        outcome = run(readings, Rules(threshold, min_requests=least))
+        outcome = run(readings, WatchRules(threshold, min_requests=least))
         assert outcome.verdict is Verdict.UNKNOWN
         assert "there is no data" in outcome.reason
 
@@ -138,7 +122,7 @@ class TestLaws:
     def test_counters_decide_as_a_division_at_the_end_would_or_earlier_on_a_breach(
         self, added: list[tuple[int, int]], threshold: float, least: int
     ) -> None:
-        outcome = run(counters(*added), Rules(threshold, min_requests=least))
+        outcome = run(counters(*added), WatchRules(threshold, min_requests=least))
         taken = added[: len(outcome.steps) - 1]
         errors, requests = sum(e for e, _ in taken), sum(r for _, r in taken)
         enough = requests >= max(1, least)
@@ -159,7 +143,7 @@ class TestLaws:
         self, added: list[tuple[int, int]], lost: list[bool], threshold: float, data: st.DataObject
     ) -> None:
         worse = [(data.draw(st.integers(errors, requests)), requests) for errors, requests in added]
-        rules = Rules(threshold)
+        rules = WatchRules(threshold)
         before = run(pierced(counters(*added), lost), rules)
         after = run(pierced(counters(*worse), lost), rules)
         assert BADNESS[after.verdict] >= BADNESS[before.verdict]
@@ -169,7 +153,7 @@ class TestLaws:
         self, readings: list[Rate], lost: list[bool], threshold: float, data: st.DataObject
     ) -> None:
         worse = [Rate(data.draw(st.floats(reading.rate, 1)), reading.requests) for reading in readings]
-        rules = Rules(threshold)
+        rules = WatchRules(threshold)
         before, after = run(pierced(readings, lost), rules), run(pierced(worse, lost), rules)
         assert BADNESS[after.verdict] >= BADNESS[before.verdict]
 
@@ -177,7 +161,7 @@ class TestLaws:
     def test_rates_decide_by_enough_readings_in_a_row(
         self, readings: list[Reading], threshold: float, least: int
     ) -> None:
-        rules = Rules(threshold, min_requests=least)
+        rules = WatchRules(threshold, min_requests=least)
         outcome = run(readings, rules)
         told = [
             reading.rate
@@ -195,7 +179,7 @@ class TestLaws:
     def test_good_was_seen_over_most_of_the_window(
         self, added: list[tuple[int, int]], lost: list[bool], threshold: float
     ) -> None:
-        outcome = run(pierced(counters(*added), lost), Rules(threshold))
+        outcome = run(pierced(counters(*added), lost), WatchRules(threshold))
         seen = [number * 5 for number, hole in enumerate(lost) if not hole]
         assume(seen)
         if outcome.verdict is Verdict.GOOD:
@@ -218,7 +202,7 @@ class TestLaws:
 
     @given(additions, st.sets(st.integers(1, READINGS - 1), max_size=2))
     def test_a_restart_invents_nothing(self, added: list[tuple[int, int]], restarts: set[int]) -> None:
-        seen = observed(Seen(), 0.0, Totals({}, {"r": 1000}), RULES)
+        seen = observed(Observations(), 0.0, Totals({}, {"r": 1000}), RULES)
         total, true, hidden = 1000, 0, False
         for number, (_, requests) in enumerate(added, start=1):
             # A restart after which more was counted than before it looks like none.
@@ -280,14 +264,14 @@ class TestWatch:
         assert World().guard(script(counters((0, 20), *[(0, 0)] * 11))).exit_code == 0
 
     def test_before_the_end_nothing_is_good(self) -> None:
-        seen = Seen()
+        seen = Observations()
         for number, reading in enumerate(counters(*[(0, 100)] * 11)):
             seen = observed(seen, number * 5.0, reading, RULES)
         assert judged(seen, RULES, ended=False).verdict is Verdict.UNKNOWN
         assert judged(seen, RULES, ended=True).verdict is Verdict.GOOD
 
     def test_no_traffic_is_not_good(self) -> None:
-        outcome = World().guard(script(counters(*[(0, 0)] * 12)), Rules(0.01, min_requests=0))
+        outcome = World().guard(script(counters(*[(0, 0)] * 12)), WatchRules(0.01, min_requests=0))
         assert outcome.exit_code == 2
         assert "only 0 requests came, and 1 are wanted" in outcome.reason
 
@@ -403,7 +387,7 @@ class TestWatch:
             first.append(world.now)
             return Rate(0)
 
-        outcome = world.guard(reading, Rules(0.01, settle=65))
+        outcome = world.guard(reading, WatchRules(0.01, settle=65))
         assert (first[0], first[-1], outcome.steps[0].at) == (1065, 1125, 0)
 
     def test_slow_readings_keep_the_rhythm_and_the_end(self) -> None:
@@ -503,11 +487,11 @@ class TestRules:
     )
     def test_what_could_never_be_told_is_refused(self, wrong: dict[str, float]) -> None:
         with pytest.raises(InvalidWatch):
-            Rules(**{"threshold": 0.01, **wrong})  # type: ignore[arg-type]
+            WatchRules(**{"threshold": 0.01, **wrong})  # type: ignore[arg-type]
 
     @given(st.floats(0.01, 1e5))
     def test_the_usual_interval_fits_every_window(self, window: float) -> None:
-        Rules(0.01, window=window, every=every_of(window))
+        WatchRules(0.01, window=window, every=every_of(window))
 
     def test_the_usual_interval(self) -> None:
         assert (every_of(60), every_of(6)) == (5, 1)
@@ -540,7 +524,7 @@ class TestWords:
         said = settling(SUBJECT, RULES, 3.4, own=False)
         assert said is not None
         assert "--settle 62" in said
-        assert settling(SUBJECT, Rules(0.01, settle=62), 3.4, own=False) is None
+        assert settling(SUBJECT, WatchRules(0.01, settle=62), 3.4, own=False) is None
         assert settling(SUBJECT, RULES, 65, own=False) is None
         assert settling(SUBJECT, RULES, 3.4, own=True) is None
 

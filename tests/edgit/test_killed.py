@@ -26,9 +26,9 @@ from pathlib import Path
 
 import pytest
 
-from edgit import desk
-from edgit.desk import Desk
-from edgit.git import Git
+from edgit.git.process import Git
+from edgit.repository import lock as desk
+from edgit.repository.lock import RepositoryLock
 from tests.edgit.repo import Answer, Repo, clone, copy, make, with_remote
 
 LEDGER = "refs/edgit/ledger"
@@ -525,7 +525,7 @@ def test_other_locks_that_a_killed_command_can_leave(repo: Repo, name: str) -> N
 def test_an_interrupted_command_leaves_its_mark(repo: Repo) -> None:
     """Ctrl-C ends git as well, at once: what it was about is looked after like a kill."""
     with repo.here():
-        at = Desk(Git.open(repo.root))
+        at = RepositoryLock(Git.open(repo.root))
         with pytest.raises(KeyboardInterrupt), at.locked():
             raise KeyboardInterrupt
     assert left_behind(repo) == ["edgit/lock"]
@@ -536,7 +536,7 @@ def test_an_interrupted_command_leaves_its_mark(repo: Repo) -> None:
 def test_one_command_at_a_time(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desk, "LOCK_WAIT", 0.0)
     with repo.here():
-        at = Desk(Git.open(repo.root))
+        at = RepositoryLock(Git.open(repo.root))
         with at.locked():
             assert "another edgit command is at work" in repo.deploy("my-prompt", "v1.1.0", code=3).err
     assert left_behind(repo) == []

@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 from edgit.errors import EdgitError
-from edgit.kv import CloudflareKv, Entry, Kv, KvFailed, LocalKv, Patience, Write, open_kv
+from edgit.kv.cloudflare import CloudflareKv
+from edgit.kv.local import LocalKv
+from edgit.kv.retry import RetryPolicy
+from edgit.kv.store import Kv, KvFailed, KvValue, KvWrite
+from edgit.kv.targets import open_kv
 from tests.edgit.fake_cloudflare import ACCOUNT, NAMESPACE, TOKEN, FakeCloudflare, Fault
 
 
@@ -26,8 +30,8 @@ class Waited:
         self.pauses.append(seconds)
         self.now += seconds
 
-    def patience(self, **given: float) -> Patience:
-        patience = Patience(sleep=self.sleep, clock=lambda: self.now, chance=random.Random(1).random)
+    def patience(self, **given: float) -> RetryPolicy:
+        patience = RetryPolicy(sleep=self.sleep, clock=lambda: self.now, chance=random.Random(1).random)
         return replace(patience, **given)  # type: ignore[arg-type]
 
 
@@ -69,30 +73,30 @@ ODD = {
 
 def test_a_value_comes_back_as_it_was_put(kv: Kv) -> None:
     metadata: list[object] = [{"type": "prompt", "n": 7, "deep": [None, {"x": "ü"}]}, None, {}, 0, "", False]
-    writes = [Write(f"odd/{key}", value, metadata[i]) for i, (key, value) in enumerate(ODD.items())]
+    writes = [KvWrite(f"odd/{key}", value, metadata[i]) for i, (key, value) in enumerate(ODD.items())]
     kv.put_many(writes)
     found = kv.get_many([write.key for write in writes] + ["odd/none"])
-    assert found == {write.key: Entry(write.value, write.metadata) for write in writes} | {"odd/none": None}
+    assert found == {write.key: KvValue(write.value, write.metadata) for write in writes} | {"odd/none": None}
 
 
 def test_a_key_is_any_text(kv: Kv) -> None:
     keys = ["a b", "a/b/../c", "ä%2F?#&=+", "x" * 512, "…" * 170]
-    kv.put_many([Write(key, key) for key in keys])
+    kv.put_many([KvWrite(key, key) for key in keys])
     assert {key: entry and entry.value for key, entry in kv.get_many(keys).items()} == {key: key for key in keys}
     assert set(kv.list_keys("")) == set(keys)
 
 
 def test_what_is_written_later_counts_and_takes_the_metadata_with_it(kv: Kv) -> None:
-    kv.put_many([Write("a", "1", {"n": 1}), Write("a", "2", {"n": 2})])
-    assert kv.get_many(["a"]) == {"a": Entry("2", {"n": 2})}
-    kv.put_many([Write("a", "3")])
-    assert kv.get_many(["a"]) == {"a": Entry("3", None)}
+    kv.put_many([KvWrite("a", "1", {"n": 1}), KvWrite("a", "2", {"n": 2})])
+    assert kv.get_many(["a"]) == {"a": KvValue("2", {"n": 2})}
+    kv.put_many([KvWrite("a", "3")])
+    assert kv.get_many(["a"]) == {"a": KvValue("3", None)}
 
 
 def test_any_number_of_keys(kv: Kv) -> None:
     many = {f"many/{n:05}": str(n) for n in range(2345)}
-    kv.put_many([Write(key, value, {"n": value}) for key, value in many.items()])
-    assert kv.get_many([*many, *many]) == {key: Entry(value, {"n": value}) for key, value in many.items()}
+    kv.put_many([KvWrite(key, value, {"n": value}) for key, value in many.items()])
+    assert kv.get_many([*many, *many]) == {key: KvValue(value, {"n": value}) for key, value in many.items()}
     assert kv.list_keys("many/") == {key: {"n": value} for key, value in many.items()}
     assert len(kv.list_keys("many/0000")) == 10
     kv.delete_many([*list(many)[1:], "never-there"])
@@ -102,15 +106,15 @@ def test_any_number_of_keys(kv: Kv) -> None:
 
 
 def test_a_prefix_is_no_pattern(kv: Kv) -> None:
-    kv.put_many([Write(key, "") for key in ("a_b", "axb", "a%b", "A_b")])
+    kv.put_many([KvWrite(key, "") for key in ("a_b", "axb", "a%b", "A_b")])
     assert set(kv.list_keys("a_")) == {"a_b"}
     assert set(kv.list_keys("a%")) == {"a%b"}
 
 
 def test_bulk_calls_are_as_few_as_cloudflare_takes(remote: CloudflareKv, cloudflare: FakeCloudflare) -> None:
     keys = [f"k{n}" for n in range(10_050)]
-    remote.put_many([Write(key, "v") for key in keys])
-    assert remote.get_many(keys[:250])["k249"] == Entry("v")
+    remote.put_many([KvWrite(key, "v") for key in keys])
+    assert remote.get_many(keys[:250])["k249"] == KvValue("v")
     remote.list_keys("k")
     remote.delete_many(keys)
     assert cloudflare.operations == [
@@ -127,12 +131,12 @@ def test_large_values_are_written_apart_and_read_alone(waited: Waited, cloudflar
     # 100 MB on a busy machine take longer than the tests of time-outs wait.
     remote = CloudflareKv(ACCOUNT, NAMESPACE, TOKEN, patience=waited.patience(), timeout=60)
     large = "x" * (25 * 1024 * 1024)
-    remote.put_many([Write(f"large/{n}", large, {"n": n}) for n in range(4)])
+    remote.put_many([KvWrite(f"large/{n}", large, {"n": n}) for n in range(4)])
     assert [count for kind, count in cloudflare.operations if kind == "write"] == [3, 1]
     cloudflare.data["ä/…"] = (large, None)
     found = remote.get_many(["large/0", "large/1", "none", "ä/…"])
-    assert found["large/1"] == Entry(large, {"n": 1})
-    assert found["ä/…"] == Entry(large, None)
+    assert found["large/1"] == KvValue(large, {"n": 1})
+    assert found["ä/…"] == KvValue(large, None)
     assert found["none"] is None
 
 
@@ -161,7 +165,7 @@ def test_what_may_pass_is_tried_again(
     cloudflare.fail(fault, on=operation)
     do: dict[str, Callable[[], object]] = {
         "get": lambda: remote.get_many(["there", "none"]),
-        "write": lambda: remote.put_many([Write("new", "value", {"n": 2})]),
+        "write": lambda: remote.put_many([KvWrite("new", "value", {"n": 2})]),
         "list": lambda: remote.list_keys(""),
         "delete": lambda: remote.delete_many(["there"]),
     }
@@ -169,7 +173,7 @@ def test_what_may_pass_is_tried_again(
     assert cloudflare.unstruck == 0
     assert len(waited.pauses) == 1
     expected = {
-        "get": ({"there": Entry("value", {"n": 1}), "none": None}, {"there"}),
+        "get": ({"there": KvValue("value", {"n": 1}), "none": None}, {"there"}),
         "write": (None, {"there", "new"}),
         "list": ({"there": {"n": 1}}, {"there"}),
         "delete": (None, set()),
@@ -181,7 +185,7 @@ def test_only_the_keys_that_failed_are_tried_again(
     remote: CloudflareKv, cloudflare: FakeCloudflare, waited: Waited
 ) -> None:
     cloudflare.fail(Fault(keys=4), Fault(keys=1), Fault(status=500), on="write")
-    remote.put_many([Write(f"k{n}", str(n)) for n in range(10)])
+    remote.put_many([KvWrite(f"k{n}", str(n)) for n in range(10)])
     assert cloudflare.operations == [("write", 10), ("write", 4), ("write", 1), ("write", 1)]
     assert cloudflare.data == {f"k{n}": (str(n), None) for n in range(10)}
     assert len(waited.pauses) == 3
@@ -196,9 +200,9 @@ def test_a_key_that_is_left_out_of_an_answer_is_asked_for_again(
 ) -> None:
     cloudflare.data = {"a": ("1", None), "b": ("2", None)}
     cloudflare.fail(Fault(omitted=1), on="get")
-    assert remote.get_many(["a", "b"]) == {"a": Entry("1"), "b": Entry("2")}
+    assert remote.get_many(["a", "b"]) == {"a": KvValue("1"), "b": KvValue("2")}
     cloudflare.fail(Fault(omitted=1), Fault(omitted=1), on="get")
-    assert remote.get_many(["none", "b"]) == {"none": None, "b": Entry("2")}
+    assert remote.get_many(["none", "b"]) == {"none": None, "b": KvValue("2")}
 
 
 def test_a_value_that_is_no_text_is_no_value(remote: CloudflareKv, cloudflare: FakeCloudflare) -> None:
@@ -255,7 +259,7 @@ def test_what_does_not_pass_is_said_at_once(
 ) -> None:
     cloudflare.fail(Fault(status=status))
     with pytest.raises(KvFailed, match=f"{status} .*it broke"):
-        remote.put_many([Write("a", "1")])
+        remote.put_many([KvWrite("a", "1")])
     assert waited.pauses == []
 
 
@@ -278,8 +282,8 @@ def test_the_token_is_what_is_sent_whatever_else_the_environment_holds(
     for name, value in cloudflare.environment.items():
         monkeypatch.setenv(name, value)
     kv = open_kv("cloudflare")
-    kv.put_many([Write("a", "1")])
-    assert kv.get_many(["a"]) == {"a": Entry("1")}
+    kv.put_many([KvWrite("a", "1")])
+    assert kv.get_many(["a"]) == {"a": KvValue("1")}
     assert NAMESPACE in kv.name
     assert not [name for sent in cloudflare.headers for name in sent if name.startswith("x-auth")]
 
@@ -302,15 +306,15 @@ def test_a_target_that_is_none_is_said(target: str) -> None:
 
 def test_the_local_target_is_where_the_local_edge_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    open_kv("local", {}).put_many([Write("a", "default")])
-    open_kv("local", {"KV": "by/variable.sqlite3"}).put_many([Write("a", "variable")])
-    open_kv("local=by/path=1.sqlite3", {"KV": "ignored"}).put_many([Write("a", "path")])
+    open_kv("local", {}).put_many([KvWrite("a", "default")])
+    open_kv("local", {"KV": "by/variable.sqlite3"}).put_many([KvWrite("a", "variable")])
+    open_kv("local=by/path=1.sqlite3", {"KV": "ignored"}).put_many([KvWrite("a", "path")])
     for path, value in {
         ".local/kv.sqlite3": "default",
         "by/variable.sqlite3": "variable",
         "by/path=1.sqlite3": "path",
     }.items():
-        assert LocalKv(tmp_path / path).get_many(["a"]) == {"a": Entry(value)}
+        assert LocalKv(tmp_path / path).get_many(["a"]) == {"a": KvValue(value)}
 
 
 def test_a_file_that_is_no_kv_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -326,7 +330,7 @@ def test_a_file_that_is_no_kv_is_refused_and_left_alone(tmp_path: Path) -> None:
 def test_a_local_bulk_write_is_all_or_nothing(tmp_path: Path) -> None:
     kv = LocalKv(tmp_path / "kv.sqlite3")
     with pytest.raises(KvFailed):
-        kv.put_many([Write("a", "1"), Write("b", None)])  # type: ignore[arg-type]
+        kv.put_many([KvWrite("a", "1"), KvWrite("b", None)])  # type: ignore[arg-type]
     assert kv.list_keys("") == {}
 
 
@@ -339,5 +343,5 @@ def test_a_writer_waits_for_another(tmp_path: Path) -> None:
     assert kv.get_many(["a"]) == {"a": None}
     database.execute("ROLLBACK")
     database.close()
-    kv.put_many([Write("a", "1")])
-    assert kv.get_many(["a"]) == {"a": Entry("1")}
+    kv.put_many([KvWrite("a", "1")])
+    assert kv.get_many(["a"]) == {"a": KvValue("1")}

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgit.chain import clean_person
-from edgit.ledger import Change, Created, Entry, LedgerMove, Moved, fold, last_good, read_message, write_message
+from edgit.ledger.entries import Created, LedgerChange, LedgerEntry, Moved
+from edgit.ledger.history import LedgerMove, fold, last_good
+from edgit.ledger.message import read_message, write_message
+from edgit.ledger.writer import clean_person
 from tests.edgit.repo import BEGIN, Repo, make
 
 # Messages
@@ -59,7 +61,9 @@ reasons = st.none() | st.lists(
 
 
 @given(changes, st.integers(1, 10**9), reasons)
-def test_a_message_says_what_was_written(changes: tuple[Change, ...], generation: int, reason: str | None) -> None:
+def test_a_message_says_what_was_written(
+    changes: tuple[LedgerChange, ...], generation: int, reason: str | None
+) -> None:
     message = write_message("deploy: something", changes, generation, reason)
     kept = (reason or "").strip() or None
     assert read_message(message) == ("deploy: something", kept, changes, generation)
@@ -67,7 +71,7 @@ def test_a_message_says_what_was_written(changes: tuple[Change, ...], generation
 
 @given(changes, reasons)
 def test_each_change_is_one_line_behind_everything_that_is_free_text(
-    changes: tuple[Change, ...], reason: str | None
+    changes: tuple[LedgerChange, ...], reason: str | None
 ) -> None:
     trailer = write_message("s", changes, 7, reason).rpartition("\n\n")[2]
     assert trailer.count("\n") == len(changes) + 1
@@ -103,8 +107,10 @@ def test_a_person_stays_one_line_that_git_can_read(text: str) -> None:
 AT = datetime(2024, 11, 1, tzinfo=UTC)
 
 
-def entry(generation: int, *changes: Change, at: int = 0) -> Entry:
-    return Entry(f"{generation:040}", None, generation, datetime.fromtimestamp(at, UTC), "Ada <a@b>", "s", changes)
+def entry(generation: int, *changes: LedgerChange, at: int = 0) -> LedgerEntry:
+    return LedgerEntry(
+        f"{generation:040}", None, generation, datetime.fromtimestamp(at, UTC), "Ada <a@b>", "s", changes
+    )
 
 
 def test_the_state_at_an_instant_counts_moves_by_when_they_were_made() -> None:

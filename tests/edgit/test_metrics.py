@@ -16,8 +16,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edgit import metrics
-from edgit.metrics import InvalidWatch, NoData, Rate, Reading, Subject, Totals, parse_selector, read, read_text, source
+from edgit.guard import metrics
+from edgit.guard.formats import read_text
+from edgit.guard.metrics import read, source
+from edgit.guard.readings import InvalidWatch, NoData, Rate, Reading, Subject, Totals
+from edgit.guard.selectors import parse_selector
 
 PROD = Subject("my-prompt", "prod", "v1.1.0")
 CANARY = Subject("my-prompt", "prod", "v1.1.0", canary=True)

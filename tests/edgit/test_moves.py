@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from edgit.desk import Desk
 from edgit.errors import Refused
-from edgit.git import Git
-from edgit.moves import Wish, move, take_over
+from edgit.git.process import Git
+from edgit.repository.adoption import take_over
+from edgit.repository.changes import DesiredPointer
+from edgit.repository.lock import RepositoryLock
+from edgit.repository.moves import move
 from tests.edgit.repo import Repo, clone, copy, make
 
 LEDGER = "refs/edgit/ledger"
@@ -89,15 +91,17 @@ def test_a_pointer_that_is_taken_away_and_set_again(repo: Repo) -> None:
 def test_a_careful_caller_is_refused_where_something_else_is_live(repo: Repo) -> None:
     before = repo.refs()
     with repo.here():
-        desk = Desk(Git.open(repo.root))
+        desk = RepositoryLock(Git.open(repo.root))
         with desk.locked() as world, pytest.raises(Refused, match=r"is at v1\.0\.0 by now"):
-            move(desk, world, [Wish("my-prompt", "prod", "v1.1.0")], expected={("my-prompt", "prod"): "v0.9.0"})
+            move(
+                desk, world, [DesiredPointer("my-prompt", "prod", "v1.1.0")], expected={("my-prompt", "prod"): "v0.9.0"}
+            )
     assert repo.refs() == before
 
 
 def test_taking_over_a_kv_lifts_the_generation_and_moves_nothing(repo: Repo) -> None:
     with repo.here():
-        desk = Desk(Git.open(repo.root))
+        desk = RepositoryLock(Git.open(repo.root))
         with desk.locked() as world:
             outcome = take_over(desk, world, 70, "KV had it")
     assert outcome.generation == 71

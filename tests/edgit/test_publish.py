@@ -17,8 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgit.errors import EdgitError, Refused
-from edgit.kv import CloudflareKv, Entry, Kv, KvFailed, LocalKv, Patience, Write
-from edgit.publish import PublishRefused, Report, publish, snapshot, status
+from edgit.kv.cloudflare import CloudflareKv
+from edgit.kv.local import LocalKv
+from edgit.kv.publish import PublishRefused, PublishReport, publish
+from edgit.kv.retry import RetryPolicy
+from edgit.kv.snapshot import snapshot
+from edgit.kv.status import status
+from edgit.kv.store import Kv, KvFailed, KvValue, KvWrite
 from resolver.documents import VERSION_MAP, Move, decode_history, history_key
 from resolver.history import state_at
 from tests.edgit.fake_cloudflare import ACCOUNT, NAMESPACE, TOKEN, FakeCloudflare, Fault
@@ -29,7 +34,7 @@ T1 = datetime(2025, 1, 1, tzinfo=UTC)
 T2 = datetime(2025, 1, 2, tzinfo=UTC)
 
 
-def published(ledger: Ledger, kv: Kv, at: datetime = T1, **options: Any) -> Report:
+def published(ledger: Ledger, kv: Kv, at: datetime = T1, **options: Any) -> PublishReport:
     return publish(ledger, kv, now=lambda: at, sleep=lambda _: None, **options)
 
 
@@ -54,7 +59,7 @@ def cloudflare(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCloudflare]:
 
 
 def remote() -> CloudflareKv:
-    return CloudflareKv(ACCOUNT, NAMESPACE, TOKEN, patience=Patience(sleep=lambda _: None), timeout=0.5)
+    return CloudflareKv(ACCOUNT, NAMESPACE, TOKEN, patience=RetryPolicy(sleep=lambda _: None), timeout=0.5)
 
 
 @pytest.fixture(params=["memory", "local", "cloudflare"])
@@ -71,15 +76,15 @@ def test_the_documents_are_those_of_the_contract(kv: Kv) -> None:
     ledger = sample()
     report = published(ledger, kv)
     held = everything(kv)
-    assert held[VERSION_MAP] == Entry(
+    assert held[VERSION_MAP] == KvValue(
         '{"my-prompt":{"latest":"v1.1.0","prod":"v1.0.0","stable":"v1.1.0"},"other":{"latest":"v0.1.0-rc.1"}}',
         {"generation": 8, "revision": ledger.revision},
     )
     text = "my-prompt v1.1.0\n"
-    assert held["components/my-prompt/v1.1.0"] == Entry(
+    assert held["components/my-prompt/v1.1.0"] == KvValue(
         text, {"type": "prompt", "sha256": sha256(text.encode()).hexdigest(), "commit": f"{4:040x}"}
     )
-    assert held["index/my-prompt"] == Entry(
+    assert held["index/my-prompt"] == KvValue(
         '[{"version":"v1.0.0","at":"2024-11-01T10:00:00Z"},{"version":"v1.1.0","at":"2024-11-01T13:00:00Z"}]'
     )
     history = held["history/my-prompt"]
@@ -290,7 +295,7 @@ def roomy(monkeypatch: pytest.MonkeyPatch, ledger: Ledger, more: int = 0) -> int
     kv = MemoryKv()
     published(ledger, kv)
     size = len(kv.data[VERSION_MAP].value.encode())
-    monkeypatch.setattr("edgit.publication.LARGEST_MAP", size + more)
+    monkeypatch.setattr("edgit.kv.plan.LARGEST_MAP", size + more)
     return size
 
 
@@ -308,7 +313,7 @@ def test_a_map_that_isolates_have_no_room_for_is_refused_before_anything_is_writ
         assert "edgit deploy unset" in str(failure.value.hint)
         assert everything(kv) == {}
     # A map that was written by hand is no way round it, and neither is `--replace`.
-    kv.put_many([Write(VERSION_MAP, "no map", None)])
+    kv.put_many([KvWrite(VERSION_MAP, "no map", None)])
     with pytest.raises(Refused, match="nothing was published: the version map"):
         published(ledger, kv, replace=True)
 
@@ -340,7 +345,7 @@ def test_a_map_that_is_nearly_too_large_is_said(
     share: float, said: bool, kv: Kv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = roomy(monkeypatch, sample())
-    monkeypatch.setattr("edgit.publication.LARGEST_MAP", int(size / share))
+    monkeypatch.setattr("edgit.kv.plan.LARGEST_MAP", int(size / share))
     # Also where there is nothing to publish: it stays so until somebody does something about it.
     for dry_run, full in ((True, False), (False, False), (False, False), (False, True)):
         warnings = published(sample(), kv, dry_run=dry_run, full=full).warnings
@@ -362,15 +367,15 @@ def test_contents_that_look_like_nothing_are_contents(kv: Kv) -> None:
 
 
 def test_a_content_is_never_rewritten(kv: Kv) -> None:
-    kv.put_many([Write("components/my-prompt/v1.1.0", "another text")])
+    kv.put_many([KvWrite("components/my-prompt/v1.1.0", "another text")])
     with pytest.raises(Refused, match=r"`components/my-prompt/v1\.1\.0` has the SHA-256") as failure:
         published(sample(), kv)
     assert "nothing was published" in failure.value.detail
     assert list(everything(kv)) == ["components/my-prompt/v1.1.0"]
     # The same text, whoever has put it there, is left as it is.
-    kv.put_many([Write("components/my-prompt/v1.1.0", "my-prompt v1.1.0\n", {"note": "by hand"})])
+    kv.put_many([KvWrite("components/my-prompt/v1.1.0", "my-prompt v1.1.0\n", {"note": "by hand"})])
     published(sample(), kv)
-    assert everything(kv)["components/my-prompt/v1.1.0"] == Entry("my-prompt v1.1.0\n", {"note": "by hand"})
+    assert everything(kv)["components/my-prompt/v1.1.0"] == KvValue("my-prompt v1.1.0\n", {"note": "by hand"})
 
 
 # What KV has and git has not
@@ -433,7 +438,7 @@ def test_a_map_that_was_edited_is_refused_with_what_was_edited(kv: Kv) -> None:
     held = kv.get_many([VERSION_MAP])[VERSION_MAP]
     assert held is not None
     text = held.value.replace('"prod":"v1.0.0"', '"prod":"v1.1.0","hotfix":"v1.0.0"')
-    kv.put_many([Write(VERSION_MAP, text, held.metadata)])
+    kv.put_many([KvWrite(VERSION_MAP, text, held.metadata)])
     for ours in (ledger, ledger.move("my-prompt", "debug", "v1.0.0")):
         failure = refused(ours, kv)
         assert "changed by hand since generation 8" in failure.detail
@@ -455,7 +460,7 @@ def test_another_spelling_of_the_same_map_is_no_edit(kv: Kv) -> None:
     held = kv.get_many([VERSION_MAP])[VERSION_MAP]
     assert held is not None
     text = json.dumps(json.loads(held.value), indent=2).replace('"v1.0.0"', '"1.0.0"')
-    kv.put_many([Write(VERSION_MAP, text, held.metadata)])
+    kv.put_many([KvWrite(VERSION_MAP, text, held.metadata)])
     assert published(ledger, kv).nothing
     published(ledger.move("my-prompt", "debug", "v1.0.0"), kv)
     assert assert_right(kv) == 9
@@ -465,13 +470,15 @@ def test_a_bad_entry_that_somebody_added_is_said_and_not_dropped(kv: Kv) -> None
     published(sample(), kv)
     held = kv.get_many([VERSION_MAP])[VERSION_MAP]
     assert held is not None
-    kv.put_many([Write(VERSION_MAP, held.value.replace('"prod":"v1.0.0"', '"prod":"v1.0.0","eu":1.1'), held.metadata)])
+    kv.put_many(
+        [KvWrite(VERSION_MAP, held.value.replace('"prod":"v1.0.0"', '"prod":"v1.0.0","eu":1.1'), held.metadata)]
+    )
     assert "my-prompt.eu: `1.1` is not a version in quotes" in refused(sample(), kv).detail
 
 
 def test_a_map_written_by_hand_is_refused_where_git_would_undo_it(kv: Kv) -> None:
     by_hand = {"my-prompt": {"prod": "v1.1.0", "eu": "v1.0.0"}, "new": {"prod": "v3.0.0"}}
-    kv.put_many([Write(VERSION_MAP, json.dumps(by_hand))])
+    kv.put_many([KvWrite(VERSION_MAP, json.dumps(by_hand))])
     failure = refused(sample(), kv)
     assert "written by hand" in failure.detail
     assert failure.hint is not None
@@ -483,7 +490,7 @@ def test_a_map_written_by_hand_is_refused_where_git_would_undo_it(kv: Kv) -> Non
 
 
 def test_a_map_written_by_hand_that_git_agrees_with_is_published_over(kv: Kv) -> None:
-    kv.put_many([Write(VERSION_MAP, '{"my-prompt": {"prod": "1.0.0"}}')])
+    kv.put_many([KvWrite(VERSION_MAP, '{"my-prompt": {"prod": "1.0.0"}}')])
     published(sample(), kv)
     assert assert_right(kv) == 8
 
@@ -492,13 +499,13 @@ def test_history_outlives_a_map_written_by_hand(kv: Kv) -> None:
     """`wrangler kv key put component-versions` in an emergency takes the metadata away, and nothing else."""
     ledger = sample()
     published(ledger.at(5), kv, T1)
-    kv.put_many([Write(VERSION_MAP, json.dumps(ledger.pointers))])
+    kv.put_many([KvWrite(VERSION_MAP, json.dumps(ledger.pointers))])
     published(ledger, kv, T2)
     assert [m.published_at for m in moves(kv)] == [T1, T1, T2, T2, T2]
 
 
 def test_a_map_that_cannot_be_read_is_replaced_only_when_asked(kv: Kv) -> None:
-    kv.put_many([Write(VERSION_MAP, "oops")])
+    kv.put_many([KvWrite(VERSION_MAP, "oops")])
     failure = refused(sample(), kv)
     assert "cannot be read" in failure.detail
     assert failure.hint is not None
@@ -530,7 +537,7 @@ class Meddling(MemoryKv):
         self.do = do
         self.reads = 0
 
-    def get_many(self, keys: object) -> dict[str, Entry | None]:
+    def get_many(self, keys: object) -> dict[str, KvValue | None]:
         if keys == [VERSION_MAP]:
             self.reads += 1
             if self.reads == self.at:
@@ -549,7 +556,7 @@ def test_another_publisher_that_got_between_is_told(at: int) -> None:
     assert "my-prompt prod: KV has v1.1.0 (colleague" in refused(sample(), kv).detail
 
 
-def _publication_of(ledger: Ledger) -> dict[str, Entry]:
+def _publication_of(ledger: Ledger) -> dict[str, KvValue]:
     other = MemoryKv()
     published(ledger, other)
     return other.data
@@ -561,9 +568,9 @@ class Lagging(MemoryKv):
     def __init__(self, reads: int) -> None:
         super().__init__()
         self.lag = reads
-        self.unseen: list[Write] = []
+        self.unseen: list[KvWrite] = []
 
-    def get_many(self, keys: object) -> dict[str, Entry | None]:
+    def get_many(self, keys: object) -> dict[str, KvValue | None]:
         found = super().get_many(keys)  # type: ignore[arg-type]
         if self.unseen:
             self.lag -= 1
@@ -640,8 +647,8 @@ def test_killed_for_real(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from edgit.kv import LocalKv\n"
-        "from edgit.publish import publish\n"
+        "from edgit.kv.local import LocalKv\n"
+        "from edgit.kv.publish import publish\n"
         "from tests.edgit.memory import sample\n"
         "def progress(done, total, what):\n"
         "    if what == sys.argv[2]:\n"
@@ -803,7 +810,7 @@ def test_status_says_what_is_published_and_what_is_not(kv: Kv) -> None:
     assert [str(difference) for difference in status(ledger, kv).kv_only] == [
         "my-prompt debug: KV has v1.0.0 (colleague, 2024-11-01T18:00:00Z), git has none"
     ]
-    kv.put_many([Write(VERSION_MAP, '{"my-prompt": {"prod": "v1.1.0"}}')])
+    kv.put_many([KvWrite(VERSION_MAP, '{"my-prompt": {"prod": "v1.1.0"}}')])
     by_hand = status(ledger, kv)
     assert by_hand.kind == "by hand"
     assert [difference.kv for difference in by_hand.kv_only] == ["v1.1.0"]
@@ -826,14 +833,14 @@ def test_a_snapshot_is_what_a_deployment_reads(kv: Kv) -> None:
         '{"*": 1, "my-prompt": "99.99999999999999999"}': "99.99999999999999999",
         '{"my-prompt": "ten", "*": 50}': "0",
     }.items():
-        kv.put_many([Write("rollout-percentage", text)])
+        kv.put_many([KvWrite("rollout-percentage", text)])
         found = read_snapshot(json.dumps(snapshot(kv))).value
         assert found.rollout is not None
         assert str(found.rollout.percentage("my-prompt", "prod")) == shown
-    kv.put_many([Write("rollout-percentage", "ten")])
+    kv.put_many([KvWrite("rollout-percentage", "ten")])
     with pytest.raises(EdgitError, match="`rollout-percentage` cannot be read"):
         snapshot(kv)
-    kv.put_many([Write("rollout-percentage", "10"), Write(VERSION_MAP, '{"a": {"prod": "1.0.0", "b": 7}}')])
+    kv.put_many([KvWrite("rollout-percentage", "10"), KvWrite(VERSION_MAP, '{"a": {"prod": "1.0.0", "b": 7}}')])
     by_hand = read_snapshot(json.dumps(snapshot(kv))).value
     assert by_hand.pointers["a"] == {"prod": "v1.0.0"}
     assert by_hand.generation is None

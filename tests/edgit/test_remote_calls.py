@@ -14,9 +14,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from edgit import edge, github
+from edgit import edge
 from edgit.errors import EdgitError, NotReached
-from edgit.git import Git
+from edgit.git.process import Git
+from edgit.remote import workflow as github
 from tests.edgit.repo import make
 from tests.worker.fakes import Behind, FakeClock, FakeStore
 from worker.edge import Edge, Platform
@@ -86,7 +87,7 @@ def snapshot(generation: int | None, revision: str | None = "abc") -> tuple[int,
 def wait(server: Server, generation: int, timeout: float = 60.0) -> float:
     clock = Clock()
     with edge.connect(server.url, {"RESOLVER_TOKEN": "secret"}) as client:
-        return edge.wait_for(client, generation, "abc", timeout=timeout, clock=clock, sleep=clock.sleep)
+        return edge.wait_until_published(client, generation, "abc", timeout=timeout, clock=clock, sleep=clock.sleep)
 
 
 def test_the_edge_shows_a_generation_when_several_answers_in_a_row_do() -> None:
@@ -154,9 +155,9 @@ def test_the_real_edge_answers_the_question() -> None:
         clock.time += seconds
 
     with httpx.Client(base_url="http://edge", transport=httpx.MockTransport(answer)) as client:
-        assert edge.ask(client) == edge.Seen(6, "r6", "kv")
+        assert edge.ask(client) == edge.EdgeAnswer(6, "r6", "kv")
         store.publish({"a": {"prod": "v1.1.0"}}, generation=7)
-        took = edge.wait_for(client, 7, "r7", timeout=60, clock=lambda: clock.time, sleep=sleep)
+        took = edge.wait_until_published(client, 7, "r7", timeout=60, clock=lambda: clock.time, sleep=sleep)
     # A busy edge goes on with what it holds for FRESH_FOR.
     assert 5 <= took <= 6
 

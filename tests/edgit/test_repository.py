@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgit.errors import EdgitError
-from edgit.ledger import State, instant
-from edgit.repository import published_pointers
+from edgit.ledger.entries import LedgerState, instant
+from edgit.repository.reading import published_pointers
 from resolver.version import highest
 from tests.edgit.repo import BEGIN, Repo, make
 
@@ -149,7 +149,9 @@ versions = st.builds(
 
 @given(st.dictionaries(st.sampled_from("abc"), st.sets(versions, max_size=8), max_size=3))
 def test_latest_and_stable_are_the_highest_of_each_component(found: dict[str, set[str]]) -> None:
-    state = State({"a": {"prod": "v0.0.0"}}, {name: dict.fromkeys(sorted(has), "") for name, has in found.items()})
+    state = LedgerState(
+        {"a": {"prod": "v0.0.0"}}, {name: dict.fromkeys(sorted(has), "") for name, has in found.items()}
+    )
     pointers = published_pointers(state)
     assert set(pointers) == {"a", *found}
     assert pointers["a"]["prod"] == "v0.0.0"

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgit.errors import Refused
-from edgit.kv import Entry, Kv, KvFailed, LocalKv, Write
-from edgit.rollout import Change, entry_name, get_percentages, set_percentage, with_entry
+from edgit.kv.local import LocalKv
+from edgit.kv.rollout import PercentageChange, entry_name, get_percentages, set_percentage, with_entry
+from edgit.kv.store import Kv, KvFailed, KvValue, KvWrite
 from resolver.documents import ROLLOUT, ROLLOUT_HISTORY, VERSION_MAP, decode_rollout, decode_rollout_history
 from resolver.history import rollout_at
 from resolver.rollout import Percentage, parse_percentage
@@ -28,7 +29,7 @@ def kv(request: pytest.FixtureRequest, tmp_path: Path) -> Kv:
     return MemoryKv() if request.param == "memory" else LocalKv(tmp_path / "kv.sqlite3")
 
 
-def changed(kv: Kv, entry: str, percentage: str | None, at: datetime = T1, **options: bool) -> Change:
+def changed(kv: Kv, entry: str, percentage: str | None, at: datetime = T1, **options: bool) -> PercentageChange:
     value = None if percentage is None else parse_percentage(percentage)
     return set_percentage(kv, entry, value, "on-call", now=lambda: at, sleep=lambda _: None, **options)
 
@@ -62,7 +63,7 @@ def text(kv: Kv, key: str = ROLLOUT) -> str | None:
 )
 def test_one_entry_is_changed(kv: Kv, before: str | None, entry: str, percentage: str | None, after: str) -> None:
     if before is not None:
-        kv.put_many([Write(ROLLOUT, before)])
+        kv.put_many([KvWrite(ROLLOUT, before)])
     changed(kv, entry, percentage)
     assert text(kv) == after
     history = text(kv, ROLLOUT_HISTORY)
@@ -70,7 +71,7 @@ def test_one_entry_is_changed(kv: Kv, before: str | None, entry: str, percentage
 
 
 def test_the_entry_in_force_is_shown(kv: Kv) -> None:
-    kv.put_many([Write(ROLLOUT, '{"*": 10, "my-prompt": 25, "my-prompt@prod-eu": 0, "odd": "ten"}')])
+    kv.put_many([KvWrite(ROLLOUT, '{"*": 10, "my-prompt": 25, "my-prompt@prod-eu": 0, "odd": "ten"}')])
     found = get_percentages(kv)
     shown = {
         where: found.in_force(*where) for where in [("my-prompt", "prod"), ("my-prompt", "prod-eu"), ("a", "prod")]
@@ -95,12 +96,12 @@ def test_the_name_of_an_entry() -> None:
 
 
 def test_what_is_so_already_is_not_written(kv: Kv) -> None:
-    kv.put_many([Write(ROLLOUT, '{"a": 10.0}')])
+    kv.put_many([KvWrite(ROLLOUT, '{"a": 10.0}')])
     change = changed(kv, "a", "10")
     assert change.nothing
     assert (text(kv), text(kv, ROLLOUT_HISTORY)) == ('{"a": 10.0}', None)
     # An entry that cannot be read is read as 0, and is not so already.
-    kv.put_many([Write(ROLLOUT, '{"a": "ten"}')])
+    kv.put_many([KvWrite(ROLLOUT, '{"a": "ten"}')])
     assert not changed(kv, "a", "0").nothing
     assert text(kv) == '{"a":0}'
 
@@ -119,7 +120,7 @@ def test_a_dry_run_writes_nothing(kv: Kv) -> None:
 
 
 def test_an_entry_that_is_not_there_cannot_be_cleared(kv: Kv) -> None:
-    kv.put_many([Write(ROLLOUT, '{"a": 1, "*": 2}')])
+    kv.put_many([KvWrite(ROLLOUT, '{"a": 1, "*": 2}')])
     with pytest.raises(Refused, match=r"no percentage for `b`; it has some for \*, a"):
         changed(kv, "b", None)
     assert text(kv) == '{"a": 1, "*": 2}'
@@ -127,7 +128,7 @@ def test_an_entry_that_is_not_there_cannot_be_cleared(kv: Kv) -> None:
 
 @pytest.mark.parametrize("bad", ["ten", "[10]", "null", '{"a": 1', "", "101"])
 def test_a_table_that_cannot_be_read_is_not_written_over(kv: Kv, bad: str) -> None:
-    kv.put_many([Write(ROLLOUT, bad)])
+    kv.put_many([KvWrite(ROLLOUT, bad)])
     with pytest.raises(Refused, match="`rollout-percentage` in KV cannot be read") as failure:
         changed(kv, "a", "1")
     assert bad in failure.value.detail
@@ -141,7 +142,7 @@ def test_a_table_that_cannot_be_read_is_not_written_over(kv: Kv, bad: str) -> No
 
 
 def test_a_history_that_cannot_be_read_is_not_written_over(kv: Kv) -> None:
-    kv.put_many([Write(ROLLOUT, "10"), Write(ROLLOUT_HISTORY, "oops")])
+    kv.put_many([KvWrite(ROLLOUT, "10"), KvWrite(ROLLOUT_HISTORY, "oops")])
     with pytest.raises(Refused, match="`rollout-history` in KV cannot be read"):
         changed(kv, "a", "1")
     assert (text(kv), text(kv, ROLLOUT_HISTORY)) == ("10", "oops")
@@ -150,7 +151,7 @@ def test_a_history_that_cannot_be_read_is_not_written_over(kv: Kv) -> None:
 
 
 def test_history_keeps_what_it_has_and_never_goes_back(kv: Kv) -> None:
-    kv.put_many([Write(ROLLOUT_HISTORY, '[{"at": "2025-01-01T12:00:00Z", "value": "10 %", "more": 1}, {"odd": []}]')])
+    kv.put_many([KvWrite(ROLLOUT_HISTORY, '[{"at": "2025-01-01T12:00:00Z", "value": "10 %", "more": 1}, {"odd": []}]')])
     changed(kv, "a", "1", T2)
     # The clock of whoever comes next is behind.
     changed(kv, "a", "2", T1)
@@ -179,14 +180,14 @@ def test_history_keeps_what_it_has_and_never_goes_back(kv: Kv) -> None:
     ],
 )
 def test_a_percentage_without_an_effect_is_said(kv: Kv, entry: str, note: str | None) -> None:
-    kv.put_many([Write(VERSION_MAP, '{"a": {"prod": "v1.0.0", "prod-canary": "v1.1.0"}, "b": {"prod": "v1.0.0"}}')])
+    kv.put_many([KvWrite(VERSION_MAP, '{"a": {"prod": "v1.0.0", "prod-canary": "v1.1.0"}, "b": {"prod": "v1.0.0"}}')])
     notes = changed(kv, entry, "10").notes
     assert len(notes) == (0 if note is None else 1)
     assert note is None or note in notes[0]
 
 
 def test_the_history_is_written_before_the_table() -> None:
-    kv = MemoryKv({ROLLOUT: Entry("10")})
+    kv = MemoryKv({ROLLOUT: KvValue("10")})
     kv.left = 1
     with pytest.raises(KvFailed):
         changed(kv, "*", "20")
@@ -203,14 +204,14 @@ class Meddling(MemoryKv):
         super().__init__()
         self.do = do
 
-    def get_many(self, keys: object) -> dict[str, Entry | None]:
+    def get_many(self, keys: object) -> dict[str, KvValue | None]:
         if keys == [ROLLOUT]:
             self.do(self)
         return super().get_many(keys)  # type: ignore[arg-type]
 
 
 def test_somebody_who_writes_at_the_same_time_is_told_of() -> None:
-    kv = Meddling(lambda kv: kv.data.update({ROLLOUT: Entry("99")}))
+    kv = Meddling(lambda kv: kv.data.update({ROLLOUT: KvValue("99")}))
     with pytest.raises(Refused, match="somebody else has written `rollout-percentage`"):
         changed(kv, "a", "1")
 

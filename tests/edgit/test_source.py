@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from edgit.errors import Refused
-from edgit.ledger import instant
-from edgit.source import LedgerSource
+from edgit.kv.source import LedgerSource
+from edgit.ledger.entries import instant
 from resolver.documents import Move, Release
 from tests.edgit.repo import BEGIN, Repo, make
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from edgit.git import Git
-from edgit.merge import clash_name
+from edgit.git.process import Git
+from edgit.remote.merge import clash_name
 from tests.edgit.repo import Repo, clone, copy, make, with_remote
 
 LEDGER = "refs/edgit/ledger"

@@ -9,21 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgit.git import Object
-from edgit.tags import (
-    PREFIX,
-    Meaning,
-    Slot,
-    Tag,
-    meaning,
-    read_name,
-    read_person,
-    read_tag_object,
-    read_tags,
-    tag_ref,
-    told_version,
-    unread,
-)
+from edgit.components.meaning import TagMeaning, read_meaning, told_version
+from edgit.components.tags import PREFIX, Tag, TagName, read_name, read_tags, tag_ref, unread
+from edgit.git.objects import Object, read_person, read_tag_object
 from resolver.reference import TYPES, is_environment, is_name
 from resolver.version import is_version
 from tests.edgit.repo import Repo, make
@@ -37,21 +25,21 @@ COMMIT, OTHER = "c" * 40, "d" * 40
 @pytest.mark.parametrize(
     ("name", "slot"),
     [
-        ("components/my-prompt/v1.0.0", Slot("my-prompt", "v1.0.0", None, 0)),
-        ("components/my-prompt/1.0.0", Slot("my-prompt", "v1.0.0", None, 0)),
-        ("components/my-prompt/prod", Slot("my-prompt", "prod", None, 0)),
-        ("components/mail/header/prod-us-west", Slot("mail/header", "prod-us-west", None, 0)),
-        ("components/prompts/my-prompt/v1.0.0-rc.1+b.2", Slot("my-prompt", "v1.0.0-rc.1+b.2", "prompt", 1)),
-        ("logic/agents/scorer/prod", Slot("scorer", "prod", "agent", 1)),
-        ("agents/scorer/prod", Slot("scorer", "prod", "agent", 2)),
-        ("queries/report/v0.1.0", Slot("report", "v0.1.0", "query", 2)),
-        ("components/prompts/v1.0.0", Slot("prompts", "v1.0.0", None, 0)),
-        ("components/tools/search/v1.0.0", Slot("tools/search", "v1.0.0", None, 0)),
-        ("components/Präfix/v1.0.0", Slot("Präfix", "v1.0.0", None, 0)),
-        ("components/My-Prompt/prod", Slot("My-Prompt", "prod", None, 0)),
+        ("components/my-prompt/v1.0.0", TagName("my-prompt", "v1.0.0", None, 0)),
+        ("components/my-prompt/1.0.0", TagName("my-prompt", "v1.0.0", None, 0)),
+        ("components/my-prompt/prod", TagName("my-prompt", "prod", None, 0)),
+        ("components/mail/header/prod-us-west", TagName("mail/header", "prod-us-west", None, 0)),
+        ("components/prompts/my-prompt/v1.0.0-rc.1+b.2", TagName("my-prompt", "v1.0.0-rc.1+b.2", "prompt", 1)),
+        ("logic/agents/scorer/prod", TagName("scorer", "prod", "agent", 1)),
+        ("agents/scorer/prod", TagName("scorer", "prod", "agent", 2)),
+        ("queries/report/v0.1.0", TagName("report", "v0.1.0", "query", 2)),
+        ("components/prompts/v1.0.0", TagName("prompts", "v1.0.0", None, 0)),
+        ("components/tools/search/v1.0.0", TagName("tools/search", "v1.0.0", None, 0)),
+        ("components/Präfix/v1.0.0", TagName("Präfix", "v1.0.0", None, 0)),
+        ("components/My-Prompt/prod", TagName("My-Prompt", "prod", None, 0)),
     ],
 )
-def test_a_tags_name_in_every_form(name: str, slot: Slot) -> None:
+def test_a_tags_name_in_every_form(name: str, slot: TagName) -> None:
     assert read_name(PREFIX + name) == slot
 
 
@@ -213,14 +201,14 @@ VERSIONS = {
 ENDS = {"1" * 40: COMMIT, "2" * 40: COMMIT, "3" * 40: OTHER}
 
 
-def means(objects: dict[str, Object], tag: str = "a", versions: dict[str, Tag] = VERSIONS) -> Meaning:
+def means(objects: dict[str, Object], tag: str = "a", versions: dict[str, Tag] = VERSIONS) -> TagMeaning:
     id = tag * 40 if len(tag) == 1 else tag
-    return meaning("x", Tag(f"{PREFIX}components/x/prod", id), versions, ENDS, {**COMMITS, **objects})
+    return read_meaning("x", Tag(f"{PREFIX}components/x/prod", id), versions, ENDS, {**COMMITS, **objects})
 
 
 def test_a_tag_that_points_at_a_versions_tag() -> None:
     found = means({"a" * 40: tag_object("2" * 40, "components/x/prod", "Set x to prod", "tag")})
-    assert found == Meaning("v1.0.1", "2" * 40, "Ada <ada@example.com>", 100, True)
+    assert found == TagMeaning("v1.0.1", "2" * 40, "Ada <ada@example.com>", 100, True)
 
 
 def test_where_the_tag_points_counts_more_than_what_its_message_says() -> None:
@@ -257,12 +245,12 @@ def test_two_versions_on_one_commit_and_no_word_mean_nothing_and_name_both() -> 
 
 
 def test_a_lightweight_tag_has_its_commits_date_only() -> None:
-    assert means({}, OTHER) == Meaning("v2.0.0", "3" * 40, "Bo <bo@example.com>", 60, False)
+    assert means({}, OTHER) == TagMeaning("v2.0.0", "3" * 40, "Bo <bo@example.com>", 60, False)
 
 
 def test_a_lightweight_tag_at_a_versions_tag_object() -> None:
     objects = {"1" * 40: tag_object(COMMIT, "components/x/v1.0.0", "Release x v1.0.0", at=70)}
-    assert means(objects, "1") == Meaning("v1.0.0", "1" * 40, "Ada <ada@example.com>", 70, False)
+    assert means(objects, "1") == TagMeaning("v1.0.0", "1" * 40, "Ada <ada@example.com>", 70, False)
 
 
 def test_a_version_whose_tag_was_deleted_is_still_what_the_tag_says() -> None:

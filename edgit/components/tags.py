@@ -1,0 +1,149 @@
+"""Which component, version and environment a git tag means, in every form that tools have written.
+
+| Tag                                                              | Written by          |
+|------------------------------------------------------------------|---------------------|
+| `components/<name>/<slot>`                                        | this tool, Edgit to 0.4.0 |
+| `agents/<name>/<slot>`, `<types>/<name>/<slot>`                   | Edgit to 0.4.4      |
+| `components/<types>/<name>/<slot>`, `logic/<types>/<name>/<slot>` | Edgit 0.5.0         |
+
+Rules:
+
+- a slot is a version (`v1.2.3`), or else an environment;
+- where a version stands under several names, this tool's own is the one that counts, spelled with its `v`; of an
+  environment's tags it is the one that was set last. The others are `rivals`, and told where they disagree;
+- an environment's tag means the version whose tag it points at, else the one that its message names, else the only
+  version on its commit. Two versions on one commit and no word about it mean nothing;
+- a version that only an environment's tag still tells of, because its own tag was deleted, is a version.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from resolver.reference import TYPES, is_environment, is_name
+from resolver.version import canonical, is_version
+
+PREFIX = "refs/tags/"
+
+
+class TagName(NamedTuple):
+    """What a tag's name says. `rank` orders the forms: 0 is this tool's own."""
+
+    component: str
+    slot: str
+    type: str | None
+    rank: int
+
+
+class Tag(NamedTuple):
+    """A ref below refs/tags and the object it names."""
+
+    ref: str
+    id: str
+    type: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The tag as git lists it."""
+        return self.ref.removeprefix(PREFIX)
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentTags:
+    """All tags of components: component → version → tag, and component → environment → tag. `rivals` are further tags
+    of the same component and slot."""
+
+    versions: Mapping[str, Mapping[str, Tag]] = field(default_factory=dict)
+    environments: Mapping[str, Mapping[str, Tag]] = field(default_factory=dict)
+    rivals: Mapping[tuple[str, str], tuple[Tag, ...]] = field(default_factory=dict)
+
+    def components(self) -> set[str]:
+        """Everything that has a tag."""
+        return {*self.versions, *self.environments}
+
+
+def tag_ref(component: str, slot: str) -> str:
+    """The ref that this tool writes."""
+    return f"{PREFIX}components/{component}/{slot}"
+
+
+def tag_name(component: str, slot: str) -> str:
+    """The tag as it is told and searched for."""
+    return f"components/{component}/{slot}"
+
+
+def read_name(ref: str) -> TagName | None:
+    """What a ref means; None for a tag that is no component's."""
+    path, _, last = ref.rpartition("/")
+    owner = _owner(path)
+    slot = _slot(last)
+    return TagName(owner[0], slot, owner[1], owner[2]) if owner and slot else None
+
+
+# A repository has many more tags than components and slots.
+@functools.lru_cache(maxsize=65536)
+def _owner(path: str) -> tuple[str, str | None, int] | None:
+    """Component, type and rank of the tags below a path."""
+    if not path.startswith(PREFIX):
+        return None
+    first, *middle = path.removeprefix(PREFIX).split("/")
+    type: str | None = None
+    rank = 0
+    if first in ("components", "logic"):
+        if middle and middle[0] in TYPES and len(middle) > 1:
+            type, middle, rank = TYPES[middle[0]], middle[1:], 1
+        elif first == "logic":
+            return None
+    elif first in TYPES:
+        type, rank = TYPES[first], 2
+    else:
+        return None
+    component = "/".join(middle)
+    # A name that began with a type's folder could not be told from one without it.
+    return (component, type, rank) if is_name(component) and not (len(middle) > 1 and middle[0] in TYPES) else None
+
+
+@functools.lru_cache(maxsize=65536)
+def _slot(text: str) -> str | None:
+    if is_version(text):
+        return canonical(text)
+    return text if is_environment(text) else None
+
+
+def unread(refs: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The tags that are written like a component's and mean nothing here, with why."""
+    for ref in refs:
+        path, _, slot = ref.rpartition("/")
+        owner = _owner(path)
+        if owner is None or _slot(slot) is not None:
+            continue
+        if slot in ("latest", "stable"):
+            why = f"`{slot}` is no environment here: it always is the highest version" + (
+                " without a pre-release" if slot == "stable" else ""
+            )
+        elif re.match(r"[vV]?\d", slot):
+            why = (
+                f"`{slot}` is not a version such as v1.2.3, nor the name of an environment, which begins with a letter"
+            )
+        else:
+            why = f"`{slot}` cannot name an environment: a letter, then letters, digits, `-` and `_`"
+        yield ref.removeprefix(PREFIX), why
+
+
+def read_tags(refs: Mapping[str, str]) -> ComponentTags:
+    """The tags of components among all refs."""
+    versions: dict[str, dict[str, Tag]] = {}
+    environments: dict[str, dict[str, Tag]] = {}
+    rivals: dict[tuple[str, str], tuple[Tag, ...]] = {}
+    read = [(slot.rank, not ref.endswith(slot.slot), ref, slot) for ref in refs if (slot := read_name(ref))]
+    for _, _, ref, slot in sorted(read):
+        tag = Tag(ref, refs[ref], slot.type)
+        kind = versions if is_version(slot.slot) else environments
+        if kind.setdefault(slot.component, {}).setdefault(slot.slot, tag) is not tag:
+            key = (slot.component, slot.slot)
+            rivals[key] = (*rivals.get(key, ()), tag)
+    return ComponentTags(versions, environments, rivals)

@@ -1,0 +1,327 @@
+"""Git, asked in bulk: one process for many refs or many objects, never one for each.
+
+Rules:
+
+- objects are read by `cat-file --batch`, and written as one pack made here, so that a command costs a handful of
+  processes however much it moves;
+- refs move in one `update-ref --stdin` transaction, each with the value that it must have had;
+- nothing here knows what a component is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import struct
+import subprocess
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgit.errors import EdgitError, NotReached, Refused
+from edgit.git.objects import PACK_KINDS, Object, TreeEntry, pack_header
+
+#: Up to so many new objects are written loose, as git does for a small fetch; more stay one pack.
+_LOOSE = 100
+
+
+_BROKEN = re.compile(r"ignoring broken ref (\S+)")
+
+
+_CLASH = re.compile(r"'(refs/\S+)' exists; cannot create '(refs/\S+)'")
+
+
+@dataclass(frozen=True, slots=True)
+class RefUpdate:
+    """A ref, the object it moves to (None: it is deleted) and the one it must be at (None: it must not exist)."""
+
+    ref: str
+    new: str | None
+    old: str | None
+
+
+class GitFailed(EdgitError):
+    """A git command failed; `stderr` is what it said. `killed` where a signal ended it."""
+
+    def __init__(self, detail: str, *, hint: str | None = None, stderr: str = "", killed: bool = False) -> None:
+        super().__init__(detail, hint=hint)
+        self.stderr = stderr
+        self.killed = killed
+
+    @staticmethod
+    def of(arguments: Sequence[str], stderr: str, *, killed: bool = False) -> GitFailed:
+        """The error of a command that said this."""
+        said = stderr.strip() or ("it was killed" if killed else "it said nothing")
+        return GitFailed(f"git {' '.join(arguments[:4])} failed: {said}", stderr=stderr, killed=killed)
+
+
+class Git:
+    """A repository. `root` is the work tree, or the git folder of a bare one."""
+
+    def __init__(self, root: Path, folder: Path, format: str, *, bare: bool = False, shallow: bool = False) -> None:
+        self.root = root
+        #: The git folder that all work trees share.
+        self.folder = folder
+        self.bare = bare
+        self.shallow = shallow
+        self._hash = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}[format]
+        #: Handed to the child that moves refs, so that a lock held here lives as long as it does. To no other: a fetch
+        #: may leave a `git gc` behind that works for minutes.
+        self.inherited: tuple[int, ...] = ()
+        #: Whether a signal has ended one of the children, which may have left a lock file behind.
+        self.child_killed = False
+
+    @staticmethod
+    def open(start: Path) -> Git:
+        """The repository that `start` lies in. Raises `EdgitError` where there is none."""
+        asked = ["--git-common-dir", "--show-object-format", "--is-bare-repository", "--is-shallow-repository"]
+        found = _run(start, ["rev-parse", *asked])
+        if found.returncode:
+            said = found.stderr.decode(errors="replace").strip()
+            if "not a git repository" in said:
+                raise EdgitError(f"{start} is not in a git repository", hint="next: edgit init")
+            raise GitFailed.of(["rev-parse"], said)
+        common, format, bare, shallow = found.stdout.decode().splitlines()
+        folder = (start / common).resolve()
+        is_bare = bare == "true"
+        root = folder
+        if not is_bare:
+            top = _run(start, ["rev-parse", "--show-toplevel"])
+            if top.returncode and b"must be run in a work tree" in top.stderr:
+                raise EdgitError(
+                    f"{start} lies in the folder that git keeps for itself",
+                    hint="next: cd to the files of the work tree",
+                )
+            if top.returncode:
+                raise GitFailed.of(["rev-parse", "--show-toplevel"], top.stderr.decode(errors="replace"))
+            root = Path(top.stdout.decode().rstrip("\n"))
+        return Git(root, folder, format, bare=is_bare, shallow=shallow == "true")
+
+    @property
+    def none(self) -> str:
+        """The object id that stands for "no object"."""
+        return "0" * (self._hash().digest_size * 2)
+
+    def run(self, *arguments: str, input: bytes | None = None, env: Mapping[str, str] | None = None) -> bytes:
+        """What a git command prints. Raises `GitFailed`."""
+        done = self.attempt(*arguments, input=input, env=env)
+        if done.returncode:
+            raise GitFailed.of(arguments, done.stderr.decode(errors="replace"))
+        return done.stdout
+
+    def attempt(
+        self, *arguments: str, input: bytes | None = None, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """A git command, whatever becomes of it."""
+        inherited = self.inherited if arguments[0] == "update-ref" else ()
+        done = _run(self.root, arguments, input=input, env=env, inherited=inherited)
+        self.child_killed |= done.returncode < 0
+        return done
+
+    def text(self, *arguments: str) -> str:
+        """What a git command prints, as text without the last line's end."""
+        return self.run(*arguments).decode(errors="replace").rstrip("\n")
+
+    def config(self, key: str) -> str | None:
+        """A setting of git's; None where it is not set."""
+        done = self.attempt("config", "--get", key)
+        return done.stdout.decode().rstrip("\n") if done.returncode == 0 else None
+
+    def flag(self, key: str) -> bool:
+        """A setting that is true or false; false where it is not set."""
+        done = self.attempt("config", "--type=bool", "--get", key)
+        if done.returncode not in (0, 1):
+            raise GitFailed.of(["config", key], done.stderr.decode(errors="replace"))
+        return done.stdout.strip() == b"true"
+
+    def refs(self, *prefixes: str) -> dict[str, str]:
+        """Ref → the id of the object it names, for all refs below the prefixes. Raises `EdgitError` for one that git
+        cannot read: it would look as if it did not exist."""
+        arguments = ["for-each-ref", "--format=%(objectname) %(refname)", *prefixes]
+        done = self.attempt(*arguments)
+        said = done.stderr.decode(errors="replace")
+        if broken := _BROKEN.search(said):
+            file = self.folder / broken[1]
+            raise EdgitError(
+                f"the ref {broken[1]} is damaged: {file} holds no object's id",
+                hint=f"what it was at is among what `git fsck` calls dangling: echo ID > '{file}'\n"
+                f"to take what the remote has: rm '{file}', then: edgit pull",
+            )
+        if done.returncode:
+            raise GitFailed.of(arguments, said)
+        # Not splitlines(): a ref may hold what Unicode counts as the end of a line.
+        found = (line.split(" ", 1) for line in done.stdout.decode(errors="replace").split("\n") if line)
+        return {ref: id for id, ref in found}
+
+    def ref(self, name: str) -> str | None:
+        """The object that one ref names."""
+        done = self.attempt("rev-parse", "--verify", "--quiet", name)
+        return done.stdout.decode().strip() or None
+
+    def commit_of(self, revision: str) -> str | None:
+        """The commit that a revision names; None where it names none."""
+        return self.ref(revision + "^{commit}")
+
+    def read(self, names: Iterable[str]) -> dict[str, Object]:
+        """Objects by id, or by a name such as `commit:path`; those that are missing are left out."""
+        wanted = [name for name in dict.fromkeys(names) if "\n" not in name]
+        if not wanted:
+            return {}
+        out = self.run("cat-file", "--batch", input=_lines(wanted))
+        found: dict[str, Object] = {}
+        place = 0
+        for name in wanted:
+            end = out.index(b"\n", place)
+            words = out[place:end].rsplit(b" ", 2)
+            place = end + 1
+            if len(words) != 3 or not words[2].isdigit() or words[1].decode() not in PACK_KINDS:
+                continue  # `<name> missing` or `<name> ambiguous`
+            size = int(words[2])
+            found[name] = Object(words[1].decode(), out[place : place + size])
+            place += size + 1
+        return found
+
+    def check(self, names: Iterable[str]) -> dict[str, str]:
+        """The ids of objects by a name such as `commit:path`; those that are missing are left out."""
+        wanted = [name for name in dict.fromkeys(names) if "\n" not in name]
+        if not wanted:
+            return {}
+        command = ["cat-file", "--batch-check=%(objectname) %(objecttype)"]
+        out = self.run(*command, input=_lines(wanted)).decode(errors="replace")
+        answers = zip(wanted, out.split("\n")[:-1], strict=True)
+        return {name: line.split(" ")[0] for name, line in answers if line.rpartition(" ")[2] in PACK_KINDS}
+
+    def id(self, object: Object) -> str:
+        """The id that git gives an object."""
+        return self._hash(f"{object.kind} {len(object.body)}\0".encode() + object.body).hexdigest()
+
+    def write(self, objects: Iterable[Object]) -> None:
+        """Put objects into the repository, all or none."""
+        unique = {self.id(object): object for object in objects}
+        if not unique:
+            return
+        pack = bytearray(b"PACK" + struct.pack(">II", 2, len(unique)))
+        for object in unique.values():
+            pack += pack_header(PACK_KINDS[object.kind], len(object.body)) + zlib.compress(object.body, 1)
+        pack += self._hash(pack).digest()
+        command = ["unpack-objects", "-q"] if len(unique) <= _LOOSE else ["index-pack", "--stdin"]
+        self.run(*command, input=bytes(pack))
+
+    def tree(self, body: bytes) -> dict[str, TreeEntry]:
+        """The lines of a tree object by their names."""
+        size = self._hash().digest_size
+        entries: dict[str, TreeEntry] = {}
+        place = 0
+        while place < len(body):
+            space = body.index(b" ", place)
+            end = body.index(b"\0", space)
+            id = body[end + 1 : end + 1 + size].hex()
+            entries[os.fsdecode(body[space + 1 : end])] = TreeEntry(body[place:space].decode(), id)
+            place = end + 1 + size
+        return entries
+
+    def tree_object(self, entries: Mapping[str, TreeEntry]) -> Object:
+        """A tree of these lines, in git's order."""
+        ordered = sorted(entries.items(), key=lambda item: os.fsencode(item[0]) + (b"/" if item[1].is_tree else b""))
+        lines = (f"{e.mode} ".encode() + os.fsencode(name) + b"\0" + bytes.fromhex(e.id) for name, e in ordered)
+        return Object("tree", b"".join(lines))
+
+    def update_refs(self, updates: Sequence[RefUpdate]) -> None:
+        """Move refs, all or none, in the order given. Raises `Refused` where one is not what it must be."""
+        if not updates:
+            return
+        lines = ["start"]
+        for update in updates:
+            if update.new is None:
+                lines.append(f"delete {update.ref}\0{update.old}")
+            else:
+                lines.append(f"update {update.ref}\0{update.new}\0{update.old or self.none}")
+        lines += ["prepare", "commit"]
+        done = self.attempt("update-ref", "--stdin", "-z", input="".join(f"{line}\0" for line in lines).encode())
+        if done.returncode == 0:
+            return
+        said = done.stderr.decode(errors="replace").strip()
+        if "but expected" in said or "reference already exists" in said or "unable to resolve" in said:
+            raise Refused(f"a tag was moved by another command in this moment; nothing was changed ({said})")
+        if clash := _CLASH.search(said):
+            there, wanted = (ref.removeprefix("refs/tags/") for ref in clash.groups())
+            raise Refused(
+                f"the tag {there} is in the way of {wanted}: git keeps each as a file or a folder; nothing was changed",
+                hint="choose another name, or look what that tag is: git show " + there,
+            )
+        raise GitFailed.of(["update-ref", "--stdin"], said, killed=done.returncode < 0)
+
+    def identity(self, role: str = "COMMITTER") -> tuple[str, str, int, str]:
+        """Who acts: name, address, now in seconds, and the offset of the zone. Raises `EdgitError`."""
+        done = self.attempt("var", f"GIT_{role}_IDENT")
+        if done.returncode:
+            raise EdgitError(
+                "git does not know who you are, and every move is signed with a name",
+                hint='next: git config user.name "Your Name" && git config user.email you@example.com',
+            )
+        who, _, rest = done.stdout.decode(errors="replace").strip().rpartition("> ")
+        name, _, address = who.rpartition(" <")
+        seconds, zone = rest.split(" ")
+        return name, address, int(seconds), zone
+
+    def remote(self) -> str | None:
+        """The remote that moves are shared by: `edgit.remote`, else `origin`, else the only one, else None."""
+        named = self.config("edgit.remote")
+        known = self.text("remote").splitlines()
+        if named:
+            if named not in known:
+                raise EdgitError(f"edgit.remote is `{named}`, and git knows {', '.join(known) or 'no remote'}")
+            return named
+        if "origin" in known:
+            return "origin"
+        return known[0] if len(known) == 1 else None
+
+    def remote_refs(self, remote: str, *patterns: str) -> dict[str, str]:
+        """Ref → object id, as the remote has them now; without those of peeled tags."""
+        listed = self.over_network("ls-remote", "--quiet", remote, *patterns).decode(errors="replace")
+        found = (line.split("\t", 1) for line in listed.split("\n") if line)
+        return {ref: id for id, ref in found if not ref.endswith("^{}")}
+
+    def attempt_over_network(self, *arguments: str, input: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+        """A git command that talks to a remote, whatever becomes of it; off a terminal it asks for no password."""
+        env = {} if os.isatty(0) else {"GIT_TERMINAL_PROMPT": "0"}
+        return self.attempt(*arguments, input=input, env=env)
+
+    def over_network(self, *arguments: str, input: bytes | None = None) -> bytes:
+        """The same. Raises `NotReached`."""
+        done = self.attempt_over_network(*arguments, input=input)
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip()
+            raise NotReached(f"git {arguments[0]} failed: {said}", hint="nothing was changed here; try again")
+        return done.stdout
+
+
+def _run(
+    folder: Path,
+    arguments: Sequence[str],
+    *,
+    input: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    inherited: tuple[int, ...] = (),
+) -> subprocess.CompletedProcess[bytes]:
+    # LC_ALL: what git says is read here in two places. The optional locks are those of `git status`.
+    environment = {**os.environ, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", **(env or {})}
+    try:
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            env=environment,
+            # Without input it is empty: git must not read what was meant for somebody else.
+            input=b"" if input is None else input,
+            capture_output=True,
+            check=False,
+            pass_fds=inherited,
+        )
+    except FileNotFoundError:
+        raise EdgitError("git is not installed or not on the PATH") from None
+
+
+def _lines(names: Iterable[str]) -> bytes:
+    return "".join(f"{name}\n" for name in names).encode(errors="surrogateescape")

@@ -1,0 +1,213 @@
+"""What git says that KV should hold, what KV holds, and the writes that lead from the one to the other: values only.
+
+Rules:
+
+- KV is a function of the ledger. A generation never goes down, and only what git knows to be behind is written over;
+- contents come first, then `index/` and `history/`, the version map last: whoever stops in between leaves pointers that
+  are right, and generations that are not in the map yet are written anew by whoever goes on;
+- a content is never rewritten. One that KV cannot hold is refused where a pointer names it, and left out otherwise, of
+  the index too, so that no range can choose it;
+- a move keeps the instant at which requests began to see it; moves that become visible now get the present one, and
+  never one before that of a move that they follow: a clock that is behind must not turn the order round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from edgit.kv.publication import PublicationSource
+from edgit.kv.store import Kv, KvValue
+from resolver.documents import VERSION_MAP, Move, decode_history, decode_map_metadata, history_key
+from resolver.errors import InvalidDocument
+from resolver.history import format_instant
+from resolver.snapshot import Pointers
+from resolver.version_map import decode_version_map
+
+# What KV holds
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedMap:
+    """The version map as KV holds it. `faults` say what in it cannot be read."""
+
+    entry: KvValue
+    pointers: Pointers
+    generation: int | None
+    revision: str | None
+    faults: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """How it is called in a message."""
+        return shown(self.generation, self.revision)
+
+
+def shown(generation: int | None, revision: str | None) -> str:
+    """`generation 9 (abc1234)`."""
+    if generation is None:
+        return "a map without a generation"
+    return f"generation {generation} ({(revision or 'no revision')[: 7 if revision else None]})"
+
+
+def read_map(entry: KvValue | None) -> PublishedMap | None:
+    """The version map from its value in KV; None where there is none. One that cannot be read at all is a fault."""
+    if entry is None:
+        return None
+    metadata = decode_map_metadata(entry.metadata)
+    try:
+        decoded = decode_version_map(entry.value)
+    except InvalidDocument as error:
+        return PublishedMap(entry, {}, metadata.generation, metadata.revision, (error.detail,))
+    faults = tuple(f"{problem.entry}: {problem.detail}" for problem in decoded.problems)
+    return PublishedMap(entry, trimmed(decoded.value), metadata.generation, metadata.revision, faults)
+
+
+def trimmed(pointers: Pointers) -> dict[str, dict[str, str]]:
+    """The pointers in order, without components that have none."""
+    return {name: dict(sorted(found.items())) for name, found in sorted(pointers.items()) if found}
+
+
+@dataclass(frozen=True, slots=True)
+class PointerDifference:
+    """A pointer of which KV and git say different versions, None where one has no such pointer.
+
+    `actor` and `at` are those of the move that KV has recorded for its side.
+    """
+
+    component: str
+    environment: str
+    kv: str | None
+    git: str | None
+    actor: str | None = None
+    at: datetime | None = None
+
+    def __str__(self) -> str:
+        said = [part for part in (self.actor, self.at and format_instant(self.at)) if part]
+        by = f" ({', '.join(said)})" if said else ""
+        return f"{self.component} {self.environment}: KV has {self.kv or 'none'}{by}, git has {self.git or 'none'}"
+
+    def as_json(self) -> dict[str, object]:
+        """As the command prints it."""
+        return {
+            "component": self.component,
+            "environment": self.environment,
+            "kv": self.kv,
+            "git": self.git,
+            "actor": self.actor,
+            "at": self.at and format_instant(self.at),
+        }
+
+
+def differences(kv: Pointers, git: Pointers) -> tuple[PointerDifference, ...]:
+    """Where two maps differ, sorted."""
+    places = sorted(
+        {(name, environment) for side in (kv, git) for name, found in side.items() for environment in found}
+    )
+    pairs = ((place, kv.get(place[0], {}).get(place[1]), git.get(place[0], {}).get(place[1])) for place in places)
+    return tuple(PointerDifference(*place, there, here) for place, there, here in pairs if there != here)
+
+
+def attributed(
+    found: Sequence[PointerDifference], histories: Mapping[str, KvValue | None]
+) -> tuple[PointerDifference, ...]:
+    """The differences with who moved KV's side and when, from KV's `history/` documents by component."""
+    moves = {name: read_moves(name, entry) for name, entry in histories.items()}
+
+    def with_author(difference: PointerDifference) -> PointerDifference:
+        for move in reversed(moves.get(difference.component, ())):
+            if (move.environment, move.version) == (difference.environment, difference.kv):
+                return PointerDifference(
+                    difference.component, difference.environment, difference.kv, difference.git, move.actor, move.at
+                )
+        return difference
+
+    return tuple(map(with_author, found))
+
+
+def read_moves(name: str, entry: KvValue | None) -> tuple[Move, ...]:
+    """The moves that KV has recorded for a component; none where the document is missing or unreadable."""
+    try:
+        return () if entry is None else decode_history(history_key(name), entry.value).value
+    except InvalidDocument:
+        return ()
+
+
+# How KV stands to git
+
+MapKind = Literal["empty", "current", "behind", "edited", "by hand", "diverged", "ahead", "unreadable"]
+
+
+@dataclass(frozen=True, slots=True)
+class MapComparison:
+    """How the map in KV stands to git, and where the two differ.
+
+    | Kind | KV holds |
+    |---|---|
+    | `empty` | no map |
+    | `current` | git's generation, revision and pointers |
+    | `behind` | an earlier commit of git's ledger, as it was |
+    | `edited` | a commit of git's ledger by its metadata, and other pointers: `differences` are against that commit |
+    | `by hand` | a map without generation or revision |
+    | `diverged` | a commit that git's ledger does not know, of a lower generation |
+    | `ahead` | a higher generation, or the same of another commit |
+    | `unreadable` | a map that is no JSON object |
+    """
+
+    kind: MapKind
+    differences: tuple[PointerDifference, ...] = ()
+    faults: tuple[str, ...] = ()
+
+    @property
+    def publishable(self) -> bool:
+        """Whether nothing that only KV has would be lost."""
+        if self.kind == "by hand":
+            return not self.faults and not any(difference.kv for difference in self.differences)
+        return self.kind in ("empty", "current", "behind")
+
+    @property
+    def same_ledger(self) -> bool:
+        """Whether KV's generation counts the same moves as git's."""
+        return self.kind in ("current", "behind", "edited")
+
+
+def compare_map(
+    held: PublishedMap | None, generation: int, revision: str, ours: Pointers, theirs: Pointers | None
+) -> MapComparison:
+    """How KV's map stands to the ledger's tip. `ours` is the map at the tip, `theirs` that at KV's revision."""
+    if held is None:
+        return MapComparison("empty")
+    against_tip = differences(held.pointers, trimmed(ours))
+    if held.generation is not None and (
+        held.generation > generation or (held.generation == generation and held.revision != revision)
+    ):
+        return MapComparison("ahead", against_tip, held.faults)
+    if held.faults and not held.pointers:
+        return MapComparison("unreadable", against_tip, held.faults)
+    if held.generation is None or held.revision is None:
+        return MapComparison("by hand", against_tip, held.faults)
+    if theirs is None:
+        return MapComparison("diverged", against_tip, held.faults)
+    edits = differences(held.pointers, trimmed(theirs))
+    if edits or held.faults:
+        return MapComparison("edited", edits, held.faults)
+    return MapComparison("current" if held.generation == generation else "behind", against_tip)
+
+
+def compare_with_git(source: PublicationSource, kv: Kv) -> tuple[PublishedMap | None, MapComparison]:
+    held = read_map(kv.get_many([VERSION_MAP])[VERSION_MAP])
+    ours = source.pointers_at(source.revision) or {}
+    if held is None or held.revision is None:
+        theirs = None
+    else:
+        theirs = ours if held.revision == source.revision else source.pointers_at(held.revision)
+    return held, compare_map(held, source.generation, source.revision, ours, theirs)
+
+
+def histories_of(kv: Kv, found: Iterable[PointerDifference]) -> dict[str, KvValue | None]:
+    """KV's history of the components that differ, for who and when."""
+    names = sorted({difference.component for difference in found if difference.kv})
+    entries = kv.get_many([history_key(name) for name in names]) if names else {}
+    return {name: entries[history_key(name)] for name in names}

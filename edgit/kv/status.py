@@ -1,0 +1,101 @@
+"""Publishing: bringing a KV to what git says, in an order in which it can be stopped anywhere.
+
+    publish(source, kv) -> Report          contents, then index/ and history/, then the map, then a read that verifies
+    status(source, kv) -> Status           what is published, what is not yet, and what only KV has
+    snapshot(kv) -> dict                   what a deployment bundles, from what is published
+
+Rules:
+
+- nothing is written before everything that can be refused has been refused;
+- the map is read again right before it is written, and once more after. KV has no compare-and-set: this tells when
+  another publisher got between, it cannot prevent it;
+- a publish that is stopped anywhere has at most written things that nothing points at yet; the next one goes on;
+- where generations are announced, the map stands under the key of its generation before it is the map, and its number
+  is told after it. That fails no publish.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgit.kv.comparison import MapKind, PointerDifference, attributed, compare_with_git, histories_of
+from edgit.kv.publication import PublicationSource, VersionKey
+from edgit.kv.store import Kv
+from resolver.documents import Move
+from resolver.history import format_instant
+
+# Looking
+
+
+@dataclass(frozen=True, slots=True)
+class KvStatus:
+    """How a KV stands to git.
+
+    `moves` and `versions` are those that git has and KV's map does not show yet, known only where KV's generation is
+    one of git's ledger. `differences` are the pointers that differ now (for `edited`: from what was published).
+    """
+
+    target: str
+    kind: MapKind
+    kv_generation: int | None
+    kv_revision: str | None
+    generation: int
+    revision: str
+    moves: tuple[tuple[str, Move], ...] = ()
+    versions: tuple[VersionKey, ...] = ()
+    differences: tuple[PointerDifference, ...] = ()
+    faults: tuple[str, ...] = ()
+
+    @property
+    def kv_only(self) -> tuple[PointerDifference, ...]:
+        """What KV has and git has not."""
+        return () if self.kind == "behind" else tuple(found for found in self.differences if found.kv)
+
+    def as_json(self) -> dict[str, object]:
+        """As the command prints it."""
+        return {
+            "target": self.target,
+            "state": self.kind,
+            "kv": {"generation": self.kv_generation, "revision": self.kv_revision},
+            "git": {"generation": self.generation, "revision": self.revision},
+            "unpublished_moves": [
+                {
+                    "component": name,
+                    "environment": move.environment,
+                    "version": move.version,
+                    "actor": move.actor,
+                    "at": format_instant(move.at),
+                    "generation": move.generation,
+                }
+                for name, move in self.moves
+            ],
+            "unpublished_versions": [{"component": name, "version": version} for name, version in self.versions],
+            "differences": [difference.as_json() for difference in self.differences],
+            "faults": list(self.faults),
+        }
+
+
+def status(source: PublicationSource, kv: Kv) -> KvStatus:
+    """How KV stands to git. Raises `KvFailed`."""
+    held, found = compare_with_git(source, kv)
+    moves: tuple[tuple[str, Move], ...] = ()
+    versions: tuple[VersionKey, ...] = ()
+    if found.kind in ("empty", "behind", "edited") and source.generation != (held.generation if held else None):
+        since = (held.generation if held else None) or 0
+        publication = source.publication()
+        fresh = ((name, move) for name, all_ in publication.moves.items() for move in all_)
+        unpublished = [(name, move) for name, move in fresh if (move.generation or 0) > since]
+        moves = tuple(sorted(unpublished, key=lambda found: (found[1].generation or 0, found[0], found[1].environment)))
+        versions = tuple(sorted(v for v, content in publication.contents.items() if content.generation > since))
+    return KvStatus(
+        target=kv.name,
+        kind=found.kind,
+        kv_generation=held.generation if held else None,
+        kv_revision=held.revision if held else None,
+        generation=source.generation,
+        revision=source.revision,
+        moves=moves,
+        versions=versions,
+        differences=attributed(found.differences, histories_of(kv, found.differences)),
+        faults=found.faults,
+    )

@@ -1,0 +1,68 @@
+"""The KV that is published to: a file on this machine, or a namespace of Cloudflare's Workers KV by its official SDK.
+
+Rules:
+
+- keys, values and metadata are what KV holds, exactly: a value is text and is never parsed here;
+- every call takes any number of keys and makes of it as few calls as the store allows. Over several of them nothing is
+  atomic, so who writes an order of things makes a call for each step of it;
+- what may pass (429, 5xx, a time-out, a broken connection, half an answer) is asked again, each time after a longer
+  pause, as often and as long as `Patience` has it. A `Retry-After` is kept to. Writing the same twice does no harm;
+- what does not pass is `KvFailed` at once. "KV failed" is never "not there".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgit.errors import EdgitError
+from edgit.kv.cloudflare import CloudflareKv
+from edgit.kv.local import LocalKv
+from edgit.kv.store import Kv
+
+if TYPE_CHECKING:
+    pass
+
+
+_VARIABLES = {
+    "CLOUDFLARE_ACCOUNT_ID": "the account's id, on the right of Workers & Pages in the dashboard, or `wrangler whoami`",
+    "CLOUDFLARE_API_TOKEN": "a token with `Workers KV Storage: Edit` for the account, from My Profile → API Tokens",
+    "CLOUDFLARE_KV_NAMESPACE_ID": "the namespace's id, in wrangler.toml or from `wrangler kv namespace list`",
+}
+
+
+#: Where the local edge keeps its KV.
+LOCAL_FILE = Path(".local/kv.sqlite3")
+
+
+def open_kv(target: str, environment: Mapping[str, str] | None = None) -> Kv:
+    """The KV that `target` names: `local` ($KV or .local/kv.sqlite3), `local=PATH`, or `cloudflare`.
+
+    Raises `EdgitError` for another target and for variables that are missing, `KvFailed` for a file that is no KV.
+    """
+    given = os.environ if environment is None else environment
+    kind, equals, path = target.partition("=")
+    if target == "local":
+        return LocalKv(Path(given.get("KV") or LOCAL_FILE))
+    if kind == "local" and path:
+        return LocalKv(Path(path))
+    if target == "cloudflare":
+        return _cloudflare(given)
+    raise EdgitError(
+        f"`{target}` is no KV{': the file is missing after `=`' if kind == 'local' and equals else ''}",
+        hint="it is `local`, `local=PATH` or `cloudflare`",
+    )
+
+
+def _cloudflare(given: Mapping[str, str]) -> CloudflareKv:
+    values = {name: given.get(name, "").strip() for name in _VARIABLES}
+    missing = [name for name, value in values.items() if not value]
+    if missing:
+        raise EdgitError(
+            f"Cloudflare's KV needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not set",
+            hint="\n".join(f"{name}: {_VARIABLES[name]}" for name in missing),
+        )
+    account, token, namespace = values.values()
+    return CloudflareKv(account, namespace, token)

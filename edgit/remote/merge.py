@@ -1,0 +1,246 @@
+"""Two ledgers become one: what the remote has, with this repository's own entries replayed on top.
+
+Rules:
+
+- theirs stay as they are. Ours come after them with new generations, and keep who, when and why;
+- a move that says what is live already, or that they have already under another commit, is not made again;
+- a version that both made from the same file is one. From two files both stay: theirs keeps the name;
+- of a ledger with a beginning of its own only the versions and the moves count, not the tags that it was begun from.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from edgit.components.files import ComponentFile
+from edgit.components.tags import ComponentTags, tag_ref
+from edgit.ledger.entries import Created, LedgerChange, LedgerEntry, Moved
+from edgit.ledger.writer import LedgerWriter
+from edgit.repository.adoption import name_of
+from edgit.repository.lock import RepositoryLock
+from edgit.repository.reading import Ledger, Repository
+from edgit.repository.recovery import VersionTag, kept_version, pointer_tag, remade
+
+#: Component and environment, or component and version.
+Pointer = tuple[str, str]
+
+
+def pointer_ref(names: ComponentTags, component: str, environment: str) -> str:
+    """The ref of a pointer: under the name that it has already, else this tool's own."""
+    existing = names.environments.get(component, {}).get(environment)
+    return existing.ref if existing else tag_ref(component, environment)
+
+
+@dataclass(frozen=True, slots=True)
+class MergeResult:
+    """What came, what of ours comes after it, and what of ours said nothing new any more."""
+
+    received: tuple[LedgerEntry, ...] = ()
+    replayed: tuple[LedgerEntry, ...] = ()
+    dropped: tuple[LedgerEntry, ...] = ()
+
+
+@dataclass
+class _Replay:
+    """Two ledgers on the way to become one: `chain` is theirs, with ours replayed on top."""
+
+    world: Repository
+    chain: LedgerWriter
+    names: ComponentTags
+    received: tuple[LedgerEntry, ...]
+    #: The tags of our own moves, as far as their objects are here still.
+    ours: Container[str | None]
+    #: Where the tags of pointers must be in the end.
+    tags: dict[Pointer, str | None] = field(default_factory=dict)
+    #: The tags of their versions, and of ours that were made on the way.
+    version_tags: dict[Pointer, VersionTag] = field(default_factory=dict)
+    #: Ours that theirs have another file for → the name that it has now.
+    renamed: dict[Pointer, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @functools.cached_property
+    def moves(self) -> dict[Pointer, list[tuple[Moved, str]]]:
+        """What was received for each pointer, oldest first, and by whom."""
+        found: dict[Pointer, list[tuple[Moved, str]]] = {}
+        for entry in self.received:
+            for moved, _, actor in entry.moves:
+                found.setdefault((moved.component, moved.environment), []).append((moved, actor))
+        return found
+
+    def follow(self) -> None:
+        """Let the tags of what was received be here what they are there."""
+        made = {(c.component, c.version): c for entry in self.received for c, _, _ in entry.creations}
+        last = {pointer: moves[-1][0] for pointer, moves in self.moves.items()}
+        tags = [*(created.tag for created in made.values()), *(moved.tag for moved in last.values())]
+        here = self.world.git.check(tag for tag in tags if tag)
+        strays = self._strays(made)
+        for (component, version), created in made.items():
+            existing = self.world.tags.versions.get(component, {}).get(version)
+            if created.tag in here:
+                at = VersionTag(created.tag, "commit" if created.tag == created.commit else "tag")
+            elif (component, version) in strays:
+                at = remade(self.chain, created, self.chain.versions[component][version])
+            else:
+                continue
+            if stray := strays.get((component, version)):
+                commit, file = stray
+                self._set_apart(Created(component, version, "", commit, path=file.path), file.blob)
+            ref = existing.ref if existing else tag_ref(component, version)
+            self.chain.set_ref(ref, at.id, existing.id if existing else None)
+            self.version_tags[component, version] = at
+        # Where the remote's own tag was moved on since, by another tool, ours catches up with the ledger afterwards.
+        self.tags |= {pointer: moved.tag for pointer, moved in last.items() if not moved.tag or moved.tag in here}
+
+    def _strays(self, received: Mapping[Pointer, Created]) -> dict[Pointer, tuple[str, ComponentFile]]:
+        """The versions' tags here that are of another file than what was received under their name: commit and file."""
+        tags = {
+            version: tag
+            for version, created in received.items()
+            if (tag := self.world.tags.versions.get(version[0], {}).get(version[1])) and tag.id != created.tag
+        }
+        commits = self.world.commits_of(tag.id for tag in tags.values())
+        ends = {version: commits[tag.id] for version, tag in tags.items() if tag.id in commits}
+        files = self.world.files_at((component, commit) for (component, _), commit in ends.items())
+        return {
+            (component, version): (commit, file)
+            for (component, version), commit in ends.items()
+            if (file := files.get((component, commit))) and file.blob != self.chain.versions[component][version]
+        }
+
+    def _set_apart(self, made: Created, blob: str) -> str:
+        """Give a version that the remote has another file for a name of its own; the name."""
+        name = clash_name(made.version, made.commit)
+        if (made.component, name) in self.version_tags:
+            return name
+        self.notes.append(
+            f"{made.name} was made from two different files; the remote's keeps the name, yours is {name}"
+        )
+        if name not in self.world.tags.versions.get(made.component, {}):
+            own = replace(made, version=name, tag=self.world.git.none)
+            at = remade(self.chain, own, blob, said=f"made as {made.version}")
+            self.chain.set_ref(tag_ref(made.component, name), at.id, None)
+            self.version_tags[made.component, name] = at
+        return name
+
+    def version_tag(self, component: str, version: str) -> VersionTag | None:
+        """The tag that a version has in the end."""
+        if found := self.version_tags.get((component, version)):
+            return found
+        if version in self.world.tags.versions.get(component, {}):
+            return kept_version(self.chain, self.world, component, version)
+        return None
+
+    def replay(self, made: LedgerEntry) -> LedgerEntry | None:
+        """One of our entries on top of the chain; None where it says nothing new there."""
+        sources: dict[Pointer, str] = {}
+        changes: list[LedgerChange] = []
+        summary = made.summary
+        for change in made.changes:
+            if isinstance(change, Created):
+                created = self._created(change)
+                if created:
+                    sources[created.component, created.version] = self.world.state.versions[change.component][
+                        change.version
+                    ]
+                    changes.append(created)
+                    summary = summary.replace(str(change), str(created))
+                continue
+            moved = self._moved(change, self.chain.pointers.get(change.component, {}).get(change.environment))
+            if moved:
+                changes.append(moved)
+                summary = summary.replace(str(change), str(moved))
+        if not changes:
+            return None
+        author = (made.actor, made.authored or made.at)
+        return self.chain.add(summary, changes, sources, reason=made.reason, author=author)
+
+    def _created(self, change: Created) -> Created | None:
+        theirs = self.chain.versions.get(change.component, {}).get(change.version)
+        ours = self.world.state.versions.get(change.component, {}).get(change.version)
+        if ours is None or theirs == ours:
+            return None
+        if theirs is None:
+            return change
+        name = self._set_apart(change, ours)
+        self.renamed[change.component, change.version] = name
+        at = self.version_tag(change.component, name)
+        if at is None or name in self.chain.versions.get(change.component, {}):
+            return None
+        return replace(change, version=name, tag=at.id)
+
+    def _moved(self, change: Moved, live: str | None) -> Moved | None:
+        pointer = (change.component, change.environment)
+        after = self.renamed.get((change.component, change.after or ""), change.after)
+        received = self.moves.get(pointer, [])
+        # One of theirs may have come here by a fetch of tags, and been adopted as a stranger's.
+        if live == after or any(change.tag and change.tag == moved.tag for moved, _ in received):
+            return None
+        if received and received[-1][0].after != after:
+            theirs, actor = received[-1]
+            self.notes.append(
+                f"{change.name}: {name_of(actor)} had set {theirs.after or 'none'} meanwhile; "
+                f"your {after or 'removal'} comes after it"
+            )
+        tag, version_tag = change.tag, change.version_tag
+        at = self.version_tag(change.component, after) if after else None
+        if after and at and (at.id != version_tag or tag not in self.ours):
+            ref = pointer_ref(self.names, *pointer)
+            tag = pointer_tag(self.chain, ref, change.component, after, change.environment, at)
+            version_tag = at.id
+        before = self.tags.pop(pointer, change.tag_before)
+        if at or tag is None or tag in self.ours:
+            self.tags[pointer] = tag
+        return replace(change, before=live, after=after, tag_before=before, tag=tag, version_tag=version_tag)
+
+
+def merge(desk: RepositoryLock, world: Repository, theirs: str, names: ComponentTags, seen: str) -> MergeResult:
+    """Make the ledger `theirs` with this repository's own entries replayed on top, and let the tags follow, in one
+    transaction. `names` are all tags here and at the remote; the ref `seen` keeps what `theirs` was."""
+    git = world.git
+    other = Ledger(git, theirs)
+    ours: tuple[LedgerEntry, ...] = ()
+    base = None
+    if world.ledger:
+        base = git.attempt("merge-base", theirs, world.ledger.tip).stdout.decode().strip() or None
+        ours = world.ledger.since(base)
+    if base is None:
+        ours = tuple(_without_old_tags(ours))
+    tags = git.check(moved.tag for entry in ours for moved, _, _ in entry.moves if moved.tag)
+    merging = _Replay(world, LedgerWriter(git, other.last, other.state()), names, other.since(base), tags)
+    merging.follow()
+    replayed = [(made, merging.replay(made)) for made in ours]
+    # What another tool has moved here stays where it is, told, until it is adopted or moved on.
+    received = {moved.tag for moves in merging.moves.values() for moved, _ in moves}
+    foreign = {(f.component, f.environment) for f in world.differences[0] if f.tag.id not in received}
+    for pointer, tag in merging.tags.items():
+        if pointer not in foreign:
+            ref = pointer_ref(names, *pointer)
+            merging.chain.set_ref(ref, tag, world.refs.get(ref))
+    merging.chain.set_ref(seen, theirs, git.ref(seen))
+    merging.chain.before = world.ledger.tip if world.ledger else None
+    merging.chain.commit(desk)
+    desk.notes += merging.notes
+    dropped = tuple(made for made, entry in replayed if entry is None)
+    return MergeResult(merging.received, tuple(entry for _, entry in replayed if entry), dropped)
+
+
+def _without_old_tags(ours: Iterable[LedgerEntry]) -> Iterable[LedgerEntry]:
+    """The entries of a ledger with a beginning of its own. What it was begun from are tags that may be old, and theirs
+    count; of these only the versions stay."""
+    for entry in ours:
+        if entry.parent is not None:
+            yield entry
+            continue
+        created = tuple(change for change in entry.changes if isinstance(change, Created))
+        if created:
+            summary = entry.summary if len(created) == len(entry.changes) else f"adopt: {len(created)} versions"
+            yield replace(entry, changes=created, summary=summary)
+
+
+def clash_name(version: str, commit: str) -> str:
+    """A name of its own for a version that another file was made with elsewhere. It is a pre-release, and so never
+    `stable`: `v1.1.0` becomes `v1.1.0-clash.g0123456789`."""
+    core, plus, build = version.partition("+")
+    return f"{core}{'.' if '-' in core else '-'}clash.g{commit[:10]}{plus}{build}"
