@@ -14,39 +14,39 @@ from typing import Any
 import click
 
 from edgit import terminal
-from edgit.commands.common import Group
+from edgit.commands.groups import Group
 from edgit.errors import EdgitError
 from resolver.errors import ResolverError
 
 #: Heading → command → the module and the name in it, and what it does in a few words; in the order of their use.
 COMMANDS = {
     "Versions, and what is live": {
-        "init": ("sharing:init", "prepare a repository"),
-        "tag": ("moving:tag", "make and list versions; bring a lost one back"),
-        "deploy": ("moving:deploy", "set, get and unset what is live in an environment"),
-        "rollback": ("moving:rollback", "go back to the last good version"),
-        "restore": ("moving:restore", "make an environment what one was at an instant"),
-        "promote": ("moving:promote", "from staging, or a canary, to prod"),
+        "init": ("init:init", "prepare a repository"),
+        "tag": ("versions:tag", "make and list versions; bring a lost one back"),
+        "deploy": ("deploy:deploy", "set, get and unset what is live in an environment"),
+        "rollback": ("deploy:rollback", "go back to the last good version"),
+        "restore": ("restore:restore", "make an environment what one was at an instant"),
+        "promote": ("deploy:promote", "from staging, or a canary, to prod"),
         "canary": ("canary:canary", "how many requests a canary takes"),
     },
     "Questions": {
-        "components": ("asking:components", "what there is, and what is live where"),
-        "history": ("asking:history", "every move; what was live at an instant"),
-        "diff": ("asking:diff", "what changed between two versions, or two instants"),
-        "log": ("asking:log", "the audit trail: who, what, when and why"),
-        "check": ("asking:check_command", "whether the ensembles' references lead to versions"),
-        "status": ("sharing:status", "how git, the remote and KV stand to each other"),
+        "components": ("components:components", "what there is, and what is live where"),
+        "history": ("history:history", "every move; what was live at an instant"),
+        "diff": ("diff:diff", "what changed between two versions, or two instants"),
+        "log": ("history:log", "the audit trail: who, what, when and why"),
+        "check": ("check:check", "whether the ensembles' references lead to versions"),
+        "status": ("status:status", "how git, the remote and KV stand to each other"),
     },
     "Sharing and publishing": {
-        "push": ("sharing:push", "bring your moves to the remote"),
-        "pull": ("sharing:pull", "bring the remote's moves here"),
-        "adopt": ("moving:adopt", "put on record what other tools have tagged"),
-        "publish": ("sharing:publish", "bring KV to what git says"),
-        "snapshot": ("sharing:snapshot", "a file of what is published, for a deployment to carry"),
+        "push": ("share:push", "bring your moves to the remote"),
+        "pull": ("share:pull", "bring the remote's moves here"),
+        "adopt": ("adopt:adopt", "put on record what other tools have tagged"),
+        "publish": ("publish:publish", "bring KV to what git says"),
+        "snapshot": ("publish:snapshot", "a file of what is published, for a deployment to carry"),
     },
     "Watching": {
-        "guard": ("watching:guard", "watch the error rate after a move, and roll back"),
-        "drill": ("watching:drill", "practise a rollback, and time it"),
+        "guard": ("guard:guard", "watch the error rate after a move, and roll back"),
+        "drill": ("drill:drill", "practise a rollback, and time it"),
     },
 }
 _PLACES = {name: place for commands in COMMANDS.values() for name, (place, _) in commands.items()}

@@ -21,12 +21,8 @@ from edgit.errors import EdgitError, NotReached
 
 #: So many answers in a row must show it.
 IN_A_ROW = 5
-
-
 #: Seconds between two questions.
 EVERY = 0.2
-
-
 _TIMEOUT = 10.0
 
 
@@ -94,3 +90,24 @@ def wait_until_published(
                 hint="look at it: curl .../health; KV itself may lag by a minute and more, then: edgit publish again",
             )
         sleep(0 if shows else EVERY)
+
+
+def wait_until_live(url: str, component: str, environment: str, version: str | None, *, timeout: float) -> None:
+    """Ask the edge until it shows the version; None for none. Raises `NotReached`."""
+    deadline = time.monotonic() + timeout
+    seen: object = None
+    with connect(url) as client:
+        while time.monotonic() < deadline:
+            try:
+                answer = client.get("/version", params={"environment": environment, "component": component})
+                seen = (
+                    answer.json().get("components", {}).get(component)
+                    if answer.status_code in (200, 404)
+                    else answer.text
+                )
+            except (httpx.HTTPError, ValueError) as error:
+                raise NotReached(f"{url} did not answer: {error}") from None
+            if seen == version:
+                return
+            time.sleep(0.1)
+    raise NotReached(f"{url} still shows {seen or 'nothing'} for {component} {environment} after {timeout:g} s")

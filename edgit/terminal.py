@@ -21,7 +21,6 @@ from typing import IO
 
 import click
 
-from edgit.ledger.history import LedgerMove
 from resolver.history import format_instant
 
 #: Versions that a tree shows of one component, besides those that are live.
@@ -36,6 +35,11 @@ def coloured(file: IO[str] | None) -> bool:
 def document(value: object) -> None:
     """A JSON document, indented, one scalar a line."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def many(count: int, noun: str) -> str:
+    """`1 move`, `2 moves`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def lines(text: Iterable[str]) -> None:
@@ -173,20 +177,3 @@ def diff(found: Iterable[str]) -> None:
     """A unified diff."""
     colours = {"+": "green", "-": "red", "@": "cyan"} if coloured(sys.stdout) else {}
     lines(click.style(line, fg=colours[line[0]]) if line[:1] in colours else line for line in found)
-
-
-def moves_as_json(moves: Iterable[LedgerMove]) -> list[dict[str, object]]:
-    """Moves as a program reads them."""
-    return [
-        {
-            "component": move.component,
-            "environment": move.environment,
-            "version": move.version,
-            "before": move.before,
-            "at": format_instant(move.at),
-            "actor": move.actor,
-            "generation": move.generation,
-            "reason": move.reason,
-        }
-        for move in moves
-    ]

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from edgit import terminal
-from edgit.commands.common import (
-    Group,
+from edgit.commands import shapes
+from edgit.commands.completion import complete_component
+from edgit.commands.context import needed_kv, open_git
+from edgit.commands.groups import Group
+from edgit.commands.options import (
+    ChangeOptions,
     argument_component,
-    complete_component,
-    needed_kv,
-    open_git,
-    option_dry_run,
+    change_options,
     option_environment,
     option_format,
     option_kv,
-    shown_when,
 )
+from edgit.commands.results import shown_when
 from edgit.errors import EdgitError
 from edgit.git.process import Git
 from edgit.kv import rollout
 from edgit.kv.comparison import read_map
 from edgit.kv.store import Kv, KvValue
 from edgit.kv.targets import open_kv
-from edgit.repository.reading import Repository
+from edgit.repository.catalog import read_catalog
+from edgit.repository.reading import read_live, read_repository
 from resolver.documents import VERSION_MAP
 from resolver.errors import InvalidPercentage, listed, nearest
 from resolver.reference import is_environment, is_name
@@ -59,16 +61,19 @@ class Canary:
     percentage: Percentage
     entry: str | None
 
-    def as_json(self) -> dict[str, object]:
-        """As the commands print it; the percentage is text, as in the table."""
-        return {
-            "component": self.component,
-            "environment": self.environment,
-            "stable": self.stable,
-            "canary": self.version,
-            "percentage": str(self.percentage),
-            "entry": self.entry,
+
+def _shapes(canaries: Iterable[Canary]) -> list[shapes.Shape]:
+    return [
+        {
+            "component": each.component,
+            "environment": each.environment,
+            "stable": each.stable,
+            "canary": each.version,
+            "percentage": str(each.percentage),
+            "entry": each.entry,
         }
+        for each in canaries
+    ]
 
 
 @click.group(cls=Group)
@@ -82,11 +87,10 @@ def canary() -> None:
 
 @canary.command("set")
 @click.argument("words", nargs=-1, required=True, metavar="[NAME[@ENV]] PERCENT", shell_complete=complete_component)
-@option_kv
+@option_kv()
 @click.option("--replace", is_flag=True, help="Begin the table anew where it cannot be read.")
-@option_dry_run
-@option_format("text", "json")
-def canary_set(words: tuple[str, ...], kv: str | None, replace: bool, dry_run: bool, format: str) -> None:
+@change_options
+def canary_set(words: tuple[str, ...], kv: str | None, replace: bool, options: ChangeOptions) -> None:
     """Give the canary PERCENT of the requests: of NAME, of NAME in ENV, or of all components.
 
     \b
@@ -100,16 +104,15 @@ def canary_set(words: tuple[str, ...], kv: str | None, replace: bool, dry_run: b
     entry = _entry(words[0] if len(words) == 2 else None)
     git, store = _where(kv)
     _check_known(git, store, entry)
-    change = rollout.set_percentage(store, entry, percentage, _actor(git), replace=replace, dry_run=dry_run)
-    _tell(git, store, change, format)
+    change = rollout.set_percentage(store, entry, percentage, _actor(git), replace=replace, dry_run=options.dry_run)
+    _tell(git, store, change, options.format)
 
 
 @canary.command("clear")
 @click.argument("name", required=False, metavar="[NAME[@ENV]]", shell_complete=complete_component)
-@option_kv
-@option_dry_run
-@option_format("text", "json")
-def canary_clear(name: str | None, kv: str | None, dry_run: bool, format: str) -> None:
+@option_kv()
+@change_options
+def canary_clear(name: str | None, kv: str | None, options: ChangeOptions) -> None:
     """Take an entry away, so that a less specific one counts, or none. Without NAME that for all components.
 
     To end a canary at once: edgit canary set NAME 0, or edgit deploy unset NAME --from prod-canary.
@@ -119,13 +122,14 @@ def canary_clear(name: str | None, kv: str | None, dry_run: bool, format: str) -
     """
     entry = _entry(name)
     git, store = _where(kv)
-    _tell(git, store, rollout.set_percentage(store, entry, None, _actor(git), dry_run=dry_run), format)
+    change = rollout.set_percentage(store, entry, None, _actor(git), dry_run=options.dry_run)
+    _tell(git, store, change, options.format)
 
 
 @canary.command("get")
 @argument_component("component", required=False)
 @option_environment("--from", help="Only this environment.")
-@option_kv
+@option_kv()
 @option_format("text", "json")
 def canary_get(component: str | None, environment: str | None, kv: str | None, format: str) -> None:
     """Show which percentage is in force for every canary, and by which entry of the table.
@@ -149,7 +153,7 @@ def canary_get(component: str | None, environment: str | None, kv: str | None, f
         if component in (None, canary.component) and environment in (None, canary.environment)
     ]
     if format == "json":
-        terminal.document({"target": store.name, **table.as_json(), "canaries": [each.as_json() for each in found]})
+        terminal.document({"target": store.name, **shapes.of_percentages(table), "canaries": _shapes(found)})
         return
     where = " ".join(filter(None, (component and f"of {component}", environment and f"in {environment}")))
     terminal.table(
@@ -208,7 +212,7 @@ def _entry(name: str | None) -> str:
 def _check_known(git: Git | None, store: Kv, entry: str) -> None:
     """Raise `EdgitError` for a component that neither git nor KV has: a canary is not stopped by a slip of the pen."""
     name = entry.partition("@")[0]
-    known = set(_pointers(store)) | (Repository(git).names if git else set())
+    known = set(_pointers(store)) | (read_catalog(read_repository(git)).names if git else set())
     if name != "*" and known and name not in known:
         raise EdgitError(
             f"neither git nor {store.name} has a component `{name}`."
@@ -242,7 +246,7 @@ def _tell(git: Git | None, store: Kv, change: rollout.PercentageChange, format: 
         if component in ("*", canary.component) and environment in ("", canary.environment)
     ]
     if format == "json":
-        terminal.document({**change.as_json(), "canaries": [canary.as_json() for canary in concerned]})
+        terminal.document({**shapes.of_percentage_change(change), "canaries": _shapes(concerned)})
         return
     subject = "all components" if component == "*" else change.entry
     before, after = (f"{value} %" if value is not None else "none" for value in (change.before, change.after))
@@ -274,7 +278,7 @@ def _unpublished(git: Git | None, component: str, environment: str) -> str | Non
     """A canary that git has for an entry that concerns none in KV, as it is told; None where it has none either."""
     if git is None:
         return None
-    for name, found in sorted(Repository(git).state.pointers.items()):
+    for name, found in sorted(read_live(git).pointers.items()):
         for pointer, version in sorted(found.items()):
             here = pointer.endswith(_SUFFIX) and environment in ("", pointer.removesuffix(_SUFFIX))
             if here and component in ("*", name):

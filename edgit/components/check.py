@@ -21,8 +21,6 @@ from resolver.snapshot import Request, Resolver, Snapshot
 
 #: The kind of a finding that may be no fault.
 WARNING = "warning"
-
-
 #: The kinds that say nothing of where a reference leads.
 APART = ("invalid", "slip", WARNING)
 

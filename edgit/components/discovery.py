@@ -4,7 +4,7 @@ Rules:
 
 - `components/<types>/<name>.<ext>`, and `<types>/<name>.<ext>` at the root (`prompts/…`, `configs/…`), is a component
   with no registration; folders below belong to the name (`components/templates/mail/header.html` is `mail/header`);
-- `.edgit/components.json` names others, and goes before: `{"components": {"<name>": {"path": "…", "type": "…"}}}`;
+- the registry names others, and goes before;
 - a name is one component. Two files that claim it are both named in the error of whoever asks for it;
 - no name begins with a type's folder (`prompts/x`): a reference and a tag could not tell it from `x`;
 - a path with characters that cannot be printed, a line's end say, or that is not UTF-8, is no component's.

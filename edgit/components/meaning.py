@@ -1,18 +1,9 @@
-"""Which component, version and environment a git tag means, in every form that tools have written.
-
-| Tag                                                              | Written by          |
-|------------------------------------------------------------------|---------------------|
-| `components/<name>/<slot>`                                        | this tool, Edgit to 0.4.0 |
-| `agents/<name>/<slot>`, `<types>/<name>/<slot>`                   | Edgit to 0.4.4      |
-| `components/<types>/<name>/<slot>`, `logic/<types>/<name>/<slot>` | Edgit 0.5.0         |
+"""Which version the tag of an environment means.
 
 Rules:
 
-- a slot is a version (`v1.2.3`), or else an environment;
-- where a version stands under several names, this tool's own is the one that counts, spelled with its `v`; of an
-  environment's tags it is the one that was set last. The others are `rivals`, and told where they disagree;
-- an environment's tag means the version whose tag it points at, else the one that its message names, else the only
-  version on its commit. Two versions on one commit and no word about it mean nothing;
+- it means the version whose tag it points at, else the one that its message names, else the only version on its commit.
+  Two versions on one commit and no word about it mean nothing;
 - a version that only an environment's tag still tells of, because its own tag was deleted, is a version.
 """
 
@@ -23,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgit.components.tags import PREFIX, Tag, read_name
-from edgit.git.objects import Object, read_headers, read_person, read_tag_object
+from edgit.git.objects import Object
+from edgit.git.tags import read_headers, read_person, read_tag_object
 from resolver.version import canonical, is_version, precedence
 
 # `Deploy my-prompt@v1.0.0 to prod`, `Rollback my-prompt in prod to v1.0.0`

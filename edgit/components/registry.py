@@ -1,13 +1,10 @@
-"""Which file is which component.
+"""The registry, `.edgit/components.json`: the components whose files lie elsewhere.
 
 Rules:
 
-- `components/<types>/<name>.<ext>`, and `<types>/<name>.<ext>` at the root (`prompts/…`, `configs/…`), is a component
-  with no registration; folders below belong to the name (`components/templates/mail/header.html` is `mail/header`);
-- `.edgit/components.json` names others, and goes before: `{"components": {"<name>": {"path": "…", "type": "…"}}}`;
-- a name is one component. Two files that claim it are both named in the error of whoever asks for it;
-- no name begins with a type's folder (`prompts/x`): a reference and a tag could not tell it from `x`;
-- a path with characters that cannot be printed, a line's end say, or that is not UTF-8, is no component's.
+- it goes before discovery: `{"components": {"<name>": {"path": "…", "type": "…"}}}`. Without `components` the document
+  itself is that object, and its own fields, a version or a date, are passed over;
+- an error names the line.
 """
 
 from __future__ import annotations
@@ -22,8 +19,6 @@ from edgit.errors import EdgitError
 from resolver.reference import DIRECTORIES, TYPES, is_name
 
 REGISTRY = ".edgit/components.json"
-
-
 #: How a registry may write a type: by itself, in the plural, or as Edgit's own registry has it.
 _TYPES = {**{kind: kind for kind in DIRECTORIES}, **TYPES, "agent-definition": "agent"}
 

@@ -1,4 +1,4 @@
-"""Which component, version and environment a git tag means, in every form that tools have written.
+"""Which component, version or environment the name of a git tag means, in every form that tools have written.
 
 | Tag                                                              | Written by          |
 |------------------------------------------------------------------|---------------------|
@@ -9,11 +9,8 @@
 Rules:
 
 - a slot is a version (`v1.2.3`), or else an environment;
-- where a version stands under several names, this tool's own is the one that counts, spelled with its `v`; of an
-  environment's tags it is the one that was set last. The others are `rivals`, and told where they disagree;
-- an environment's tag means the version whose tag it points at, else the one that its message names, else the only
-  version on its commit. Two versions on one commit and no word about it mean nothing;
-- a version that only an environment's tag still tells of, because its own tag was deleted, is a version.
+- where a version stands under several names, this tool's own is the one that counts, spelled with its `v`. The others
+  are `duplicates`, and told where they disagree.
 """
 
 from __future__ import annotations
@@ -54,12 +51,13 @@ class Tag(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ComponentTags:
-    """All tags of components: component → version → tag, and component → environment → tag. `rivals` are further tags
-    of the same component and slot."""
+    """All tags of components: component → version → tag, and component → environment → tag.
+
+    `duplicates` are further tags of the same component and slot."""
 
     versions: Mapping[str, Mapping[str, Tag]] = field(default_factory=dict)
     environments: Mapping[str, Mapping[str, Tag]] = field(default_factory=dict)
-    rivals: Mapping[tuple[str, str], tuple[Tag, ...]] = field(default_factory=dict)
+    duplicates: Mapping[tuple[str, str], tuple[Tag, ...]] = field(default_factory=dict)
 
     def components(self) -> set[str]:
         """Everything that has a tag."""
@@ -138,12 +136,12 @@ def read_tags(refs: Mapping[str, str]) -> ComponentTags:
     """The tags of components among all refs."""
     versions: dict[str, dict[str, Tag]] = {}
     environments: dict[str, dict[str, Tag]] = {}
-    rivals: dict[tuple[str, str], tuple[Tag, ...]] = {}
+    duplicates: dict[tuple[str, str], tuple[Tag, ...]] = {}
     read = [(slot.rank, not ref.endswith(slot.slot), ref, slot) for ref in refs if (slot := read_name(ref))]
     for _, _, ref, slot in sorted(read):
         tag = Tag(ref, refs[ref], slot.type)
         kind = versions if is_version(slot.slot) else environments
         if kind.setdefault(slot.component, {}).setdefault(slot.slot, tag) is not tag:
             key = (slot.component, slot.slot)
-            rivals[key] = (*rivals.get(key, ()), tag)
-    return ComponentTags(versions, environments, rivals)
+            duplicates[key] = (*duplicates.get(key, ()), tag)
+    return ComponentTags(versions, environments, duplicates)

@@ -25,11 +25,7 @@ from edgit.git.objects import PACK_KINDS, Object, TreeEntry, pack_header
 
 #: Up to so many new objects are written loose, as git does for a small fetch; more stay one pack.
 _LOOSE = 100
-
-
 _BROKEN = re.compile(r"ignoring broken ref (\S+)")
-
-
 _CLASH = re.compile(r"'(refs/\S+)' exists; cannot create '(refs/\S+)'")
 
 

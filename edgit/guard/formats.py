@@ -1,16 +1,10 @@
-"""Reading error rates from an address: a bare number, JSON by a path, or counters in Prometheus' text format.
+"""Reading error rates from text: a bare number, JSON by a path, or counters in Prometheus' text format.
 
 Rules:
 
-- an answer is a `Rate` over a period that the metrics choose, or `Totals`, counters that only go up, or `NoData`;
-- whatever cannot be read for sure is `NoData` with the reason: another status than 200, a redirect, a page of HTML, a
-  time-out, an answer too large or cut off, NaN, a negative number, a rate above 1. Nothing is read as 0 by default;
-- a selector that could match nothing for ever by a slip (no such metric, no such label) is `NoData` too, not 0 errors;
-- the address, the paths and the selectors may hold `{component}`, `{environment}` and `{version}`;
-- no message holds the user, the password or the query of an address, or any token; what an answer said is shown short
-  and without control characters.
-
-From top to bottom: what a reading is, the subject, the formats, the source, and the request.
+- whatever cannot be read for sure is `NoData` with the reason: a page of HTML, NaN, a negative number, a rate above 1.
+  Nothing is read as 0 by default;
+- a selector that could match nothing for ever by a slip (no such metric, no such label) is `NoData` too, not 0 errors.
 """
 
 from __future__ import annotations
@@ -33,12 +27,7 @@ from resolver.nesting import too_deep
 
 #: Among how many names at most the nearest one is sought, for an answer that has a million.
 _MOST_NAMES: Final = 2_000
-
-
 _NUMBER: Final = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|inf|nan)", re.IGNORECASE)
-
-
-# The formats
 
 
 @dataclass(frozen=True, slots=True)

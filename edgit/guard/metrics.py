@@ -1,16 +1,10 @@
-"""Reading error rates from an address: a bare number, JSON by a path, or counters in Prometheus' text format.
+"""Where the figures are, and asking for them.
 
 Rules:
 
-- an answer is a `Rate` over a period that the metrics choose, or `Totals`, counters that only go up, or `NoData`;
-- whatever cannot be read for sure is `NoData` with the reason: another status than 200, a redirect, a page of HTML, a
-  time-out, an answer too large or cut off, NaN, a negative number, a rate above 1. Nothing is read as 0 by default;
-- a selector that could match nothing for ever by a slip (no such metric, no such label) is `NoData` too, not 0 errors;
 - the address, the paths and the selectors may hold `{component}`, `{environment}` and `{version}`;
-- no message holds the user, the password or the query of an address, or any token; what an answer said is shown short
-  and without control characters.
-
-From top to bottom: what a reading is, the subject, the formats, the source, and the request.
+- another status than 200, a redirect, a time-out, an answer too large or cut off is `NoData` with the reason;
+- no message holds the user, the password or the query of an address, or any token.
 """
 
 from __future__ import annotations
@@ -30,15 +24,9 @@ from resolver.expression import Expression, parse_expression
 
 #: How long one reading may take as a whole, in seconds.
 TIMEOUT: Final = 10.0
-
-
 #: The largest answer that is read, in bytes: several times what a busy Prometheus exporter shows.
 LARGEST: Final = 16 * 1024 * 1024
-
-
 _SCHEMES: Final = ("http", "https")
-
-
 _ACCEPT: Final = "text/plain;version=0.0.4, application/json;q=0.9, */*;q=0.1"
 
 

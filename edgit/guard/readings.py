@@ -1,16 +1,9 @@
-"""Reading error rates from an address: a bare number, JSON by a path, or counters in Prometheus' text format.
+"""What one reading of the metrics is, and of what.
 
 Rules:
 
 - an answer is a `Rate` over a period that the metrics choose, or `Totals`, counters that only go up, or `NoData`;
-- whatever cannot be read for sure is `NoData` with the reason: another status than 200, a redirect, a page of HTML, a
-  time-out, an answer too large or cut off, NaN, a negative number, a rate above 1. Nothing is read as 0 by default;
-- a selector that could match nothing for ever by a slip (no such metric, no such label) is `NoData` too, not 0 errors;
-- the address, the paths and the selectors may hold `{component}`, `{environment}` and `{version}`;
-- no message holds the user, the password or the query of an address, or any token; what an answer said is shown short
-  and without control characters.
-
-From top to bottom: what a reading is, the subject, the formats, the source, and the request.
+- what an answer said is shown short and without control characters.
 """
 
 from __future__ import annotations
@@ -30,9 +23,6 @@ class InvalidWatch(EdgitError):
 
     # That of a wrong command line, and of "could not tell", which it also is.
     exit_code: ClassVar[int] = 2
-
-
-# What a reading is
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +57,6 @@ class Unreadable(Exception):
     def told(self) -> NoData:
         """What callers get."""
         return NoData(printable(str(self)))
-
-
-# The subject
 
 
 @dataclass(frozen=True, slots=True)

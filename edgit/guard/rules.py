@@ -1,22 +1,4 @@
-"""Watching a version after a move: good, bad and rolled back, or could not tell.
-
-Rules:
-
-- three verdicts and no default: what was not seen is neither good nor bad, and ends as "could not tell";
-- of counters only what was added within the window counts. One that fell began anew and counts from 0; one that fell or
-  was missing `FLAPPING` times is no one counter, as when an address reaches several processes in turn;
-- of counters a breach is `errors / requests > threshold` of at least `min_requests`, at the end of the window. It ends
-  the watch earlier when it is certain: were the true rate at the threshold, that many errors are rarer than `CHANCE`;
-- of rates, whose requests may be unknown, the last `IN_A_ROW` readings decide. All above the threshold is a breach, at
-  any time; all at or below it is good, at the end. Of fewer than `min_requests`, if they are told, it is no data;
-- good needs to be seen: the readings with data reach over at least `COVERED` of the window;
-- only the version that was there at the start is judged. When somebody moves the pointer, the watch ends and moves
-  nothing, so that no fix is rolled back;
-- Ctrl-C ends the watch and moves nothing.
-
-`observed` and `judged` are the decision, pure; `watch` runs them over readings, with clock and sleep from outside;
-`guard` also rolls back.
-"""
+"""What is asked of a version that is watched."""
 
 from __future__ import annotations
 
@@ -28,15 +10,9 @@ from edgit.guard.readings import InvalidWatch
 
 #: How many readings of a rate in a row decide.
 IN_A_ROW: Final = 3
-
-
 #: The usual time between two readings, in seconds, and how many a shorter window has at least.
 EVERY: Final = 5.0
-
-
 FEWEST: Final = 6
-
-
 _MOST_READINGS: Final = 100_000
 
 

@@ -1,21 +1,11 @@
-"""Watching a version after a move: good, bad and rolled back, or could not tell.
+"""Watching a version after a move, and rolling back on a breach.
 
 Rules:
 
-- three verdicts and no default: what was not seen is neither good nor bad, and ends as "could not tell";
-- of counters only what was added within the window counts. One that fell began anew and counts from 0; one that fell or
-  was missing `FLAPPING` times is no one counter, as when an address reaches several processes in turn;
-- of counters a breach is `errors / requests > threshold` of at least `min_requests`, at the end of the window. It ends
-  the watch earlier when it is certain: were the true rate at the threshold, that many errors are rarer than `CHANCE`;
-- of rates, whose requests may be unknown, the last `IN_A_ROW` readings decide. All above the threshold is a breach, at
-  any time; all at or below it is good, at the end. Of fewer than `min_requests`, if they are told, it is no data;
-- good needs to be seen: the readings with data reach over at least `COVERED` of the window;
 - only the version that was there at the start is judged. When somebody moves the pointer, the watch ends and moves
   nothing, so that no fix is rolled back;
-- Ctrl-C ends the watch and moves nothing.
-
-`observed` and `judged` are the decision, pure; `watch` runs them over readings, with clock and sleep from outside;
-`guard` also rolls back.
+- Ctrl-C ends the watch and moves nothing;
+- clock and sleep come from outside.
 """
 
 from __future__ import annotations
@@ -34,8 +24,6 @@ from edgit.guard.rules import WatchRules, count, percent
 
 #: How long a move may take to reach every request, in seconds: KV's own delay and the edge's.
 SPREAD: Final = 65.0
-
-
 #: What two times that mean the same may differ by, in seconds.
 _INSTANT: Final = 1e-6
 
@@ -80,16 +68,10 @@ class WatchOutcome:
 
 
 Read: TypeAlias = Callable[[], Reading]
-
-
 #: The version at the watched pointer now, None where there is none. May raise EdgitError when that cannot be read.
 Live: TypeAlias = Callable[[], str | None]
-
-
 #: Moves the pointer back and publishes; returns one sentence that says so. Raises when that is not done whole.
 RollBack: TypeAlias = Callable[[], str]
-
-
 Show: TypeAlias = Callable[[WatchStep], None]
 
 
@@ -213,32 +195,6 @@ def line(step: WatchStep) -> str:
     rate = "" if step.rate is None else percent(step.rate)
     note = f"  ({step.note})" if step.note else ""
     return f"{step.at:5.0f} s  {errors + requests:<32}  {rate:>7}  {step.verdict.word}{note}"
-
-
-def as_json(subject: Subject, rules: WatchRules, outcome: WatchOutcome) -> dict[str, object]:
-    """The whole watch as a JSON value: names as in `WatchRules` and `WatchStep`, times in seconds."""
-    return {
-        "component": subject.component,
-        "environment": subject.pointer,
-        "version": subject.version,
-        "verdict": outcome.verdict.word,
-        "reason": outcome.reason,
-        "rolled_back": outcome.rolled_back,
-        "threshold": rules.threshold,
-        "window": rules.window,
-        "min_requests": rules.min_requests,
-        "readings": [
-            {
-                "at": round(step.at, 3),
-                "errors": step.errors,
-                "requests": step.requests,
-                "rate": step.rate,
-                "verdict": step.verdict.word,
-                "note": step.note,
-            }
-            for step in outcome.steps
-        ],
-    }
 
 
 def settling(subject: Subject, rules: WatchRules, moved: float, *, own: bool) -> str | None:

@@ -34,15 +34,9 @@ from resolver.errors import InvalidDocument
 
 #: When the URL is purged, in seconds after the number was put.
 PURGES = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
-
-
 #: How often the number is put until it is taken, and the seconds between.
 _TRIES = 3
-
-
 _PAUSE = 0.5
-
-
 _TIMEOUT = 10.0
 
 

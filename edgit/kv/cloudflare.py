@@ -1,13 +1,10 @@
-"""The KV that is published to: a file on this machine, or a namespace of Cloudflare's Workers KV by its official SDK.
+"""Cloudflare's Workers KV, by Cloudflare's official SDK. No other module knows the SDK.
 
 Rules:
 
-- keys, values and metadata are what KV holds, exactly: a value is text and is never parsed here;
-- every call takes any number of keys and makes of it as few calls as the store allows. Over several of them nothing is
-  atomic, so who writes an order of things makes a call for each step of it;
-- what may pass (429, 5xx, a time-out, a broken connection, half an answer) is asked again, each time after a longer
-  pause, as often and as long as `Patience` has it. A `Retry-After` is kept to. Writing the same twice does no harm;
-- what does not pass is `KvFailed` at once. "KV failed" is never "not there".
+- what may pass (429, 5xx, a time-out, a broken connection, half an answer) is asked again, as `RetryPolicy` has it.
+  Writing the same twice does no harm;
+- what does not pass is `KvFailed` at once.
 """
 
 from __future__ import annotations
@@ -28,18 +25,10 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
-
-
 #: The most that Cloudflare takes in one call: keys to get, keys on a page, pairs to write, and bytes of a body.
 _GOT_AT_ONCE = 100
-
-
 _LISTED_AT_ONCE = 1000
-
-
 _WRITTEN_AT_ONCE = 10_000
-
-
 _BODY = 90_000_000
 
 

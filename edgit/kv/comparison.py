@@ -1,21 +1,13 @@
-"""What git says that KV should hold, what KV holds, and the writes that lead from the one to the other: values only.
+"""How the version map in KV stands to git.
 
-Rules:
-
-- KV is a function of the ledger. A generation never goes down, and only what git knows to be behind is written over;
-- contents come first, then `index/` and `history/`, the version map last: whoever stops in between leaves pointers that
-  are right, and generations that are not in the map yet are written anew by whoever goes on;
-- a content is never rewritten. One that KV cannot hold is refused where a pointer names it, and left out otherwise, of
-  the index too, so that no range can choose it;
-- a move keeps the instant at which requests began to see it; moves that become visible now get the present one, and
-  never one before that of a move that they follow: a clock that is behind must not turn the order round.
+A map that git does not know is never written over unless that is asked for, and is told with who moved what.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 from edgit.kv.publication import PublicationSource
@@ -89,17 +81,6 @@ class PointerDifference:
         by = f" ({', '.join(said)})" if said else ""
         return f"{self.component} {self.environment}: KV has {self.kv or 'none'}{by}, git has {self.git or 'none'}"
 
-    def as_json(self) -> dict[str, object]:
-        """As the command prints it."""
-        return {
-            "component": self.component,
-            "environment": self.environment,
-            "kv": self.kv,
-            "git": self.git,
-            "actor": self.actor,
-            "at": self.at and format_instant(self.at),
-        }
-
 
 def differences(kv: Pointers, git: Pointers) -> tuple[PointerDifference, ...]:
     """Where two maps differ, sorted."""
@@ -120,7 +101,12 @@ def attributed(
         for move in reversed(moves.get(difference.component, ())):
             if (move.environment, move.version) == (difference.environment, difference.kv):
                 return PointerDifference(
-                    difference.component, difference.environment, difference.kv, difference.git, move.actor, move.at
+                    difference.component,
+                    difference.environment,
+                    difference.kv,
+                    difference.git,
+                    move.actor,
+                    move.at.astimezone(UTC),
                 )
         return difference
 

@@ -1,17 +1,7 @@
-"""Publishing: bringing a KV to what git says, in an order in which it can be stopped anywhere.
+"""What a publish will write, found and checked before anything is written.
 
-    publish(source, kv) -> Report          contents, then index/ and history/, then the map, then a read that verifies
-    status(source, kv) -> Status           what is published, what is not yet, and what only KV has
-    snapshot(kv) -> dict                   what a deployment bundles, from what is published
-
-Rules:
-
-- nothing is written before everything that can be refused has been refused;
-- the map is read again right before it is written, and once more after. KV has no compare-and-set: this tells when
-  another publisher got between, it cannot prevent it;
-- a publish that is stopped anywhere has at most written things that nothing points at yet; the next one goes on;
-- where generations are announced, the map stands under the key of its generation before it is the map, and its number
-  is told after it. That fails no publish.
+Everything that can be refused is refused here: files that KV cannot hold, contents that KV has otherwise, a map that
+has grown too large.
 """
 
 from __future__ import annotations
@@ -44,21 +34,12 @@ from edgit.kv.store import Kv, KvValue
 from resolver.documents import content_key, decode_content_metadata
 
 T = TypeVar("T")
-
-
 #: So many contents are looked up one by one; of more, KV's keys are listed.
 _ASKED_FOR = 100
-
-
 #: So many files are read from git, and written, at once.
 CHUNK = 1000
-
-
 #: Bytes of text that are kept between the look at a file and its writing; what is more is read twice.
 _KEPT = 64 * 1024 * 1024
-
-
-# Preparing
 
 
 @dataclass(frozen=True, slots=True)

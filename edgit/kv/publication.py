@@ -1,15 +1,4 @@
-"""What git says that KV should hold, what KV holds, and the writes that lead from the one to the other: values only.
-
-Rules:
-
-- KV is a function of the ledger. A generation never goes down, and only what git knows to be behind is written over;
-- contents come first, then `index/` and `history/`, the version map last: whoever stops in between leaves pointers that
-  are right, and generations that are not in the map yet are written anew by whoever goes on;
-- a content is never rewritten. One that KV cannot hold is refused where a pointer names it, and left out otherwise, of
-  the index too, so that no range can choose it;
-- a move keeps the instant at which requests began to see it; moves that become visible now get the present one, and
-  never one before that of a move that they follow: a clock that is behind must not turn the order round.
-"""
+"""All that git says KV should hold, as values."""
 
 from __future__ import annotations
 

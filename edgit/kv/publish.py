@@ -1,9 +1,5 @@
 """Publishing: bringing a KV to what git says, in an order in which it can be stopped anywhere.
 
-    publish(source, kv) -> Report          contents, then index/ and history/, then the map, then a read that verifies
-    status(source, kv) -> Status           what is published, what is not yet, and what only KV has
-    snapshot(kv) -> dict                   what a deployment bundles, from what is published
-
 Rules:
 
 - nothing is written before everything that can be refused has been refused;
@@ -97,24 +93,6 @@ class PublishReport:
     def nothing(self) -> bool:
         """Whether KV was up to date."""
         return not any(self.written.values())
-
-    def as_json(self) -> dict[str, object]:
-        """As the command prints it."""
-        return {
-            "target": self.target,
-            "dry_run": self.dry_run,
-            "generation_before": self.generation_before,
-            "generation": self.generation,
-            "revision": self.revision,
-            "written": dict(self.written),
-            "changed": [
-                {"component": d.component, "environment": d.environment, "from": d.kv, "to": d.git}
-                for d in self.changed
-            ],
-            "warnings": list(self.warnings),
-            "seconds": round(self.seconds, 3),
-            **({"announced": self.announced} if self.announced else {}),
-        }
 
 
 def utc_now() -> datetime:

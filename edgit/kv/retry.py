@@ -1,14 +1,4 @@
-"""The KV that is published to: a file on this machine, or a namespace of Cloudflare's Workers KV by its official SDK.
-
-Rules:
-
-- keys, values and metadata are what KV holds, exactly: a value is text and is never parsed here;
-- every call takes any number of keys and makes of it as few calls as the store allows. Over several of them nothing is
-  atomic, so who writes an order of things makes a call for each step of it;
-- what may pass (429, 5xx, a time-out, a broken connection, half an answer) is asked again, each time after a longer
-  pause, as often and as long as `Patience` has it. A `Retry-After` is kept to. Writing the same twice does no harm;
-- what does not pass is `KvFailed` at once. "KV failed" is never "not there".
-"""
+"""Asking again what may pass: each time after a longer pause. A `Retry-After` is kept to."""
 
 from __future__ import annotations
 

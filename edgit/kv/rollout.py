@@ -37,8 +37,6 @@ from resolver.rollout import NOBODY, Percentage, RolloutTable
 from resolver.snapshot import Pointers
 
 _raw_map = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-
 _raw_list = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -74,11 +72,6 @@ class PercentageTable:
             if name in entries:
                 return name, entries[name]
         return None, NOBODY
-
-    def as_json(self) -> dict[str, object]:
-        """As the command prints it: percentages as text, since JSON's numbers are not exact everywhere."""
-        entries = {name: str(percentage) for name, percentage in sorted(self.table.entries.items())}
-        return {"entries": entries, "problems": list(self.problems)}
 
 
 def read_percentages(entry: KvValue | None) -> PercentageTable:
@@ -157,17 +150,6 @@ class PercentageChange:
     text: str
     dry_run: bool = False
     notes: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, object]:
-        """As the command prints it."""
-        return {
-            "target": self.target,
-            "entry": self.entry,
-            "before": None if self.before is None else str(self.before),
-            "after": None if self.after is None else str(self.after),
-            "dry_run": self.dry_run,
-            "notes": list(self.notes),
-        }
 
 
 def get_percentages(kv: Kv) -> PercentageTable:

@@ -1,18 +1,4 @@
-"""Publishing: bringing a KV to what git says, in an order in which it can be stopped anywhere.
-
-    publish(source, kv) -> Report          contents, then index/ and history/, then the map, then a read that verifies
-    status(source, kv) -> Status           what is published, what is not yet, and what only KV has
-    snapshot(kv) -> dict                   what a deployment bundles, from what is published
-
-Rules:
-
-- nothing is written before everything that can be refused has been refused;
-- the map is read again right before it is written, and once more after. KV has no compare-and-set: this tells when
-  another publisher got between, it cannot prevent it;
-- a publish that is stopped anywhere has at most written things that nothing points at yet; the next one goes on;
-- where generations are announced, the map stands under the key of its generation before it is the map, and its number
-  is told after it. That fails no publish.
-"""
+"""What a deployment bundles, from what is published."""
 
 from __future__ import annotations
 

@@ -1,18 +1,4 @@
-"""Publishing: bringing a KV to what git says, in an order in which it can be stopped anywhere.
-
-    publish(source, kv) -> Report          contents, then index/ and history/, then the map, then a read that verifies
-    status(source, kv) -> Status           what is published, what is not yet, and what only KV has
-    snapshot(kv) -> dict                   what a deployment bundles, from what is published
-
-Rules:
-
-- nothing is written before everything that can be refused has been refused;
-- the map is read again right before it is written, and once more after. KV has no compare-and-set: this tells when
-  another publisher got between, it cannot prevent it;
-- a publish that is stopped anywhere has at most written things that nothing points at yet; the next one goes on;
-- where generations are announced, the map stands under the key of its generation before it is the map, and its number
-  is told after it. That fails no publish.
-"""
+"""What is published, what is not yet, and what only KV has."""
 
 from __future__ import annotations
 
@@ -22,9 +8,6 @@ from edgit.kv.comparison import MapKind, PointerDifference, attributed, compare_
 from edgit.kv.publication import PublicationSource, VersionKey
 from edgit.kv.store import Kv
 from resolver.documents import Move
-from resolver.history import format_instant
-
-# Looking
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,29 +33,6 @@ class KvStatus:
     def kv_only(self) -> tuple[PointerDifference, ...]:
         """What KV has and git has not."""
         return () if self.kind == "behind" else tuple(found for found in self.differences if found.kv)
-
-    def as_json(self) -> dict[str, object]:
-        """As the command prints it."""
-        return {
-            "target": self.target,
-            "state": self.kind,
-            "kv": {"generation": self.kv_generation, "revision": self.kv_revision},
-            "git": {"generation": self.generation, "revision": self.revision},
-            "unpublished_moves": [
-                {
-                    "component": name,
-                    "environment": move.environment,
-                    "version": move.version,
-                    "actor": move.actor,
-                    "at": format_instant(move.at),
-                    "generation": move.generation,
-                }
-                for name, move in self.moves
-            ],
-            "unpublished_versions": [{"component": name, "version": version} for name, version in self.versions],
-            "differences": [difference.as_json() for difference in self.differences],
-            "faults": list(self.faults),
-        }
 
 
 def status(source: PublicationSource, kv: Kv) -> KvStatus:

@@ -1,13 +1,11 @@
-"""The KV that is published to: a file on this machine, or a namespace of Cloudflare's Workers KV by its official SDK.
+"""A KV as publishing sees it, and what it takes.
 
 Rules:
 
 - keys, values and metadata are what KV holds, exactly: a value is text and is never parsed here;
 - every call takes any number of keys and makes of it as few calls as the store allows. Over several of them nothing is
-  atomic, so who writes an order of things makes a call for each step of it;
-- what may pass (429, 5xx, a time-out, a broken connection, half an answer) is asked again, each time after a longer
-  pause, as often and as long as `Patience` has it. A `Retry-After` is kept to. Writing the same twice does no harm;
-- what does not pass is `KvFailed` at once. "KV failed" is never "not there".
+  atomic: where the order matters, the caller makes a call for each step;
+- "KV failed" (`KvFailed`) is never "not there".
 """
 
 from __future__ import annotations
@@ -19,11 +17,7 @@ from edgit.errors import NotReached
 
 #: What Workers KV takes, in bytes of UTF-8.
 LONGEST_KEY = 512
-
-
 LARGEST_VALUE = 25 * 1024 * 1024
-
-
 LARGEST_METADATA = 1024
 
 

@@ -1,4 +1,4 @@
-"""The ledger: every move of every pointer and every new version, as commits on one ref.
+"""The ledger's entries as values: every move of every pointer and every new version.
 
     refs/edgit/ledger            a chain of commits, one an entry
       components/<name>/<env>    holds the version that is live there: `v1.0.0`
@@ -7,10 +7,7 @@
 Rules:
 
 - the ledger is the truth. A tag that says something else is behind it, or was moved by another tool;
-- an entry's message says everything: its last paragraph is one line for each change, then the generation. The past is
-  read from messages alone, the state at an instant from one tree alone;
-- a generation is its parent's plus one; an entry is never dated before its parent;
-- values only: this module asks nobody and writes nothing.
+- a generation is its parent's plus one; an entry is never dated before its parent.
 """
 
 from __future__ import annotations
@@ -22,8 +19,6 @@ from datetime import UTC, datetime
 from edgit.components.tags import tag_name
 
 LEDGER = "refs/edgit/ledger"
-
-
 NONE = "none"
 
 

@@ -1,25 +1,45 @@
-"""The ledger: every move of every pointer and every new version, as commits on one ref.
+"""The past, from the ledger's entries: what was live when, the moves of a pointer, and where a rollback goes.
 
-    refs/edgit/ledger            a chain of commits, one an entry
-      components/<name>/<env>    holds the version that is live there: `v1.0.0`
-      versions/<name>/<version>  the version's file
-
-Rules:
-
-- the ledger is the truth. A tag that says something else is behind it, or was moved by another tool;
-- an entry's message says everything: its last paragraph is one line for each change, then the generation. The past is
-  read from messages alone, the state at an instant from one tree alone;
-- a generation is its parent's plus one; an entry is never dated before its parent;
-- values only: this module asks nobody and writes nothing.
+Values only: nothing here asks git.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from edgit.ledger.entries import LedgerEntry
+from edgit.components.versions import by_precedence
+from edgit.ledger.entries import Created, LedgerEntry, LedgerState, Moved
+from resolver.version import is_prerelease
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerIndex:
+    """What the entries say of each pointer and each version."""
+
+    #: (component, environment) → its last move.
+    last_moves: Mapping[tuple[str, str], Moved] = field(default_factory=dict)
+    #: (component, environment) → the object ids of every tag that it has had.
+    known_tags: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    #: (component, version) → how the version came to be.
+    created: Mapping[tuple[str, str], Created] = field(default_factory=dict)
+
+
+def index_entries(entries: Iterable[LedgerEntry]) -> LedgerIndex:
+    """The index of these entries, oldest first."""
+    last_moves: dict[tuple[str, str], Moved] = {}
+    known_tags: dict[tuple[str, str], set[str]] = {}
+    created: dict[tuple[str, str], Created] = {}
+    for entry in entries:
+        for change in entry.changes:
+            if isinstance(change, Created):
+                created[change.component, change.version] = change
+                continue
+            pointer = (change.component, change.environment)
+            last_moves[pointer] = change
+            known_tags.setdefault(pointer, set()).update(id for id in (change.tag_before, change.tag) if id)
+    return LedgerIndex(last_moves, {pointer: frozenset(ids) for pointer, ids in known_tags.items()}, created)
 
 
 def fold(entries: Iterable[LedgerEntry], until: datetime | None = None) -> dict[str, dict[str, str]]:
@@ -86,3 +106,18 @@ def last_good(moves: Iterable[LedgerMove]) -> str | None:
             good.append(current)
     # A pointer that was removed goes back to what was live last.
     return (good[-1] if good else None) if current is None else (good[-2] if len(good) > 1 else None)
+
+
+def published_pointers(state: LedgerState) -> dict[str, dict[str, str]]:
+    """The version map of a state: its pointers, with `latest` and `stable`."""
+    places = by_precedence(version for versions in state.versions.values() for version in versions)
+    releases = {version: place for version, place in places.items() if not is_prerelease(version)}
+    found: dict[str, dict[str, str]] = {}
+    for name in sorted({*state.pointers, *state.versions}):
+        found[name] = dict(sorted(state.pointers.get(name, {}).items()))
+        versions = state.versions.get(name, {})
+        if versions:
+            found[name]["latest"] = max(versions, key=places.__getitem__)
+        if stable := [version for version in versions if version in releases]:
+            found[name]["stable"] = max(stable, key=releases.__getitem__)
+    return found

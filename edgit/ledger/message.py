@@ -1,16 +1,10 @@
-"""The ledger: every move of every pointer and every new version, as commits on one ref.
-
-    refs/edgit/ledger            a chain of commits, one an entry
-      components/<name>/<env>    holds the version that is live there: `v1.0.0`
-      versions/<name>/<version>  the version's file
+"""The message of an entry's commit, which says everything.
 
 Rules:
 
-- the ledger is the truth. A tag that says something else is behind it, or was moved by another tool;
-- an entry's message says everything: its last paragraph is one line for each change, then the generation. The past is
-  read from messages alone, the state at an instant from one tree alone;
-- a generation is its parent's plus one; an entry is never dated before its parent;
-- values only: this module asks nobody and writes nothing.
+- its last paragraph is one line for each change, then the generation: the past is read from messages alone;
+- what `write_message` writes, `read_message` reads;
+- names and paths may hold anything. The characters that a line is made of are escaped.
 """
 
 from __future__ import annotations

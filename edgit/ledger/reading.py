@@ -1,21 +1,83 @@
-"""What a repository says: its components, its tags, its ledger, and where tags and ledger differ.
+"""The ledger as git keeps it, read into values.
 
 Rules:
 
-- this module reads; nothing here changes a ref or a file;
-- a command loads the world once and decides on it. What is read lazily (the ledger's past) is read once;
-- a repository without a ledger is read as if its tags had begun one: `World.genesis` is that entry, not yet written;
-- what tags, files or the registry say that cannot be used is in `World.doubts`, for a person to read, never dropped in
-  silence;
-- git is asked as often for a thousand components as for one.
+- every function here starts git processes, and their number does not grow with the ledger;
+- the past (`read_entries`) is read only where somebody asks for it: a ledger may have a hundred thousand entries;
+- a ledger that cannot be read is an error that says how to get it back.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
+
 from edgit.errors import EdgitError
 from edgit.git.process import Git
-from edgit.ledger.entries import LEDGER, LedgerEntry, LedgerState, instant
+from edgit.ledger.entries import LEDGER, LedgerEntry, LedgerState, instant, seconds
+from edgit.ledger.history import LedgerIndex, fold, index_entries
 from edgit.ledger.message import read_message
+
+_FORMAT = "--format=%H%n%P%n%ct%n%at%n%an <%ae>%n%B"
+
+
+def read_entries(git: Git, tip: str, *, after: str | None = None) -> tuple[LedgerEntry, ...]:
+    """The entries up to `tip`, oldest first: all of them, or those after an ancestor."""
+    return tuple(_read_log(git, tip, "--reverse", tip if after is None else f"{after}..{tip}"))
+
+
+def read_index(git: Git, tip: str | None) -> LedgerIndex:
+    """What all entries up to `tip` say of each pointer and each version; nothing where there is no ledger."""
+    return index_entries(read_entries(git, tip)) if tip else LedgerIndex()
+
+
+def read_last_entry(git: Git, tip: str) -> LedgerEntry:
+    """The newest entry."""
+    for entry in _read_log(git, tip, "-1", tip):
+        return entry
+    raise damaged(git, tip, "it is no commit")
+
+
+def read_pointers_at(git: Git, tip: str, moment: datetime) -> dict[str, dict[str, str]]:
+    """Component → environment → version at an instant."""
+    commit = git.text("rev-list", "-1", "--first-parent", f"--min-age={seconds(moment)}", tip)
+    if commit:
+        return {name: dict(found) for name, found in read_state(git, commit, "components").pointers.items()}
+    # Before the ledger began: what was found then, by the dates of the tags.
+    first = git.text("rev-list", "--max-parents=0", "--first-parent", tip)
+    return fold(_read_log(git, tip, "-1", first), until=moment)
+
+
+def read_state(git: Git, commit: str, *folders: str) -> LedgerState:
+    """The state that a ledger commit holds."""
+    done = git.attempt("ls-tree", "-r", "-z", "--full-tree", commit, *folders)
+    if done.returncode:
+        raise damaged(git, commit, done.stderr.decode(errors="replace").strip())
+    pointers: dict[str, dict[str, str]] = {}
+    versions: dict[str, dict[str, str]] = {}
+    for line in done.stdout.decode(errors="surrogateescape").split("\0"):
+        if not line:
+            continue
+        blob, path = line.split(" ", 2)[2].split("\t", 1)
+        folder, _, rest = path.partition("/")
+        component, _, slot = rest.rpartition("/")
+        kind = pointers if folder == "components" else versions
+        kind.setdefault(component, {})[slot] = blob
+    # Few versions are live, however many pointers there are: each value is read once.
+    blobs = {blob for found in pointers.values() for blob in found.values()}
+    live = {blob: object.body.decode(errors="replace").strip() for blob, object in git.read(blobs).items()}
+    if missing := blobs - set(live):
+        raise damaged(git, commit, f"the object {min(missing)} is missing")
+    return LedgerState(
+        {name: {env: live[blob] for env, blob in found.items()} for name, found in pointers.items()}, versions
+    )
+
+
+def descends_from(git: Git, tip: str | None, commit: str) -> bool:
+    """Whether a ledger goes on from a commit."""
+    if tip is None:
+        return False
+    return commit == tip or git.attempt("merge-base", "--is-ancestor", commit, tip).returncode == 0
 
 
 def damaged(git: Git, commit: str, why: str) -> EdgitError:
@@ -29,47 +91,30 @@ def damaged(git: Git, commit: str, why: str) -> EdgitError:
     return EdgitError(f"{LEDGER} is damaged at {commit[:10]}: {why}", hint="\n".join(ways))
 
 
-def _entry(git: Git, record: str) -> LedgerEntry:
-    id, parent, committed, authored, actor, message = record.split("\n", 5)
+def _read_log(git: Git, tip: str, *which: str) -> Iterator[LedgerEntry]:
+    command = ["-c", "i18n.logOutputEncoding=UTF-8", "log", "-z", "--first-parent", "--no-show-signature", _FORMAT]
+    done = git.attempt(*command, *which)
+    if done.returncode:
+        raise damaged(git, tip, done.stderr.decode(errors="replace").strip())
+    for record in done.stdout.decode(errors="replace").split("\0"):
+        if record:
+            yield _read_record(git, record)
+
+
+def _read_record(git: Git, record: str) -> LedgerEntry:
+    id, parents, committed, authored, actor, message = record.split("\n", 5)
     try:
         summary, reason, changes, generation = read_message(message)
     except (ValueError, KeyError, IndexError) as error:
         raise damaged(git, id, f"that commit is no entry of the ledger; {error}") from None
     return LedgerEntry(
-        id,
-        parent.split(" ")[0] or None,
-        generation,
-        instant(int(committed)),
-        actor,
-        summary,
-        changes,
-        reason,
-        instant(int(authored)),
-    )
-
-
-def read_state(git: Git, commit: str, *folders: str) -> LedgerState:
-    """The state that a ledger commit holds."""
-    done = git.attempt("ls-tree", "-r", "-z", "--full-tree", commit, *folders)
-    if done.returncode:
-        raise damaged(git, commit, done.stderr.decode(errors="replace").strip())
-    listed_ = done.stdout.decode(errors="surrogateescape")
-    pointers: dict[str, dict[str, str]] = {}
-    versions: dict[str, dict[str, str]] = {}
-    for line in listed_.split("\0"):
-        if not line:
-            continue
-        blob, path = line.split(" ", 2)[2].split("\t", 1)
-        folder, _, rest = path.partition("/")
-        component, _, slot = rest.rpartition("/")
-        kind = pointers if folder == "components" else versions
-        kind.setdefault(component, {})[slot] = blob
-    # Few versions are live, however many pointers there are: each value is read once.
-    values = git.read(dict.fromkeys(blob for found in pointers.values() for blob in found.values()))
-    live = {blob: object.body.decode(errors="replace").strip() for blob, object in values.items()}
-    if missing := {blob for found in pointers.values() for blob in found.values()} - set(live):
-        raise damaged(git, commit, f"the object {min(missing)} is missing")
-    return LedgerState(
-        {name: {env: live[blob] for env, blob in found.items()} for name, found in pointers.items()},
-        versions,
+        id=id,
+        parent=parents.split(" ")[0] or None,
+        generation=generation,
+        at=instant(int(committed)),
+        actor=actor,
+        summary=summary,
+        changes=changes,
+        reason=reason,
+        authored=instant(int(authored)),
     )

@@ -2,7 +2,7 @@
 
 Rules:
 
-- nothing is written before `Chain.commit`: objects first, then the ledger and the tags in one transaction;
+- nothing is written before `LedgerWriter.commit`: objects first, then the ledger and the tags in one transaction;
 - who acts, and when, is asked of git once: an entry and the tags that belong to it say the same;
 - a tree is read and written a level of folders at a time, whatever the number of files that change in it.
 """
@@ -10,7 +10,6 @@ Rules:
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
@@ -18,13 +17,9 @@ from typing import Protocol
 from edgit.errors import Refused
 from edgit.git.objects import FILE_MODE, TREE_MODE, Object, TreeEntry
 from edgit.git.process import Git, RefUpdate
+from edgit.git.tags import clean_person
 from edgit.ledger.entries import LEDGER, Created, LedgerChange, LedgerEntry, LedgerState, instant, seconds
 from edgit.ledger.message import write_message
-
-_PERSON = re.compile(r"(?P<name>[^<]*)<(?P<address>.*)", re.DOTALL)
-
-
-_CRUD = str.maketrans("", "", "<>\n\0")
 
 
 class Transacts(Protocol):
@@ -134,14 +129,14 @@ class LedgerWriter:
                 pointers[change.environment] = change.after
         return edits
 
-    def commit(self, desk: Transacts) -> None:
+    def commit(self, lock: Transacts) -> None:
         """Write the objects and move the ledger and the tags, all or none."""
         updates = [RefUpdate(ref, new, old) for ref, (old, new) in self.updates.items() if new != old]
         if self.tip and self.tip.id != self.before:
             updates.insert(0, RefUpdate(LEDGER, self.tip.id, self.before))
         if updates:
             self.git.write(self._objects.values())
-            desk.transact(updates)
+            lock.transact(updates)
 
     def _trees(self, ids: Iterable[str]) -> dict[str, dict[str, TreeEntry]]:
         wanted = set(ids)
@@ -192,13 +187,6 @@ def _clash(path: str) -> Refused:
         f"`{shown}` cannot be both a component's folder and a name in it: git keeps each as a file or a folder",
         hint="choose another name for the component or the environment",
     )
-
-
-def clean_person(text: str) -> str:
-    """A person as git writes one, `Ada <ada@example.com>`, whatever a tag said."""
-    found = _PERSON.fullmatch(text)
-    name, address = (found["name"], found["address"]) if found else (text, "")
-    return f"{name.translate(_CRUD).strip() or 'unknown'} <{address.translate(_CRUD).strip()}>"
 
 
 def _encoded(text: str) -> bytes:

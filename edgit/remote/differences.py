@@ -1,13 +1,9 @@
-"""Sharing the ledger: push and pull.
+"""A remote, and how its tags and its ledger stand to those here.
 
 Rules:
 
-- a push is atomic. The ledger only goes forward, and a tag that moves must be one that the ledger accounts for, so that
-  a stale clone is refused, and what another tool has moved at the remote is never overwritten;
-- a pull fetches objects, replays the moves that the remote has not, on top of its own, and lets the tags follow, in one
-  transaction: whoever pushes later comes after, and nothing is lost;
-- a move that the remote has already, under whatever commit, is not made again;
-- a clone without the ledger, the tags or the history (a CI checkout) needs a pull and nothing else.
+- what the remote has is asked of it; what it had when it was last seen is kept in a ref of its own;
+- where one version is two tags, the files that they are decide.
 """
 
 from __future__ import annotations
@@ -15,14 +11,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgit.components.tags import PREFIX, ComponentTags, read_tags
+from edgit.components.files import locate
+from edgit.components.tags import PREFIX, ComponentTags, read_tags, tag_ref
 from edgit.errors import EdgitError
 from edgit.git.process import Git
+from edgit.git.tags import commits_of
 from edgit.ledger.entries import LEDGER
+from edgit.ledger.reading import descends_from, read_entries, read_index
 from edgit.repository.reading import Repository
 
 
 def needed_remote(git: Git) -> str:
+    """The remote that moves are shared by. Raises `EdgitError` where there is none."""
     remote = git.remote()
     if remote is None:
         raise EdgitError(
@@ -42,27 +42,29 @@ def has_ledger(git: Git, remote: str) -> bool:
     return LEDGER in git.remote_refs(remote, LEDGER)
 
 
-def unpushed(world: Repository, remote: str) -> int:
+def count_unpushed(repository: Repository, remote: str) -> int:
     """How many entries the remote has not, as far as it was last seen."""
-    if world.ledger is None:
+    git, tip = repository.git, repository.tip
+    if tip is None:
         return 0
-    tracked = world.git.ref(tracking_ref(remote))
-    return len(world.ledger.since(tracked if tracked and descends_from(world, tracked) else None))
-
-
-def descends_from(world: Repository, commit: str) -> bool:
-    """Whether this repository's ledger goes on from a commit."""
-    tip = world.ledger.tip if world.ledger else ""
-    return commit == tip or world.git.attempt("merge-base", "--is-ancestor", commit, tip).returncode == 0
+    seen = git.ref(tracking_ref(remote))
+    return len(read_entries(git, tip, after=seen if seen and descends_from(git, tip, seen) else None))
 
 
 def refs_at(git: Git, remote: str) -> dict[str, str]:
+    """The ledger and the tags of the remote: ref → object id."""
     return git.remote_refs(remote, LEDGER, f"{PREFIX}*")
 
 
-def all_tags(world: Repository, there: Mapping[str, str]) -> ComponentTags:
+def all_tags(repository: Repository, there: Mapping[str, str]) -> ComponentTags:
     """The names of tags, here and at the remote. A tag of an older form keeps its name wherever it is."""
-    return read_tags({**there, **world.refs})
+    return read_tags({**there, **repository.refs})
+
+
+def pointer_ref(names: ComponentTags, component: str, environment: str) -> str:
+    """The ref of a pointer: under the name that it has already, else this tool's own."""
+    existing = names.environments.get(component, {}).get(environment)
+    return existing.ref if existing else tag_ref(component, environment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,28 +94,32 @@ class TagConflict:
         )  # fmt: skip
 
 
-def tag_conflicts(world: Repository, there: Mapping[str, str]) -> list[TagConflict]:
+def read_tag_conflicts(repository: Repository, there: Mapping[str, str]) -> list[TagConflict]:
     """The versions' tags that are other objects at the remote than here."""
+    git = repository.git
     tags = {
         (name, version): tag
-        for name, found in world.tags.versions.items()
+        for name, found in repository.tags.versions.items()
         for version, tag in found.items()
         if there.get(tag.ref, tag.id) != tag.id
     }
-    commits = world.commits_of(id for tag in tags.values() for id in (tag.id, there[tag.ref]))
+    if not tags:
+        return []
+    commits = commits_of(git, (id for tag in tags.values() for id in (tag.id, there[tag.ref])))
     ends = [(name, commits.get(id)) for (name, _), tag in tags.items() for id in (tag.id, there[tag.ref])]
-    files = world.files_at((name, commit) for name, commit in ends if commit)
+    files = locate(git, ((name, commit) for name, commit in ends if commit))
     blobs = {pair: file.blob for pair, file in files.items()}
-    made = world.ledger.made if tags and world.ledger else {}
+    created = read_index(git, repository.tip).created
+    recorded = repository.state.versions if repository.tip else {}
     return [
         TagConflict(
-            tag.ref,
-            tag.id,
-            there[tag.ref],
-            blobs.get((name, commits.get(tag.id, ""))),
-            blobs.get((name, commits.get(there[tag.ref], ""))),
-            world.state.versions.get(name, {}).get(version) if world.ledger else None,
-            found.tag if (found := made.get((name, version))) else None,
+            ref=tag.ref,
+            here=tag.id,
+            there=there[tag.ref],
+            our_file=blobs.get((name, commits.get(tag.id, ""))),
+            their_file=blobs.get((name, commits.get(there[tag.ref], ""))),
+            released=recorded.get(name, {}).get(version),
+            original=found.tag if (found := created.get((name, version))) else None,
         )
         for (name, version), tag in tags.items()
     ]

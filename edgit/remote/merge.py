@@ -14,23 +14,26 @@ import functools
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from edgit.components.files import ComponentFile
+from edgit.components.files import ComponentFile, locate
 from edgit.components.tags import ComponentTags, tag_ref
+from edgit.git.tags import commits_of, name_of
 from edgit.ledger.entries import Created, LedgerChange, LedgerEntry, Moved
+from edgit.ledger.reading import read_entries, read_last_entry, read_state
 from edgit.ledger.writer import LedgerWriter
-from edgit.repository.adoption import name_of
+from edgit.remote.differences import pointer_ref
 from edgit.repository.lock import RepositoryLock
-from edgit.repository.reading import Ledger, Repository
-from edgit.repository.recovery import VersionTag, kept_version, pointer_tag, remade
+from edgit.repository.reading import Repository
+from edgit.repository.version_tags import (
+    VersionLookup,
+    VersionTag,
+    existing_or_restored,
+    look_up_versions,
+    made_anew,
+    new_pointer_tag,
+)
 
 #: Component and environment, or component and version.
 Pointer = tuple[str, str]
-
-
-def pointer_ref(names: ComponentTags, component: str, environment: str) -> str:
-    """The ref of a pointer: under the name that it has already, else this tool's own."""
-    existing = names.environments.get(component, {}).get(environment)
-    return existing.ref if existing else tag_ref(component, environment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,11 @@ class MergeResult:
 
 @dataclass
 class _Replay:
-    """Two ledgers on the way to become one: `chain` is theirs, with ours replayed on top."""
+    """Two ledgers on the way to become one. `writer` holds theirs, and ours as far as they are replayed on top."""
 
-    world: Repository
-    chain: LedgerWriter
+    repository: Repository
+    writer: LedgerWriter
+    lookup: VersionLookup
     names: ComponentTags
     received: tuple[LedgerEntry, ...]
     #: The tags of our own moves, as far as their objects are here still.
@@ -74,21 +78,21 @@ class _Replay:
         made = {(c.component, c.version): c for entry in self.received for c, _, _ in entry.creations}
         last = {pointer: moves[-1][0] for pointer, moves in self.moves.items()}
         tags = [*(created.tag for created in made.values()), *(moved.tag for moved in last.values())]
-        here = self.world.git.check(tag for tag in tags if tag)
+        here = self.repository.git.check(tag for tag in tags if tag)
         strays = self._strays(made)
         for (component, version), created in made.items():
-            existing = self.world.tags.versions.get(component, {}).get(version)
+            existing = self.repository.tags.versions.get(component, {}).get(version)
             if created.tag in here:
                 at = VersionTag(created.tag, "commit" if created.tag == created.commit else "tag")
             elif (component, version) in strays:
-                at = remade(self.chain, created, self.chain.versions[component][version])
+                at = made_anew(self.writer, created, self.writer.versions[component][version])
             else:
                 continue
             if stray := strays.get((component, version)):
                 commit, file = stray
                 self._set_apart(Created(component, version, "", commit, path=file.path), file.blob)
             ref = existing.ref if existing else tag_ref(component, version)
-            self.chain.set_ref(ref, at.id, existing.id if existing else None)
+            self.writer.set_ref(ref, at.id, existing.id if existing else None)
             self.version_tags[component, version] = at
         # Where the remote's own tag was moved on since, by another tool, ours catches up with the ledger afterwards.
         self.tags |= {pointer: moved.tag for pointer, moved in last.items() if not moved.tag or moved.tag in here}
@@ -98,15 +102,15 @@ class _Replay:
         tags = {
             version: tag
             for version, created in received.items()
-            if (tag := self.world.tags.versions.get(version[0], {}).get(version[1])) and tag.id != created.tag
+            if (tag := self.repository.tags.versions.get(version[0], {}).get(version[1])) and tag.id != created.tag
         }
-        commits = self.world.commits_of(tag.id for tag in tags.values())
+        commits = commits_of(self.repository.git, (tag.id for tag in tags.values()))
         ends = {version: commits[tag.id] for version, tag in tags.items() if tag.id in commits}
-        files = self.world.files_at((component, commit) for (component, _), commit in ends.items())
+        files = locate(self.repository.git, ((component, commit) for (component, _), commit in ends.items()))
         return {
             (component, version): (commit, file)
             for (component, version), commit in ends.items()
-            if (file := files.get((component, commit))) and file.blob != self.chain.versions[component][version]
+            if (file := files.get((component, commit))) and file.blob != self.writer.versions[component][version]
         }
 
     def _set_apart(self, made: Created, blob: str) -> str:
@@ -117,10 +121,10 @@ class _Replay:
         self.notes.append(
             f"{made.name} was made from two different files; the remote's keeps the name, yours is {name}"
         )
-        if name not in self.world.tags.versions.get(made.component, {}):
-            own = replace(made, version=name, tag=self.world.git.none)
-            at = remade(self.chain, own, blob, said=f"made as {made.version}")
-            self.chain.set_ref(tag_ref(made.component, name), at.id, None)
+        if name not in self.repository.tags.versions.get(made.component, {}):
+            own = replace(made, version=name, tag=self.repository.git.none)
+            at = made_anew(self.writer, own, blob, said=f"made as {made.version}")
+            self.writer.set_ref(tag_ref(made.component, name), at.id, None)
             self.version_tags[made.component, name] = at
         return name
 
@@ -128,12 +132,12 @@ class _Replay:
         """The tag that a version has in the end."""
         if found := self.version_tags.get((component, version)):
             return found
-        if version in self.world.tags.versions.get(component, {}):
-            return kept_version(self.chain, self.world, component, version)
+        if version in self.repository.tags.versions.get(component, {}):
+            return existing_or_restored(self.writer, self.lookup, component, version)
         return None
 
     def replay(self, made: LedgerEntry) -> LedgerEntry | None:
-        """One of our entries on top of the chain; None where it says nothing new there."""
+        """One of our entries on top of theirs; None where it says nothing new there."""
         sources: dict[Pointer, str] = {}
         changes: list[LedgerChange] = []
         summary = made.summary
@@ -141,24 +145,24 @@ class _Replay:
             if isinstance(change, Created):
                 created = self._created(change)
                 if created:
-                    sources[created.component, created.version] = self.world.state.versions[change.component][
+                    sources[created.component, created.version] = self.repository.state.versions[change.component][
                         change.version
                     ]
                     changes.append(created)
                     summary = summary.replace(str(change), str(created))
                 continue
-            moved = self._moved(change, self.chain.pointers.get(change.component, {}).get(change.environment))
+            moved = self._moved(change, self.writer.pointers.get(change.component, {}).get(change.environment))
             if moved:
                 changes.append(moved)
                 summary = summary.replace(str(change), str(moved))
         if not changes:
             return None
         author = (made.actor, made.authored or made.at)
-        return self.chain.add(summary, changes, sources, reason=made.reason, author=author)
+        return self.writer.add(summary, changes, sources, reason=made.reason, author=author)
 
     def _created(self, change: Created) -> Created | None:
-        theirs = self.chain.versions.get(change.component, {}).get(change.version)
-        ours = self.world.state.versions.get(change.component, {}).get(change.version)
+        theirs = self.writer.versions.get(change.component, {}).get(change.version)
+        ours = self.repository.state.versions.get(change.component, {}).get(change.version)
         if ours is None or theirs == ours:
             return None
         if theirs is None:
@@ -166,7 +170,7 @@ class _Replay:
         name = self._set_apart(change, ours)
         self.renamed[change.component, change.version] = name
         at = self.version_tag(change.component, name)
-        if at is None or name in self.chain.versions.get(change.component, {}):
+        if at is None or name in self.writer.versions.get(change.component, {}):
             return None
         return replace(change, version=name, tag=at.id)
 
@@ -187,7 +191,7 @@ class _Replay:
         at = self.version_tag(change.component, after) if after else None
         if after and at and (at.id != version_tag or tag not in self.ours):
             ref = pointer_ref(self.names, *pointer)
-            tag = pointer_tag(self.chain, ref, change.component, after, change.environment, at)
+            tag = new_pointer_tag(self.writer, ref, change.component, after, change.environment, at)
             version_tag = at.id
         before = self.tags.pop(pointer, change.tag_before)
         if at or tag is None or tag in self.ours:
@@ -195,33 +199,35 @@ class _Replay:
         return replace(change, before=live, after=after, tag_before=before, tag=tag, version_tag=version_tag)
 
 
-def merge(desk: RepositoryLock, world: Repository, theirs: str, names: ComponentTags, seen: str) -> MergeResult:
+def merge(lock: RepositoryLock, repository: Repository, theirs: str, names: ComponentTags, seen: str) -> MergeResult:
     """Make the ledger `theirs` with this repository's own entries replayed on top, and let the tags follow, in one
     transaction. `names` are all tags here and at the remote; the ref `seen` keeps what `theirs` was."""
-    git = world.git
-    other = Ledger(git, theirs)
+    git = repository.git
     ours: tuple[LedgerEntry, ...] = ()
     base = None
-    if world.ledger:
-        base = git.attempt("merge-base", theirs, world.ledger.tip).stdout.decode().strip() or None
-        ours = world.ledger.since(base)
+    if repository.tip:
+        base = git.attempt("merge-base", theirs, repository.tip).stdout.decode().strip() or None
+        ours = read_entries(git, repository.tip, after=base)
     if base is None:
         ours = tuple(_without_old_tags(ours))
     tags = git.check(moved.tag for entry in ours for moved, _, _ in entry.moves if moved.tag)
-    merging = _Replay(world, LedgerWriter(git, other.last, other.state()), names, other.since(base), tags)
+    writer = LedgerWriter(git, read_last_entry(git, theirs), read_state(git, theirs))
+    tagged = [(name, version) for name, found in repository.tags.versions.items() for version in found]
+    lookup = look_up_versions(repository, tagged)
+    merging = _Replay(repository, writer, lookup, names, read_entries(git, theirs, after=base), tags)
     merging.follow()
     replayed = [(made, merging.replay(made)) for made in ours]
     # What another tool has moved here stays where it is, told, until it is adopted or moved on.
     received = {moved.tag for moves in merging.moves.values() for moved, _ in moves}
-    foreign = {(f.component, f.environment) for f in world.differences[0] if f.tag.id not in received}
+    foreign = {found.pointer for found in repository.drift.unrecorded_moves if found.tag.id not in received}
     for pointer, tag in merging.tags.items():
         if pointer not in foreign:
             ref = pointer_ref(names, *pointer)
-            merging.chain.set_ref(ref, tag, world.refs.get(ref))
-    merging.chain.set_ref(seen, theirs, git.ref(seen))
-    merging.chain.before = world.ledger.tip if world.ledger else None
-    merging.chain.commit(desk)
-    desk.notes += merging.notes
+            writer.set_ref(ref, tag, repository.refs.get(ref))
+    writer.set_ref(seen, theirs, git.ref(seen))
+    writer.before = repository.tip
+    writer.commit(lock)
+    lock.notes += merging.notes
     dropped = tuple(made for made, entry in replayed if entry is None)
     return MergeResult(merging.received, tuple(entry for _, entry in replayed if entry), dropped)
 

@@ -1,13 +1,10 @@
-"""Sharing the ledger: push and pull.
+"""Push: the ledger and the tags come to the remote.
 
 Rules:
 
-- a push is atomic. The ledger only goes forward, and a tag that moves must be one that the ledger accounts for, so that
-  a stale clone is refused, and what another tool has moved at the remote is never overwritten;
-- a pull fetches objects, replays the moves that the remote has not, on top of its own, and lets the tags follow, in one
-  transaction: whoever pushes later comes after, and nothing is lost;
-- a move that the remote has already, under whatever commit, is not made again;
-- a clone without the ledger, the tags or the history (a CI checkout) needs a pull and nothing else.
+- a push is atomic. The ledger only goes forward: a stale clone is refused;
+- a tag that moves must be one that the ledger accounts for, so that what another tool has moved at the remote is never
+  overwritten.
 """
 
 from __future__ import annotations
@@ -20,9 +17,9 @@ from dataclasses import dataclass
 from edgit.components.tags import PREFIX
 from edgit.errors import NotReached, Refused
 from edgit.ledger.entries import LEDGER, LedgerEntry
-from edgit.remote.differences import all_tags, descends_from, needed_remote, refs_at, tag_conflicts, tracking_ref
-from edgit.remote.merge import pointer_ref
-from edgit.repository.reading import Ledger, Repository
+from edgit.ledger.reading import descends_from, read_entries, read_index
+from edgit.remote.differences import all_tags, needed_remote, pointer_ref, read_tag_conflicts, refs_at, tracking_ref
+from edgit.repository.reading import Repository
 
 #: So many refs go into one git command: a command line is bounded.
 _AT_ONCE = 500
@@ -52,59 +49,61 @@ class PushResult:
         return not self.entries and not self.tags
 
 
-# Push
-
-
-def push(world: Repository) -> PushResult:
+def push(repository: Repository) -> PushResult:
     """Bring the ledger and the tags to the remote. Raises `Refused` where the remote has moves that are not here."""
-    git = world.git
+    git = repository.git
     remote = needed_remote(git)
     there = refs_at(git, remote)
     theirs = there.get(LEDGER)
-    new = {tag.ref: tag.id for tags in world.tags.versions.values() for tag in tags.values() if tag.ref not in there}
-    if world.ledger is None:
+    tagged = (tag for tags in repository.tags.versions.values() for tag in tags.values())
+    new = {tag.ref: tag.id for tag in tagged if tag.ref not in there}
+    if repository.tip is None:
         if theirs:
             raise Refused(f"{remote} has a ledger, and this clone has none", hint="next: edgit pull")
-        return PushResult(remote, 0, _push_new(world, remote, there, new))
-    if theirs and not (git.check([theirs]) and descends_from(world, theirs)):
+        return PushResult(remote, 0, _push_new(repository, remote, there, new))
+    if theirs and not (git.check([theirs]) and descends_from(git, repository.tip, theirs)):
         raise Refused(
             f"{remote} has moves that this clone has not; nothing was pushed", hint="next: edgit pull, then edgit push"
         )
-    entries = world.ledger.since(theirs)
-    leases = _leases(world, world.ledger, there, entries, remote)
+    entries = read_entries(git, repository.tip, after=theirs)
+    leases = _leases(repository, repository.tip, there, entries, remote)
     # New versions go first: they are in nobody's way, and a command line would not hold all of them.
-    count = _push_new(world, remote, there, new)
-    if leases or theirs != world.ledger.tip:
-        _push_moves(world, remote, world.ledger.tip, {**there, **new}, leases)
-    if git.ref(tracking_ref(remote)) != world.ledger.tip:
-        git.attempt("update-ref", tracking_ref(remote), world.ledger.tip)
+    count = _push_new(repository, remote, there, new)
+    if leases or theirs != repository.tip:
+        _push_moves(repository, remote, repository.tip, {**there, **new}, leases)
+    if git.ref(tracking_ref(remote)) != repository.tip:
+        git.attempt("update-ref", tracking_ref(remote), repository.tip)
     return PushResult(remote, len(entries), count + len(leases))
 
 
-def _push_new(world: Repository, remote: str, there: Mapping[str, str], refs: Mapping[str, str]) -> int:
+def _push_new(repository: Repository, remote: str, there: Mapping[str, str], refs: Mapping[str, str]) -> int:
     """Create versions' tags at the remote, by component."""
     # `refs/tags/components/x/v1.0.0` goes with all that begins as `refs/tags/components/x/v`.
-    specs = _specs(world, there, refs, lambda ref: ref[: ref.rindex("/") + 2])
+    specs = _specs(repository, there, refs, lambda ref: ref[: ref.rindex("/") + 2])
     for start in range(0, len(specs), _AT_ONCE):
         part = specs[start : start + _AT_ONCE]
-        world.git.over_network("push", "--quiet", "--atomic", "--no-verify", remote, *part)
+        repository.git.over_network("push", "--quiet", "--atomic", "--no-verify", remote, *part)
     return len(refs)
 
 
 def _specs(
-    world: Repository, there: Mapping[str, str], refs: Mapping[str, str], prefix_of: Callable[[str], str]
+    repository: Repository, there: Mapping[str, str], refs: Mapping[str, str], prefix_of: Callable[[str], str]
 ) -> list[str]:
     """What tells git to push these refs and no other. It compares each refspec with every ref at the remote, so those
     that are new are named by a pattern, where nothing else would go along."""
     groups: dict[str, list[str]] = {}
     for ref in refs:
         groups.setdefault(prefix_of(ref), []).append(ref)
-    others = sorted(ref for ref, id in world.refs.items() if id not in (there.get(ref), refs.get(ref)))
+    others = sorted(ref for ref, id in repository.refs.items() if id not in (there.get(ref), refs.get(ref)))
     specs = []
     for prefix, group in sorted(groups.items()):
         after = bisect_left(others, prefix)
         alone = not any(other.startswith(prefix) for other in others[after : after + 1])
-        if len(group) > 1 and alone and all(ref not in there and world.refs.get(ref) == refs[ref] for ref in group):
+        if (
+            len(group) > 1
+            and alone
+            and all(ref not in there and repository.refs.get(ref) == refs[ref] for ref in group)
+        ):
             specs.append(f"{prefix}*:{prefix}*")
         else:
             specs += [f"{refs[ref]}:{ref}" for ref in group]
@@ -112,7 +111,7 @@ def _specs(
 
 
 def _push_moves(
-    world: Repository,
+    repository: Repository,
     remote: str,
     tip: str,
     there: Mapping[str, str],
@@ -123,9 +122,9 @@ def _push_moves(
     new = {ref: new for ref, (new, old) in leases.items() if new and old is None}
     moved = {ref: lease for ref, lease in leases.items() if ref not in new}
     specs = [f"{tip}:{LEDGER}", *(f"{new or ''}:{ref}" for ref, (new, _) in moved.items())]
-    specs += _specs(world, there, new, lambda ref: "/".join([*ref.split("/")[:3], ""]))
+    specs += _specs(repository, there, new, lambda ref: "/".join([*ref.split("/")[:3], ""]))
     guards = [f"--force-with-lease={ref}:{old}" for ref, (_, old) in moved.items()]
-    done = world.git.attempt_over_network("push", "--quiet", "--atomic", "--no-verify", *guards, remote, *specs)
+    done = repository.git.attempt_over_network("push", "--quiet", "--atomic", "--no-verify", *guards, remote, *specs)
     if done.returncode == 0:
         return
     said = done.stderr.decode(errors="replace").strip()
@@ -144,22 +143,23 @@ def _push_moves(
 
 
 def _leases(
-    world: Repository, ledger: Ledger, there: Mapping[str, str], entries: Sequence[LedgerEntry], remote: str
+    repository: Repository, tip: str, there: Mapping[str, str], entries: Sequence[LedgerEntry], remote: str
 ) -> dict[str, tuple[str | None, str | None]]:
     """Ref → (the object that it moves to, None to delete it; what the remote has now), for all that is not there what
     it is here. Raises `Refused` where another tool has moved at the remote what these entries move."""
-    names = all_tags(world, there)
-    foreign = {(found.component, found.environment) for found in world.differences[0]}
+    names = all_tags(repository, there)
+    foreign = {found.pointer for found in repository.drift.unrecorded_moves}
+    index = read_index(repository.git, tip)
     ours = {(moved.component, moved.environment) for entry in entries for moved, _, _ in entry.moves}
     leases: dict[str, tuple[str | None, str | None]] = {}
     strange = []
-    for pointer, moved in ledger.last_moves.items():
+    for pointer, moved in index.last_moves.items():
         ref = pointer_ref(names, *pointer)
-        want = moved.tag if pointer in foreign else world.refs.get(ref)
+        want = moved.tag if pointer in foreign else repository.refs.get(ref)
         have = there.get(ref)
         if have == want:
             continue
-        if have is None or have in ledger.known_tags[pointer]:
+        if have is None or have in index.known_tags[pointer]:
             leases[ref] = (want, have)
         elif pointer in ours:
             strange.append(ref.removeprefix(PREFIX))
@@ -169,5 +169,5 @@ def _leases(
             hint="next: edgit pull, then edgit adopt to keep what it did, or edgit deploy set to move it on",
         )
     # Versions never change: a version's tag at the remote that is of another file than what was released.
-    leases |= {apart.ref: (apart.here, apart.there) for apart in tag_conflicts(world, there) if apart.ours_counts}
+    leases |= {each.ref: (each.here, each.there) for each in read_tag_conflicts(repository, there) if each.ours_counts}
     return leases

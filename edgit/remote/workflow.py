@@ -15,8 +15,6 @@ import httpx
 from edgit.git.process import Git
 
 _OWNER = re.compile(r"github\.com[:/](?P<owner>[^/]+)/(?P<name>[^/]+?)(?:\.git)?/?$")
-
-
 _TIMEOUT = 10.0
 
 

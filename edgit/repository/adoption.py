@@ -1,10 +1,6 @@
-"""What commands do to the ledger and the tags: move pointers, make versions, adopt, restore.
+"""Putting on record what other tools have tagged: the pointers that they moved, and the versions that they made.
 
-Rules:
-
-- each is one entry, or none where nothing would change, and one transaction; all or nothing;
-- a version is immutable: what goes live under its name is the file that was released under it;
-- what other tools have moved is put on record before it is moved again: nothing that was live is ever lost.
+An adopted move is of the person and the time that its tag says.
 """
 
 from __future__ import annotations
@@ -14,78 +10,83 @@ from dataclasses import replace
 
 from edgit.components.tags import tag_name
 from edgit.errors import Refused
+from edgit.git.tags import name_of
 from edgit.ledger.entries import LedgerEntry, Moved, instant
+from edgit.ledger.history import LedgerIndex
+from edgit.ledger.reading import read_index
 from edgit.ledger.writer import LedgerWriter
-from edgit.repository.changes import ChangeOutcome, begin, files_of, finish
+from edgit.repository.changes import ChangeOutcome, begin, complete
+from edgit.repository.drift import UnrecordedMove
 from edgit.repository.lock import RepositoryLock
-from edgit.repository.reading import Repository, UnrecordedMove
+from edgit.repository.reading import Repository
+from edgit.repository.records import VersionRecords, describe_versions
 
 
-def record_foreign(
-    desk: RepositoryLock, world: Repository, chain: LedgerWriter, found: UnrecordedMove
+def record_move(
+    lock: RepositoryLock, repository: Repository, writer: LedgerWriter, index: LedgerIndex, found: UnrecordedMove
 ) -> LedgerEntry | None:
-    """Put on record that another tool moved a pointer: by whom and when its tag says."""
+    """Put on record that another tool moved a pointer. None where it cannot be told what its tag means."""
     said = found.meaning
     name = tag_name(found.component, found.environment)
     if said.version is None:
-        desk.notes.append(f"{name} was moved by another tool, and what it means cannot be told: {said.problem}")
+        lock.notes.append(f"{name} was moved by another tool, and what it means cannot be told: {said.problem}")
         return None
-    known = said.version in chain.versions.get(found.component, {})
-    version_tag = None if known else world.trace_of(found.component, said.version)
-    created = world.creations({found.component: {said.version: version_tag}}, dated=True) if version_tag else []
-    if not known and not created:
-        desk.notes.append(f"{name} was moved by another tool to {said.version}, whose file is nowhere to be found")
+    recorded = said.version in writer.versions.get(found.component, {})
+    trace = None if recorded else repository.trace_of(found.component, said.version)
+    wanted = {found.component: {said.version: trace}} if trace else {}
+    records = describe_versions(repository.git, wanted, repository.now) if wanted else VersionRecords()
+    if not recorded and not records.created:
+        lock.notes.append(f"{name} was moved by another tool to {said.version}, whose file is nowhere to be found")
         return None
-    previous = world.ledger.last_moves.get((found.component, found.environment)) if world.ledger else None
+    previous = index.last_moves.get(found.pointer)
     moved = Moved(
         found.component,
         found.environment,
-        chain.pointers.get(found.component, {}).get(found.environment),
+        writer.pointers.get(found.component, {}).get(found.environment),
         said.version,
         previous.tag if previous else None,
         found.tag.id,
         said.version_tag,
     )
-    _, _, now, _ = chain.identity
+    _, _, now, _ = writer.identity
     when = instant(min(said.at, now) if said.at is not None else now)
     who = said.actor or "unknown <>"
-    entry = chain.add(f"adopt: {moved}", [*created, moved], files_of(world, created), author=(who, when))
-    desk.notes.append(f"on record now: {name} was moved to {said.version} by {name_of(who)}, with another tool")
+    entry = writer.add(f"adopt: {moved}", [*records.created, moved], records.files, author=(who, when))
+    lock.notes.append(f"on record now: {name} was moved to {said.version} by {name_of(who)}, with another tool")
     return entry
 
 
-def name_of(actor: str) -> str:
-    """A person without the address."""
-    return actor.rpartition(" <")[0] or actor
-
-
-def adopt(desk: RepositoryLock, world: Repository, only: Sequence[str] = (), *, dry_run: bool = False) -> ChangeOutcome:
-    """Put on record what other tools have moved and which versions they have made."""
-    chain = begin(desk, world)
-    foreign = [found for found in world.differences[0] if not only or found.component in only]
-    for found in sorted(foreign, key=lambda found: (found.meaning.at or 0, found.component, found.environment)):
-        record_foreign(desk, world, chain, found)
-    rest = {
-        name: {v: tag for v, tag in tags.items() if v not in chain.versions.get(name, {})}
-        for name, tags in world.untold_versions.items()
+def adopt(
+    lock: RepositoryLock, repository: Repository, only: Sequence[str] = (), *, dry_run: bool = False
+) -> ChangeOutcome:
+    """Put on record what other tools have moved and which versions they have made, of all components or only some."""
+    writer = begin(lock, repository)
+    moves = [found for found in repository.drift.unrecorded_moves if not only or found.component in only]
+    index = read_index(repository.git, repository.tip if moves else None)
+    for found in sorted(moves, key=lambda found: (found.meaning.at or 0, found.pointer)):
+        record_move(lock, repository, writer, index, found)
+    wanted = {
+        name: {v: tag for v, tag in tags.items() if v not in writer.versions.get(name, {})}
+        for name, tags in repository.unrecorded_versions().items()
         if not only or name in only
     }
-    created = world.creations({name: tags for name, tags in rest.items() if tags}, dated=True)
-    if created:
-        what = created[0].name if len(created) == 1 else f"{len(created)} versions"
-        chain.add(f"adopt: {what}", created, files_of(world, created))
-    moved = [change for entry in chain.entries for change in entry.changes if isinstance(change, Moved)]
-    return finish(desk, chain, moved, dry_run=dry_run)
+    wanted = {name: tags for name, tags in wanted.items() if tags}
+    records = describe_versions(repository.git, wanted, repository.now) if wanted else VersionRecords()
+    if records.created:
+        what = records.created[0].name if len(records.created) == 1 else f"{len(records.created)} versions"
+        writer.add(f"adopt: {what}", records.created, records.files)
+    moved = [change for entry in writer.entries for change in entry.changes if isinstance(change, Moved)]
+    return complete(lock, writer, moved, dry_run=dry_run)
 
 
 def take_over(
-    desk: RepositoryLock, world: Repository, generation: int, reason: str, *, dry_run: bool = False
+    lock: RepositoryLock, repository: Repository, generation: int, reason: str, *, dry_run: bool = False
 ) -> ChangeOutcome:
     """An entry without a change whose generation is above that of a KV that this ledger shall replace."""
-    chain = begin(desk, world)
-    if chain.tip is None:
+    writer = begin(lock, repository)
+    if writer.tip is None:
         raise Refused("there is nothing to publish yet", hint="next: edgit tag create NAME v1.0.0")
-    if chain.tip.generation <= generation:
-        chain.tip = replace(chain.tip, generation=generation)
-        chain.add(f"take over a KV at generation {generation}", [], {}, reason=reason)
-    return finish(desk, chain, dry_run=dry_run)
+    if writer.tip.generation <= generation:
+        writer.tip = replace(writer.tip, generation=generation)
+        writer.add(f"take over a KV at generation {generation}", [], {}, reason=reason)
+    return complete(lock, writer, dry_run=dry_run)

@@ -1,9 +1,8 @@
-"""What commands do to the ledger and the tags: move pointers, make versions, adopt, restore.
+"""What every change of a repository has in common: how it begins, and what it did.
 
 Rules:
 
-- each is one entry, or none where nothing would change, and one transaction; all or nothing;
-- a version is immutable: what goes live under its name is the file that was released under it;
+- a change is one entry of the ledger, or none where nothing would change, and one transaction; all or nothing;
 - what other tools have moved is put on record before it is moved again: nothing that was live is ever lost.
 """
 
@@ -13,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgit.ledger.entries import Created, LedgerEntry, LedgerState, Moved
+from edgit.ledger.reading import read_last_entry
 from edgit.ledger.writer import LedgerWriter
 from edgit.repository.lock import RepositoryLock
 from edgit.repository.reading import Repository
@@ -20,11 +20,15 @@ from edgit.repository.reading import Repository
 
 @dataclass(frozen=True, slots=True)
 class DesiredPointer:
-    """A pointer and where it shall be; None to remove it."""
+    """A pointer and the version that it shall have; None to remove it."""
 
     component: str
     environment: str
     version: str | None
+
+    @property
+    def pointer(self) -> tuple[str, str]:
+        return self.component, self.environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class ChangeOutcome:
     """What a command did to the repository."""
 
     entries: tuple[LedgerEntry, ...] = ()
-    #: Wishes that were so already.
+    #: The desired pointers that were so already.
     unchanged: tuple[DesiredPointer, ...] = ()
     #: What was done besides, for the operator to read.
     notes: tuple[str, ...] = ()
@@ -45,31 +49,31 @@ class ChangeOutcome:
         return self.entries[-1].generation if self.entries else None
 
 
-def files_of(world: Repository, created: Sequence[Created]) -> dict[tuple[str, str], str]:
-    return {(c.component, c.version): world.located[c.component, c.commit].blob for c in created}
+def begin(lock: RepositoryLock, repository: Repository) -> LedgerWriter:
+    """A writer on top of the ledger. Where there is no ledger yet, it begins one from the tags."""
+    if repository.tip:
+        return LedgerWriter(repository.git, read_last_entry(repository.git, repository.tip), repository.state)
+    writer = LedgerWriter(repository.git, None, LedgerState())
+    if first := repository.beginning:
+        files = {
+            (change.component, change.version): repository.state.versions[change.component][change.version]
+            for change in first.changes
+            if isinstance(change, Created)
+        }
+        writer.add(first.summary, first.changes, files)
+        lock.notes.append(f"began the ledger from {len(first.changes)} tags that were here")
+    return writer
 
 
-def finish(
-    desk: RepositoryLock,
-    chain: LedgerWriter,
+def complete(
+    lock: RepositoryLock,
+    writer: LedgerWriter,
     moved: Sequence[Moved] = (),
     unchanged: Sequence[DesiredPointer] = (),
     *,
     dry_run: bool,
 ) -> ChangeOutcome:
-    """Commit the chain, unless it is only to be told."""
+    """Write the entries and move the refs, unless it is only to be told."""
     if not dry_run:
-        chain.commit(desk)
-    return ChangeOutcome(tuple(chain.entries), tuple(unchanged), tuple(desk.notes), dry_run, tuple(moved))
-
-
-def begin(desk: RepositoryLock, world: Repository) -> LedgerWriter:
-    """A chain on top of the ledger, begun from the tags where there is none yet."""
-    if world.ledger:
-        return LedgerWriter(world.git, world.ledger.last, world.state)
-    chain = LedgerWriter(world.git, None, LedgerState())
-    first = world.genesis
-    if first:
-        chain.add(first.summary, first.changes, files_of(world, [c for c in first.changes if isinstance(c, Created)]))
-        desk.notes.append(f"began the ledger from {len(first.changes)} tags that were here")
-    return chain
+        writer.commit(lock)
+    return ChangeOutcome(tuple(writer.entries), tuple(unchanged), tuple(lock.notes), dry_run, tuple(moved))

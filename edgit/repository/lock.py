@@ -1,13 +1,13 @@
-"""Where a moving command works: the repository's lock, its ref transactions, and what a killed one left behind.
+"""The lock of a repository, transactions of refs, and what a killed command left behind.
 
 Rules:
 
-- one command moves at a time in a repository. The lock is also held by git while it moves refs, so that it ends with
-  the last writer; and it is marked while somebody works, so that the next command sees that one was killed;
+- one command moves at a time in a repository. Git holds the lock too while it moves refs, so that it ends with the
+  last writer. It is marked while somebody works, so that the next command sees that one was killed;
 - what a transaction will do is written down before it begins. The ledger moves first: where it has, the rest follows;
   where it has not, nothing has happened;
 - lock files of git's are removed only after a command was killed, when no git works here and they stay as they are;
-- a tag that is not where the ledger says follows it, and that is told: the ledger is the truth.
+- whoever gets the lock finds the repository in order: unfinished moves are finished, and tags follow the ledger.
 """
 
 from __future__ import annotations
@@ -26,22 +26,15 @@ from pathlib import Path
 from edgit.components.tags import PREFIX
 from edgit.errors import EdgitError, Refused
 from edgit.git.process import Git, GitFailed, RefUpdate
-from edgit.ledger.writer import LedgerWriter
-from edgit.repository.reading import Repository
-from edgit.repository.recovery import follow_ledger
+from edgit.repository.following import follow_ledger
+from edgit.repository.reading import Repository, read_repository
 
 #: How long a command waits for another one, in seconds.
 LOCK_WAIT = 30.0
-
-
 #: How often, and how long each time in seconds, a ref that another git holds is waited for.
 BUSY_TRIES, BUSY_PAUSE = 5, 0.5
-
-
 #: How long a lock file of git's must have stayed as it is until it is taken for one that was left behind, in seconds.
 STALE_AFTER = 1.0
-
-
 _MARK = b"at work\n"
 
 
@@ -67,9 +60,10 @@ class RepositoryLock:
         return self._folder / "pending.new"
 
     @contextmanager
-    def locked(self) -> Iterator[Repository]:
-        """The world, with the lock held and whatever was left unfinished finished. What was done for that is told with
-        an error too."""
+    def locked(self, *, from_tags: bool = True) -> Iterator[Repository]:
+        """The repository, with the lock held and unfinished work finished. Notes about that are told with an error too.
+
+        `from_tags` is as in `read_repository`."""
         try:
             self._folder.mkdir(exist_ok=True)
             descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
@@ -81,7 +75,7 @@ class RepositoryLock:
                 if killed:
                     self._clear_locks()
                 self._finish()
-                yield self.catch_up(Repository(self.git))
+                yield self.catch_up(read_repository(self.git, from_tags=from_tags))
         finally:
             os.close(descriptor)
 
@@ -205,17 +199,11 @@ class RepositoryLock:
         main = [self.git.folder.parent] if self.git.folder.name == ".git" else []
         return [self.git.root, self.git.folder, *main, *(Path(text).parent for text in told)]
 
-    def catch_up(self, world: Repository) -> Repository:
+    def catch_up(self, repository: Repository) -> Repository:
         """Tags that are not where the ledger says follow it now."""
-        behind = world.differences[1]
-        if not behind:
-            return world
-        chain = LedgerWriter(world.git, None, world.state)
-        objects = world.git.read(pointer.tag for pointer in behind if pointer.tag)
-        said = [follow_ledger(chain, world, pointer, objects.get(pointer.tag or "")) for pointer in behind]
-        chain.commit(self)
-        self.notes += said
-        return Repository(self.git)
+        told = follow_ledger(self, repository)
+        self.notes += told
+        return read_repository(self.git) if told else repository
 
 
 _TAKEN = re.compile(r"[Uu]nable to create (?:file )?'?(?P<file>.+?)'?: File exists")

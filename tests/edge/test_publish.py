@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from edgit.commands.shapes import of_report
 from edgit.kv.publish import PublishReport, publish
 from edgit.kv.rollout import set_percentage
 from edgit.kv.snapshot import snapshot
@@ -100,7 +101,7 @@ def test_the_worker_answers_what_was_published_and_sees_the_rollback(edge: Isola
     content = edge.get("/components/my-prompt@prod")
     assert (content.text, content.headers["x-component-version"]) == ("my-prompt v1.1.0\n", "v1.1.0")
 
-    assert published(ledger, kv, T2).as_json()["changed"] == [
+    assert of_report(published(ledger, kv, T2))["changed"] == [
         {"component": "my-prompt", "environment": "prod", "from": "v1.1.0", "to": "v1.0.0"}
     ]
     assert live(edge) == {"version": "v1.0.0", "route": "pointer", "generation": 8, "revision": ledger.revision}

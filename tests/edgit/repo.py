@@ -24,7 +24,7 @@ from click.testing import CliRunner
 
 from edgit.cli import main
 from edgit.git.process import Git
-from edgit.repository.reading import Repository
+from edgit.repository.reading import Repository, read_repository
 
 #: 2024-11-01T09:00:00Z.
 BEGIN = int(datetime(2024, 11, 1, 9, tzinfo=UTC).timestamp())
@@ -165,9 +165,9 @@ class Repo:
             start_new_session=True,
         )
 
-    def world(self) -> Repository:
-        """The repository as edgit reads it. Reads what it needs later: use it inside `here`."""
-        return Repository(Git.open(self.root))
+    def read(self) -> Repository:
+        """The repository as edgit reads it. Use it inside `here`."""
+        return read_repository(Git.open(self.root))
 
     # Shortcuts
 

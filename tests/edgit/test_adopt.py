@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 from edgit.ledger.entries import instant
 from edgit.ledger.history import fold
+from edgit.repository.problems import read_problems, unclear_tags
+from edgit.repository.reading import read_past, read_past_pointers
 from tests.edgit.repo import BEGIN, Repo, clone, make
 
 
@@ -327,7 +329,8 @@ def test_many_differences_ask_git_as_often_as_one(repo: Repo, monkeypatch: pytes
     def count() -> int:
         asked.clear()
         with repo.here():
-            foreign, behind = repo.world().differences
+            drift = repo.read().drift
+            foreign, behind = drift.unrecorded_moves, drift.stale_tags
         assert foreign
         assert behind == ()
         return len(asked)
@@ -510,23 +513,23 @@ def test_adopting_changes_no_answer(planted: list[Planted], deleted: set[int]) -
             repo.run("tag", "-d", FORMS[tag.form].format(tag.component) + tag.slot)
         repo.now += 100
         with repo.here():
-            before = repo.world()
-            state, entries = before.state, before.entries
-            unclear, doubts = before.unclear, before.doubts
+            before = repo.read()
+            state, entries = before.state, read_past(before)
+            unclear, doubts = unclear_tags(before), read_problems(before)
             moments = [at for entry in entries for _, at, _ in entry.moves]
-            then = {at: before.at(at) for at in moments}
+            then = {at: read_past_pointers(before, at) for at in moments}
         assert repo.edgit("adopt", code=None).code == 0
         with repo.here():
-            after = repo.world()
+            after = repo.read()
             assert after.state == state
-            assert after.unclear == unclear
-            assert after.doubts == doubts
-            assert {at: after.at(at) for at in moments} == then
-            assert {at: fold(after.entries, until=at) for at in moments} == then
-            assert fold(after.entries) == {name: found for name, found in state.pointers.items() if found}
+            assert unclear_tags(after) == unclear
+            assert read_problems(after) == doubts
+            assert {at: read_past_pointers(after, at) for at in moments} == then
+            assert {at: fold(read_past(after), until=at) for at in moments} == then
+            assert fold(read_past(after)) == {name: found for name, found in state.pointers.items() if found}
             # Whatever is live can be read.
             live = [(name, v) for name, found in state.pointers.items() for v in found.values()]
             assert all(version in state.versions[name] for name, version in live)
-            assert after.differences[1] == ()
-            assert all(found.meaning.version is None for found in after.differences[0])
-        assert [m for e in after.entries for m in e.changes] == [m for e in entries for m in e.changes]
+            assert after.drift.stale_tags == ()
+            assert all(found.meaning.version is None for found in after.drift.unrecorded_moves)
+        assert [m for e in read_past(after) for m in e.changes] == [m for e in entries for m in e.changes]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from edgit.commands.shapes import of_report
 from edgit.kv.announce import PURGES, Announcer, CloudflareZone, UnconfiguredAnnouncer, announcer_for
 from edgit.kv.cloudflare import CloudflareKv
 from edgit.kv.local import LocalKv
@@ -234,7 +235,7 @@ def test_the_map_is_under_its_own_key_before_it_is_the_map_and_the_number_comes_
     assert at_put[-2:] == [("component-versions/8", None), (VERSION_MAP, None)]
     assert kv.data["component-versions/8"] == kv.data[VERSION_MAP]
     assert (internet.number, report.announced, report.warnings) == ('{"generation": 8}', internet.url, ())
-    assert report.as_json()["announced"] == internet.url
+    assert of_report(report)["announced"] == internet.url
 
 
 def test_at_cloudflare_the_maps_own_key_expires(internet: Internet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,7 +273,7 @@ def test_without_an_announcer_nothing_is_written_for_it() -> None:
     kv = MemoryKv()
     report = publish(sample(), kv)
     assert own_keys(kv) == []
-    assert "announced" not in report.as_json()
+    assert "announced" not in of_report(report)
 
 
 def test_a_dry_run_announces_nothing(internet: Internet) -> None:

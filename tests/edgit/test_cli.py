@@ -357,7 +357,7 @@ def test_status_tells_of_versions_whose_tags_were_moved_or_deleted(repo: Repo) -
 def test_status_tells_of_git_also_where_kv_cannot_be_read(repo: Repo, tmp_path: Path) -> None:
     (tmp_path / "junk").write_text("no database, " * 100)
     answer = repo.edgit("status", "--kv", f"local={tmp_path / 'junk'}", code=4)
-    assert answer.out == f"git     generation 5 ({repo.world().ledger.tip[:7]})\nremote  none\n"  # type: ignore[union-attr]
+    assert answer.out == f"git     generation 5 ({repo.read().tip[:7]})\nremote  none\n"  # type: ignore[index]
     assert "cannot be used as a KV file" in answer.err
 
 

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgit.components.discovery import Component, discover, read_path
-from edgit.components.files import Files
+from edgit.components.files import locate, read_components
 from edgit.components.registry import read_registry
 from edgit.errors import EdgitError
 from edgit.git.process import Git
+from edgit.repository.catalog import versions_of
+from edgit.repository.problems import read_problems, read_versions_without_file
 from resolver.reference import is_name
 from tests.edgit.repo import Repo, clone, make
 
@@ -22,7 +24,7 @@ from tests.edgit.repo import Repo, clone, make
 def found(repo: Repo) -> dict[str, str]:
     """Name → path, as edgit sees the files of today."""
     with repo.here():
-        return {name: component.path for name, component in Files(Git.open(repo.root)).components.items()}
+        return {name: component.path for name, component in read_components(Git.open(repo.root)).items()}
 
 
 # Paths
@@ -194,7 +196,7 @@ def test_spaces_and_unicode_and_odd_settings(tmp_path: Path) -> None:
         repo.edgit("tag", "create", name, "v1.0.0")
         repo.deploy(name, "v1.0.0")
     with repo.here():
-        assert repo.world().environments("büro") == {"prod": "v1.0.0"}
+        assert repo.read().environments("büro") == {"prod": "v1.0.0"}
     assert repo.edgit("history", "grüße").out.startswith("prod: v1.0.0")
     assert repo.git("show", "refs/edgit/ledger:versions/büro/v1.0.0") == "büro"
 
@@ -360,11 +362,11 @@ def test_a_version_stays_readable_wherever_its_file_has_been(tmp_path: Path) -> 
             repo.git("add", "-A")
             repo.git("commit", "-qm", "gone")
         with repo.here():
-            world = repo.world()
-            files = world.files_at([("x", commit) for commit in commits])
+            world = repo.read()
+            files = locate(world.git, [("x", commit) for commit in commits])
             assert [files["x", commit].path for commit in commits] == places
-            assert world.versions("x") == [f"v1.{number}.0" for number in range(5)][::-1]
-            assert world.fileless == {}
+            assert versions_of(world, "x") == [f"v1.{number}.0" for number in range(5)][::-1]
+            assert read_versions_without_file(world) == {}
             git = world.git
             assert [git.read([files["x", c].blob])[files["x", c].blob].body for c in commits] == [
                 f"text {number}".encode() for number in range(5)
@@ -383,7 +385,7 @@ def test_the_registry_of_that_commit_counts_and_not_todays(tmp_path: Path) -> No
     spoilt = repo.write(".edgit/components.json", "{")
     now = repo.write(".edgit/components.json", "{}")
     with repo.here():
-        files = repo.world().files_at([("x", commit) for commit in (old, spoilt, now)])
+        files = locate(repo.read().git, [("x", commit) for commit in (old, spoilt, now)])
     assert files["x", old].path == "notes/one.md"
     assert files["x", spoilt].path == "components/prompts/x.md"
     assert files["x", now].path == "components/prompts/x.md"
@@ -396,7 +398,7 @@ def test_a_file_that_the_registry_gave_to_another_name_is_that_ones_alone(tmp_pa
     repo.git("rm", "-rfq", ".edgit", "components")
     repo.git("commit", "-qm", "gone")
     with repo.here():
-        files = repo.world().files_at([("y", then), ("z", then)])
+        files = locate(repo.read().git, [("y", then), ("z", then)])
     assert files["y", then].path == "components/prompts/z.md"
     assert ("z", then) not in files
 
@@ -406,9 +408,9 @@ def test_a_version_whose_file_is_not_to_be_found_is_told(tmp_path: Path) -> None
     repo.git("tag", "-a", "components/x/v0.9.0", "-m", "before there was a file")
     repo.version("x", "v1.0.0")
     with repo.here():
-        (doubt,) = repo.world().doubts
+        (doubt,) = read_problems(repo.read())
     assert doubt.startswith("the tag components/x/v0.9.0 is at no commit with a file of x, and is left out")
     repo.edgit("adopt")
     with repo.here():
-        assert repo.world().doubts == [doubt]
+        assert read_problems(repo.read()) == [doubt]
     assert "has no file at the commit of its tag" in repo.deploy("x", "v0.9.0", code=3).err

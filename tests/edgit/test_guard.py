@@ -14,13 +14,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from edgit.commands.shapes import of_watch
 from edgit.errors import EdgitError, NotReached
 from edgit.guard.judgement import CHANCE, COVERED, Verdict, judged, surprise
 from edgit.guard.metrics import read, source
 from edgit.guard.observations import Observations, observed
 from edgit.guard.readings import InvalidWatch, NoData, Rate, Reading, Subject, Totals
 from edgit.guard.rules import IN_A_ROW, WatchRules, every_of, percent
-from edgit.guard.watch import RollBackFailed, WatchOutcome, WatchStep, as_json, guard, line, settling, watch
+from edgit.guard.watch import RollBackFailed, WatchOutcome, WatchStep, guard, line, settling, watch
 
 SUBJECT = Subject("my-prompt", "prod", "v1.1.0")
 RULES = WatchRules(threshold=0.01, window=60, min_requests=20, every=5)
@@ -509,7 +510,7 @@ class TestWords:
 
     def test_json(self) -> None:
         outcome = run([Rate(0.5)] * 3)
-        document = json.loads(json.dumps(as_json(SUBJECT, RULES, outcome)))
+        document = json.loads(json.dumps(of_watch(SUBJECT, RULES, outcome)))
         assert document["verdict"] == "breach"
         assert document["readings"][1] == {
             "at": 5,

@@ -28,6 +28,7 @@ import pytest
 
 from edgit.git.process import Git
 from edgit.repository import lock as desk
+from edgit.repository.catalog import read_catalog
 from edgit.repository.lock import RepositoryLock
 from tests.edgit.repo import Answer, Repo, clone, copy, make, with_remote
 
@@ -100,9 +101,9 @@ State = tuple[dict[str, dict[str, str]], dict[str, list[str]]]
 def state(repo: Repo) -> State:
     """What the repository says: pointers and versions, as the ledger and the tags have them."""
     with repo.here():
-        world = repo.world()
+        world = repo.read()
         pointers = {name: dict(found) for name, found in world.state.pointers.items()}
-        return pointers, {name: world.versions(name) for name in sorted(world.names)}
+        return pointers, dict(sorted(read_catalog(world).versions.items()))
 
 
 def settled(repo: Repo, before: State, after: State) -> None:

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgit.git.tags import clean_person
 from edgit.ledger.entries import Created, LedgerChange, LedgerEntry, Moved
 from edgit.ledger.history import LedgerMove, fold, last_good
 from edgit.ledger.message import read_message, write_message
-from edgit.ledger.writer import clean_person
+from edgit.repository.reading import read_past
 from tests.edgit.repo import BEGIN, Repo, make
 
 # Messages
@@ -211,7 +212,7 @@ def test_a_reason_that_looks_like_the_ledgers_own_words_is_a_reason(repo: Repo) 
     repo.edgit("deploy", "set", "my-prompt", "v1.0.0", "--to", "prod", "--reason", REASON)
     repo.deploy("my-prompt", "v1.1.0")
     with repo.here():
-        entries = repo.world().entries
+        entries = read_past(repo.read())
     assert [entry.generation for entry in entries] == [1, 2, 3, 4]
     assert entries[2].reason == REASON
     assert repo.live("my-prompt") == "v1.1.0"
@@ -230,7 +231,7 @@ def test_odd_names_of_files_and_people(tmp_path: Path) -> None:
     repo.edgit("tag", "create", "greeting", "v1.0.0")
     repo.deploy("greeting", "v1.0.0")
     with repo.here():
-        entries = repo.world().entries
+        entries = read_past(repo.read())
     (made,) = entries[0].changes
     assert isinstance(made, Created)
     assert made.path == path

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgit.commands.shapes import of_kv_status, of_report
 from edgit.errors import EdgitError, Refused
 from edgit.kv.cloudflare import CloudflareKv
 from edgit.kv.local import LocalKv
@@ -104,7 +105,7 @@ def test_the_documents_are_those_of_the_contract(kv: Kv) -> None:
         *("index/my-prompt", "index/other", "history/my-prompt"),
     }
     assert assert_right(kv) == 8
-    assert report.as_json() | {"seconds": 0} == {
+    assert of_report(report) | {"seconds": 0} == {
         "target": kv.name,
         "dry_run": False,
         "generation_before": None,
@@ -802,7 +803,7 @@ def test_status_says_what_is_published_and_what_is_not(kv: Kv) -> None:
     current = sample()
     found = status(current, kv)
     assert (found.kind, found.moves, found.differences, current.asked) == ("current", (), (), [])
-    assert json.loads(json.dumps(found.as_json()))["kv"] == {"generation": 8, "revision": ledger.revision}
+    assert json.loads(json.dumps(of_kv_status(found)))["kv"] == {"generation": 8, "revision": ledger.revision}
     ahead = status(ledger.at(4), kv)
     assert ahead.kind == "ahead"
     assert ahead.kv_only == ()

@@ -13,7 +13,12 @@ from hypothesis import strategies as st
 
 from edgit.errors import EdgitError
 from edgit.ledger.entries import LedgerState, instant
-from edgit.repository.reading import published_pointers
+from edgit.ledger.history import published_pointers
+from edgit.ledger.reading import read_entries, read_last_entry
+from edgit.repository.catalog import known, needed_version_tag, read_catalog
+from edgit.repository.drift import Drift
+from edgit.repository.problems import read_problems, unclear_tags
+from edgit.repository.reading import read_past, read_past_pointers
 from resolver.version import highest
 from tests.edgit.repo import BEGIN, Repo, make
 
@@ -31,12 +36,13 @@ def repo(tmp_path: Path) -> Repo:
 def test_names_versions_and_environments(repo: Repo) -> None:
     repo.write("configs/fresh.json", "{}", commit=False)
     with repo.here():
-        world = repo.world()
-        assert world.names == {"my-prompt", "fresh"}
-        assert world.versions("my-prompt") == ["v2.0.0-rc.1", "v1.10.0", "v1.2.0"]
-        assert world.versions("fresh") == []
+        world = repo.read()
+        catalog = read_catalog(world)
+        assert catalog.names == {"my-prompt", "fresh"}
+        assert catalog.versions["my-prompt"] == ["v2.0.0-rc.1", "v1.10.0", "v1.2.0"]
+        assert catalog.versions["fresh"] == []
         assert world.environments("my-prompt") == {"prod": "v1.10.0"}
-        assert (world.type("my-prompt"), world.type("fresh"), world.type("nobody")) == ("prompt", "config", None)
+        assert tuple(map(catalog.types.get, ("my-prompt", "fresh", "nobody"))) == ("prompt", "config", None)
         assert published_pointers(world.state) == {
             "my-prompt": {"prod": "v1.10.0", "latest": "v2.0.0-rc.1", "stable": "v1.10.0"}
         }
@@ -44,30 +50,35 @@ def test_names_versions_and_environments(repo: Repo) -> None:
 
 def test_an_unknown_name_and_an_unknown_version_say_what_there_is(repo: Repo) -> None:
     with repo.here():
-        world = repo.world()
+        world = repo.read()
         with pytest.raises(EdgitError, match=r"unknown component `my-promt`.*my-prompt"):
-            world.known("my-promt")
+            known(world, "my-promt")
         with pytest.raises(EdgitError, match=r"my-prompt has no version v3.0.0; it has v2.0.0-rc.1, v1.10.0, v1.2.0"):
-            world.version_tag("my-prompt", "v3.0.0")
+            needed_version_tag(world, "my-prompt", "v3.0.0")
         repo.git("tag", "-d", "components/my-prompt/v1.2.0")
         with pytest.raises(EdgitError, match="the ledger still has its file") as caught:
-            repo.world().version_tag("my-prompt", "v1.2.0")
+            needed_version_tag(repo.read(), "my-prompt", "v1.2.0")
     assert caught.value.hint == "next: edgit tag restore my-prompt v1.2.0"
 
 
 def test_the_state_at_every_instant(repo: Repo) -> None:
     with repo.here():
-        world = repo.world()
-        first, second = (at for entry in world.entries for _, at, _ in entry.moves)
-        assert world.at(instant(BEGIN)) == {}
-        assert world.at(instant(int(first.timestamp()) - 1)) == {}
-        assert world.at(first) == {"my-prompt": {"prod": "v1.2.0"}}
-        assert world.at(first.replace(microsecond=999999)) == {"my-prompt": {"prod": "v1.2.0"}}
-        assert world.at(instant(int(second.timestamp()) - 1)) == {"my-prompt": {"prod": "v1.2.0"}}
-        assert world.at(second) == world.at(datetime.now(UTC)) == {"my-prompt": {"prod": "v1.10.0"}}
-        assert world.ledger is not None
-        assert world.ledger.last == world.entries[-1]
-        assert world.ledger.since(world.entries[-2].id) == world.entries[-1:]
+        world = repo.read()
+        entries = read_past(world)
+        first, second = (at for entry in entries for _, at, _ in entry.moves)
+        assert read_past_pointers(world, instant(BEGIN)) == {}
+        assert read_past_pointers(world, instant(int(first.timestamp()) - 1)) == {}
+        assert read_past_pointers(world, first) == {"my-prompt": {"prod": "v1.2.0"}}
+        assert read_past_pointers(world, first.replace(microsecond=999999)) == {"my-prompt": {"prod": "v1.2.0"}}
+        assert read_past_pointers(world, instant(int(second.timestamp()) - 1)) == {"my-prompt": {"prod": "v1.2.0"}}
+        assert (
+            read_past_pointers(world, second)
+            == read_past_pointers(world, datetime.now(UTC))
+            == {"my-prompt": {"prod": "v1.10.0"}}
+        )
+        assert world.tip is not None
+        assert read_last_entry(world.git, world.tip) == entries[-1]
+        assert read_entries(world.git, world.tip, after=entries[-2].id) == entries[-1:]
 
 
 def test_a_commit_that_is_no_entry_is_told_with_a_way_back(repo: Repo) -> None:
@@ -124,13 +135,13 @@ def test_git_is_asked_as_often_for_many_as_for_few(
 
         monkeypatch.setattr(subprocess, "run", counted)
         with repo.here():
-            world = repo.world()
-            assert world.differences == ((), ())
-            assert len(world.entries) == 1
-            assert world.at(datetime.now(UTC)) == world.state.pointers
-            assert {len(world.versions(name)) for name in world.names} == {versions}
-            assert world.doubts == []
-            assert world.unclear == []
+            world = repo.read()
+            assert world.drift == Drift()
+            assert len(read_past(world)) == 1
+            assert read_past_pointers(world, datetime.now(UTC)) == world.state.pointers
+            assert set(map(len, read_catalog(world).versions.values())) == {versions}
+            assert read_problems(world) == []
+            assert unclear_tags(world) == []
             assert len(world.state.versions) == components
         monkeypatch.setattr(subprocess, "run", real)
         counts.append(len(asked))

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgit.commands.shapes import of_percentage_change, of_percentages
 from edgit.errors import Refused
 from edgit.kv.local import LocalKv
 from edgit.kv.rollout import PercentageChange, entry_name, get_percentages, set_percentage, with_entry
@@ -83,7 +84,7 @@ def test_the_entry_in_force_is_shown(kv: Kv) -> None:
     }
     for (component, environment), (_, percentage) in shown.items():
         assert found.table.percentage(component, environment) == percentage
-    assert found.as_json()["entries"] == {"*": "10", "my-prompt": "25", "my-prompt@prod-eu": "0", "odd": "0"}
+    assert of_percentages(found)["entries"] == {"*": "10", "my-prompt": "25", "my-prompt@prod-eu": "0", "odd": "0"}
     assert "`ten` is not a percentage" in found.problems[0]
     kv.delete_many([ROLLOUT])
     assert get_percentages(kv).in_force("a", "prod")[0] is None
@@ -108,7 +109,7 @@ def test_what_is_so_already_is_not_written(kv: Kv) -> None:
 
 def test_a_dry_run_writes_nothing(kv: Kv) -> None:
     change = changed(kv, "a", "10", dry_run=True)
-    assert change.as_json() == {
+    assert of_percentage_change(change) == {
         "target": kv.name,
         "entry": "a",
         "before": None,

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from edgit.errors import Refused
-from edgit.kv.source import LedgerSource
+from edgit.kv.source import read_ledger_source
 from edgit.ledger.entries import instant
+from edgit.ledger.reading import read_last_entry
+from edgit.repository.reading import read_past
 from resolver.documents import Move, Release
 from tests.edgit.repo import BEGIN, Repo, make
 
@@ -30,11 +32,11 @@ def repo(tmp_path: Path) -> Repo:
 
 def test_everything_that_should_be_in_kv(repo: Repo) -> None:
     with repo.here():
-        world = repo.world()
-        source = LedgerSource(world)
+        world = repo.read()
+        source = read_ledger_source(world.git, world.tip)
         found = source.publication()
-        assert world.ledger is not None
-        assert (source.generation, source.revision) == (world.ledger.last.generation, world.ledger.tip)
+        assert world.tip is not None
+        assert (source.generation, source.revision) == (read_last_entry(world.git, world.tip).generation, world.tip)
         assert (found.generation, found.revision) == (source.generation, source.revision)
         assert found.pointers == {
             "x": {"latest": "v1.1.0", "stable": "v1.1.0"},
@@ -61,9 +63,9 @@ def test_everything_that_should_be_in_kv(repo: Repo) -> None:
 
 def test_the_map_as_of_any_commit_of_the_ledger_and_of_no_other(repo: Repo) -> None:
     with repo.here():
-        world = repo.world()
-        source = LedgerSource(world)
-        maps = [source.pointers_at(entry.id) for entry in world.entries]
+        world = repo.read()
+        source = read_ledger_source(world.git, world.tip)
+        maps = [source.pointers_at(entry.id) for entry in read_past(world)]
         assert [found["x"].get("prod") if found and "x" in found else None for found in maps] == [
             None, None, None, "v1.0.0", "v1.1.0", None,
         ]  # fmt: skip
@@ -75,10 +77,10 @@ def test_the_map_as_of_any_commit_of_the_ledger_and_of_no_other(repo: Repo) -> N
         behind = repo.git("rev-parse", "refs/edgit/ledger^")
         tip = source.revision
         repo.git("update-ref", "refs/edgit/ledger", behind)
-        assert LedgerSource(repo.world()).pointers_at(tip) is None
+        assert read_ledger_source(world.git, repo.read().tip).pointers_at(tip) is None
 
 
 def test_without_a_ledger_there_is_nothing_to_publish(tmp_path: Path) -> None:
     repo = make(tmp_path / "work")
     with repo.here(), pytest.raises(Refused, match="there is no ledger to publish yet"):
-        LedgerSource(repo.world())
+        read_ledger_source(repo.read().git, repo.read().tip)

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from edgit.components.meaning import TagMeaning, read_meaning, told_version
 from edgit.components.tags import PREFIX, Tag, TagName, read_name, read_tags, tag_ref, unread
-from edgit.git.objects import Object, read_person, read_tag_object
+from edgit.git.objects import Object
+from edgit.git.tags import read_person, read_tag_object
+from edgit.repository.catalog import read_types, versions_of
+from edgit.repository.problems import read_problems, unclear_tags
 from resolver.reference import TYPES, is_environment, is_name
 from resolver.version import is_version
 from tests.edgit.repo import Repo, make
@@ -126,7 +129,7 @@ def test_of_several_tags_of_a_version_this_tools_own_counts_spelled_with_its_v()
     }
     found = read_tags(refs)
     assert found.versions["x"]["v1.0.0"].name == "components/x/v1.0.0"
-    assert [tag.name for tag in found.rivals["x", "v1.0.0"]] == [
+    assert [tag.name for tag in found.duplicates["x", "v1.0.0"]] == [
         "components/x/1.0.0",
         "components/prompts/x/v1.0.0",
         "prompts/x/v1.0.0",
@@ -331,12 +334,12 @@ def test_each_era_alone(era: str, packed: bool, tmp_path: Path) -> None:
     if packed:
         repo.git("pack-refs", "--all")
     with repo.here():
-        world = repo.world()
-        assert world.versions("x") == ["v1.1.0", "v1.0.1", "v1.0.0"]
+        world = repo.read()
+        assert versions_of(world, "x") == ["v1.1.0", "v1.0.1", "v1.0.0"]
         assert world.environments("x") == {"prod": "v1.0.1", "staging": "v1.1.0"}
-        assert world.type("x") == "prompt"
-        assert world.doubts == []
-        assert world.unclear == []
+        assert read_types(world, ["x"])["x"] == "prompt"
+        assert read_problems(world) == []
+        assert unclear_tags(world) == []
     assert repo.live("x") == "v1.0.1"
 
 
@@ -359,12 +362,12 @@ def test_all_eras_in_one_repository(tmp_path: Path) -> None:
         target = commit if number < 2 else f"{form}v1.{number}.0"
         annotate(repo, f"{form}prod", target, f"Deploy x@v1.{number}.0 to prod" if number < 2 else "Set x to prod")
     with repo.here():
-        world = repo.world()
-        assert world.versions("x") == ["v1.2.0", "v1.1.0", "v1.0.0"]
+        world = repo.read()
+        assert versions_of(world, "x") == ["v1.2.0", "v1.1.0", "v1.0.0"]
         # The one that was set last.
         assert world.environments("x") == {"prod": "v1.2.0"}
-        assert [text for text in world.doubts if "components/x/prod says v1.0.0" in text]
-        assert [text for text in world.doubts if "prompts/x/prod says v1.1.0" in text]
+        assert [text for text in read_problems(world) if "components/x/prod says v1.0.0" in text]
+        assert [text for text in read_problems(world) if "prompts/x/prod says v1.1.0" in text]
     history = repo.edgit("history", "x").out
     assert [line.split()[1] for line in history.splitlines()] == ["v1.2.0", "v1.1.0", "v1.0.0"]
     # The older tool goes on under its own name: that is a move, and not hidden by the other names.
@@ -388,7 +391,7 @@ def test_a_version_spelled_without_its_v_hides_none(tmp_path: Path) -> None:
     annotate(repo, "components/x/prod", one, "Deploy x@v1.0.0 to prod")
     assert repo.live("x") == "v1.0.0"
     with repo.here():
-        (doubt,) = repo.world().doubts
+        (doubt,) = read_problems(repo.read())
     assert doubt == "the tags components/x/1.0.0 and components/x/v1.0.0 are two different files; the latter counts"
 
 

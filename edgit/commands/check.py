@@ -1,0 +1,92 @@
+"""`edgit check`: whether the references of the ensembles lead to versions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from edgit import terminal
+from edgit.commands import shapes
+from edgit.commands.context import open_repository
+from edgit.commands.options import option_environment, option_format
+from edgit.components.check import APART, WARNING, Finding, KnownComponents
+from edgit.components.check import check as check_ensembles
+from edgit.errors import EdgitError
+from edgit.git.tags import commits_of
+from edgit.ledger.history import published_pointers
+from edgit.repository.catalog import read_catalog
+from edgit.repository.reading import Repository
+from edgit.repository.records import locate_tagged
+from resolver.snapshot import Snapshot
+
+
+@click.command()
+@click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[FILE]...")
+@option_environment("--from", default="prod", help="The environment of references that name none.")
+@option_format("text", "json")
+def check(files: tuple[Path, ...], environment: str, format: str) -> None:
+    """Hold every reference of every ensemble against what git has: dangling, out of range, unreachable.
+
+    Without FILE: all of ensembles/ and components/ensembles/. Slips are told with what was probably meant, and names
+    that nothing in an ensemble has. Exits 1 where something was found but such names.
+
+    \b
+    edgit check
+    edgit check ensembles/one.yaml --from staging
+    """
+    repository = open_repository()
+    root = repository.git.root
+    chosen = [found for path in files for found in (sorted(_yaml(path)) if path.is_dir() else [path])] or [
+        found for folder in ("ensembles", "components/ensembles") for found in sorted(_yaml(root / folder))
+    ]
+    if not chosen:
+        raise EdgitError("there are no ensembles here", hint="name them: edgit check FILE…")
+    texts = [(_relative(path, root), path.read_text("utf-8", errors="replace")) for path in chosen]
+    findings, count = check_ensembles(texts, _read_known(repository), environment)
+    if format == "json":
+        terminal.document(shapes.plain(findings))
+    else:
+        terminal.lines(map(str, findings))
+        _tell_counts(findings, count, len(texts))
+    if any(found.kind != WARNING for found in findings):
+        raise click.exceptions.Exit(1)
+
+
+def _tell_counts(findings: Sequence[Finding], references: int, ensembles: int) -> None:
+    kinds = [found.kind for found in findings]
+    bad = sum(kind not in APART for kind in kinds)
+    said = f": {bad} of them {'leads' if bad == 1 else 'lead'} nowhere" if bad else ": all of them lead to a version"
+    references_, ensembles_ = terminal.many(references, "reference"), terminal.many(ensembles, "ensemble")
+    terminal.note(f"{references_} in {ensembles_}{said if references else ''}")
+    if unread := kinds.count("invalid"):
+        terminal.note(f"{terminal.many(unread, 'ensemble')} could not be read")
+    if slips := kinds.count("slip"):
+        terminal.note(f"{terminal.many(slips, 'slip')}: what is written is nearly something else")
+
+
+def _yaml(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml") and path.is_file()]
+
+
+def _relative(path: Path, root: Path) -> str:
+    resolved = path.resolve()
+    return str(resolved.relative_to(root.resolve())) if resolved.is_relative_to(root.resolve()) else str(path)
+
+
+def _read_known(repository: Repository) -> KnownComponents:
+    """What git has of every component."""
+    catalog = read_catalog(repository)
+    state = repository.state
+    unrecorded = {
+        name: {version: tag for version, tag in tags.items() if version not in state.versions.get(name, {})}
+        for name, tags in repository.tags.versions.items()
+    }
+    commits = commits_of(repository.git, (tag.id for tags in unrecorded.values() for tag in tags.values()))
+    readable = locate_tagged(repository.git, unrecorded, commits).keys() | {
+        (name, version) for name, versions in state.versions.items() for version in versions
+    }
+    versions = {name: tuple(found) for name, found in catalog.versions.items()}
+    snapshot = Snapshot(pointers=published_pointers(state), indexes=versions)
+    return KnownComponents(snapshot, versions, catalog.types, lambda *version: version in readable)

@@ -1,0 +1,49 @@
+"""`edgit components`: what there is, and what is live."""
+
+from __future__ import annotations
+
+import click
+
+from edgit import terminal
+from edgit.commands import shapes
+from edgit.commands.context import open_repository
+from edgit.commands.groups import Group
+from edgit.commands.options import option_format
+from edgit.repository.catalog import read_catalog
+
+
+@click.group(cls=Group)
+def components() -> None:
+    """What there is, and what is live."""
+
+
+@components.command("list")
+@option_format("tree", "table", "json", default="tree")
+def components_list(format: str) -> None:
+    """List every component with its versions and what is live where.
+
+    The JSON has the shape of `edgit history --date … --format json`, so that `diff` of the two shows what changed.
+
+    \b
+    edgit components list
+    edgit components list --format json
+    """
+    repository = open_repository()
+    catalog = read_catalog(repository)
+    if format == "json":
+        versioned = (name for name, versions in catalog.versions.items() if versions)
+        terminal.document(shapes.of_components(catalog.types, versioned, repository.state.pointers))
+        return
+    empty = "there are no components yet; one is a file such as components/prompts/my-prompt.md"
+    found = [
+        (name, catalog.types[name], versions, repository.environments(name))
+        for name, versions in sorted(catalog.versions.items())
+    ]
+    if format == "tree":
+        terminal.component_tree(found, empty)
+        return
+    rows = []
+    for name, type, versions, environments in found:
+        live = ", ".join(f"{environment} {version}" for environment, version in environments.items())
+        rows.append((name, type or "", versions[0] if versions else "none", str(len(versions)), live))
+    terminal.table(("component", "type", "latest", "versions", "live"), rows, empty)

@@ -1,0 +1,171 @@
+"""Commands that move pointers: `edgit deploy`, `rollback` and `promote`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from edgit import terminal
+from edgit.commands.completion import complete_pairs, complete_version
+from edgit.commands.context import open_repository
+from edgit.commands.groups import Group
+from edgit.commands.options import ChangeOptions, Version, argument_component, move_options, option_environment
+from edgit.commands.results import move_pointers
+from edgit.errors import EdgitError
+from edgit.repository.catalog import known, live_in
+from edgit.repository.changes import ChangeOutcome, DesiredPointer
+from edgit.repository.reading import Repository
+from edgit.repository.rollback import needed_rollback_version
+from resolver.errors import InvalidVersion, listed, nearest
+from resolver.version import canonical
+
+
+@click.group(cls=Group)
+def deploy() -> None:
+    """Set, get and unset what is live in an environment."""
+
+
+@deploy.command("set")
+@click.argument(
+    "pairs", nargs=-1, required=True, metavar="NAME VERSION [NAME VERSION]...", shell_complete=complete_pairs
+)
+@option_environment("--to", required=True, help="Where.")
+@move_options
+def deploy_set(pairs: tuple[str, ...], environment: str, options: ChangeOptions) -> None:
+    """Make VERSION of NAME live in an environment. Several are one move, all or nothing.
+
+    \b
+    edgit deploy set my-prompt v1.0.0 --to prod
+    edgit deploy set my-prompt v1.0.0 my-config v2.1.0 --to prod --reason "incident 42"
+    edgit deploy set my-prompt v1.1.0 --to prod-canary
+    """
+    desired = [DesiredPointer(name, environment, version) for name, version in _pairs(pairs)]
+    move_pointers(options, "deploy", lambda _: desired, lambda *found: _tell_new(environment, *found))
+
+
+def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
+    """`NAME VERSION NAME VERSION …`, or `NAME@VERSION …`."""
+    pairs: list[tuple[str, str]] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        name, at, version = word.partition("@")
+        if not at:
+            if not rest:
+                raise click.UsageError(f"`{name}` has no version behind it: NAME VERSION, or NAME@VERSION")
+            version = rest.pop(0)
+        try:
+            pairs.append((name, canonical(version)))
+        except InvalidVersion as error:
+            raise click.UsageError(f"{name}: {error.detail}") from None
+    names = [name for name, _ in pairs]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise click.UsageError(f"{listed(twice)} stands there twice")
+    return pairs
+
+
+def _tell_new(environment: str, repository: Repository, outcome: ChangeOutcome) -> None:
+    """The first move to an environment may be a slip of the keyboard."""
+    there = {name for found in repository.state.pointers.values() for name in found}
+    if there and environment not in there and outcome.moved:
+        terminal.note(f"`{environment}` is a new environment; there are {listed(there)}.{nearest(environment, there)}")
+
+
+@deploy.command("get")
+@argument_component("component")
+@option_environment("--from", required=True, help="Where.")
+def deploy_get(component: str, environment: str) -> None:
+    """Print the version of COMPONENT that is live in an environment, and nothing else.
+
+    \b
+    edgit deploy get my-prompt --from prod
+    """
+    repository = open_repository()
+    known(repository, component)
+    version = repository.state.version(component, environment)
+    if version is None:
+        close = nearest(environment, repository.environments(component))
+        raise EdgitError(
+            f"{component} has nothing live in {environment}; {live_in(repository, component)}"
+            + (f".{close}" if close else ""),
+            hint=None if close else f"next: edgit deploy set {component} VERSION --to {environment}",
+        )
+    click.echo(version)
+
+
+@deploy.command("unset")
+@argument_component("components", nargs=-1, required=True)
+@option_environment("--from", required=True, help="Where.")
+@move_options
+def deploy_unset(components: tuple[str, ...], environment: str, options: ChangeOptions) -> None:
+    """Take components out of an environment, all or nothing: a canary that failed, a drill that is over.
+
+    \b
+    edgit deploy unset my-prompt --from prod-canary
+    """
+
+    def desire(repository: Repository) -> list[DesiredPointer]:
+        return [DesiredPointer(known(repository, name), environment, None) for name in dict.fromkeys(components)]
+
+    def tell(repository: Repository, outcome: ChangeOutcome) -> None:
+        for each in outcome.unchanged:
+            there = live_in(repository, each.component)
+            terminal.note(f"nothing of {each.component} was live in {environment}; {there}")
+
+    move_pointers(options, "unset", desire, tell)
+
+
+@click.command()
+@argument_component("components", nargs=-1, required=True)
+@option_environment("--from", required=True, help="Where.")
+@click.option("--to", "version", type=Version(), shell_complete=complete_version, help="To this version.")
+@move_options
+def rollback(components: tuple[str, ...], environment: str, version: str | None, options: ChangeOptions) -> None:
+    """Go back to the last good version: the last that was live there and was not itself rolled back from.
+
+    \b
+    edgit rollback my-prompt --from prod
+    edgit rollback my-prompt --from prod --to v1.0.0 --reason "wrong answers"
+    """
+    names = list(dict.fromkeys(components))
+    if version is not None and len(names) > 1:
+        raise click.UsageError("--to names one version, and there are several components")
+
+    def desire(repository: Repository) -> list[DesiredPointer]:
+        return [
+            DesiredPointer(
+                known(repository, name), environment, version or needed_rollback_version(repository, name, environment)
+            )
+            for name in names
+        ]
+
+    move_pointers(options, "rollback", desire)
+
+
+@click.command()
+@argument_component("components", nargs=-1, required=True)
+@option_environment("--from", "source", required=True, help="The environment that is followed.")
+@option_environment("--to", "target", required=True, help="The environment that is moved.")
+@move_options
+def promote(components: tuple[str, ...], source: str, target: str, options: ChangeOptions) -> None:
+    """Make live in one environment what is live in another; a canary that is promoted ends in the same move.
+
+    \b
+    edgit promote my-prompt --from staging --to prod
+    edgit promote my-prompt --from prod-canary --to prod
+    """
+
+    def desire(repository: Repository) -> list[DesiredPointer]:
+        desired = []
+        for name in dict.fromkeys(components):
+            version = repository.state.version(known(repository, name), source)
+            if version is None:
+                raise EdgitError(f"{name} has nothing live in {source}; {live_in(repository, name)}")
+            desired.append(DesiredPointer(name, target, version))
+            if source == f"{target}-canary":
+                desired.append(DesiredPointer(name, source, None))
+        return desired
+
+    move_pointers(options, "promote", desire)

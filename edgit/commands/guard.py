@@ -1,0 +1,225 @@
+"""`edgit guard`: watch a version after a move, and roll back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import click
+
+from edgit import terminal
+from edgit.commands import shapes
+from edgit.commands.context import needed_kv, open_git, open_repository
+from edgit.commands.options import argument_component, option_environment, option_format, option_kv
+from edgit.commands.results import publish_ledger, push_after
+from edgit.errors import EdgitError, NotReached, Refused
+from edgit.guard import metrics, watch
+from edgit.guard.judgement import Verdict
+from edgit.guard.readings import InvalidWatch, Subject
+from edgit.guard.rules import WatchRules, every_of
+from edgit.kv.comparison import read_map
+from edgit.kv.store import Kv
+from edgit.kv.targets import open_kv
+from edgit.ledger.history import moves_of
+from edgit.remote.pull import pull
+from edgit.repository.catalog import known, live_in
+from edgit.repository.changes import DesiredPointer
+from edgit.repository.lock import RepositoryLock
+from edgit.repository.moves import move
+from edgit.repository.reading import Repository, read_live, read_past, read_repository
+from edgit.repository.rollback import needed_rollback_version
+from resolver.documents import VERSION_MAP
+
+
+@dataclass(frozen=True, slots=True)
+class GuardPlan:
+    """What a guard does on a breach, found before it watches."""
+
+    subject: Subject
+    #: The version that a rollback goes to; None to end a canary.
+    target: str | None
+    #: The command that rolls back by hand.
+    by_hand: str
+    caution: str | None
+    reason: str | None
+
+
+@click.command()
+@argument_component("component")
+@option_environment("--from", required=True, help="Where it is live.")
+@click.option(
+    "--metrics",
+    "url",
+    metavar="URL",
+    required=True,
+    help="Where the figures are; {component}, {environment} and {version} are filled in.",
+)
+@click.option("--threshold", type=float, required=True, help="The highest error rate that is good: 0.01 is 1 %.")
+@click.option("--window", type=float, default=60.0, show_default=True, help="How long to watch, in seconds.")
+@click.option("--min-requests", type=int, default=20, show_default=True, help="Of fewer requests nothing can be told.")
+@click.option("--every", type=float, help="Seconds between readings; 5, or less in a short window.")
+@click.option("--settle", type=float, default=0.0, show_default=True, help="Seconds to wait before the first reading.")
+@click.option(
+    "--canary", is_flag=True, help="Watch the canary's version by its own figures, and end the canary on a breach."
+)
+@click.option("--json-path", metavar="EXPR", help="JSON: where the error rate is.")
+@click.option("--errors-path", metavar="EXPR", help="JSON: where the count of errors is.")
+@click.option("--requests-path", metavar="EXPR", help="JSON: where the count of requests is.")
+@click.option("--errors", metavar="SELECTOR", help="Prometheus: the counters of errors.")
+@click.option("--requests", metavar="SELECTOR", help="Prometheus: the counters of requests.")
+@click.option("--watch-only", is_flag=True, help="Tell a breach, and move nothing.")
+@click.option("--reason", "-m", metavar="TEXT", help="Kept in the ledger if it comes to a rollback.")
+@option_kv()
+@option_format("text", "json")
+def guard(
+    component: str,
+    environment: str,
+    url: str,
+    threshold: float,
+    window: float,
+    min_requests: int,
+    every: float | None,
+    settle: float,
+    canary: bool,
+    watch_only: bool,
+    reason: str | None,
+    kv: str | None,
+    format: str,
+    **figures: str | None,
+) -> None:
+    """Watch a version that was just deployed; on a breach roll back and publish.
+
+    Exits 0 good, 1 breach (rolled back), 2 could not tell, 5 breach and the rollback failed. No data is neither good
+    nor bad. docs/guard.md has the formats.
+
+    \b
+    edgit guard my-prompt --from prod --metrics https://metrics.example.com/error-rate --threshold 0.01
+    edgit guard my-prompt --from prod --canary --threshold 0.01 --metrics https://prom.example.com/metrics \\
+      --errors 'errors_total{version="{version}"}' --requests 'requests_total{version="{version}"}'
+    """
+    with _could_not_tell():
+        repository = open_repository()
+        known(repository, component)
+        subject = _subject(repository, component, environment, canary=canary)
+        rules = WatchRules(threshold, window, min_requests, every_of(window) if every is None else every, settle)
+        source = metrics.source(url, subject, token=os.environ.get("EDGIT_METRICS_TOKEN"), **figures)
+        # Asked before the watch: a guard that finds out only then that it cannot publish guards nothing.
+        store = None if watch_only else open_kv(needed_kv(repository.git, kv))
+        plan = _plan(repository, subject, rules, source, store, reason)
+    if plan.caution:
+        terminal.warn(plan.caution)
+    if format == "text":
+        terminal.note(f"watching {subject} at {source.shown} for {window:g} s; Ctrl-C ends it and moves nothing")
+    outcome = watch.guard(
+        subject,
+        rules,
+        read=lambda: metrics.read(source),
+        live=lambda: _read_live_version(subject, store),
+        roll_back=None if store is None else lambda: _roll_back(plan, store),
+        by_hand=plan.by_hand,
+        show=lambda step: click.echo(watch.line(step), err=True),
+    )
+    if format == "json":
+        terminal.document(shapes.of_watch(subject, rules, outcome))
+    else:
+        terminal.lines([outcome.reason, *([outcome.rolled_back] if outcome.rolled_back else [])])
+        if outcome.verdict is Verdict.BREACH and watch_only:
+            terminal.next_step(plan.by_hand)
+    raise click.exceptions.Exit(outcome.exit_code)
+
+
+@contextmanager
+def _could_not_tell() -> Iterator[None]:
+    """Nothing was watched: that must not end with the exit code of a breach, which is 1."""
+    try:
+        yield
+    except EdgitError as error:
+        if error.exit_code != Verdict.BREACH:
+            raise
+        raise InvalidWatch(error.detail, hint=error.hint) from None
+
+
+def _subject(repository: Repository, component: str, environment: str, *, canary: bool) -> Subject:
+    """The version to watch. Raises `EdgitError` where nothing is live."""
+    pointer = f"{environment}-canary" if canary else environment
+    version = repository.state.version(component, pointer)
+    if version is None:
+        raise EdgitError(f"{component} has nothing live in {pointer}; {live_in(repository, component)}")
+    return Subject(component, environment, version, canary)
+
+
+def _plan(
+    repository: Repository,
+    subject: Subject,
+    rules: WatchRules,
+    source: metrics.MetricsSource,
+    store: Kv | None,
+    reason: str | None,
+) -> GuardPlan:
+    """Everything that can be known before the watch. Raises `EdgitError` where it cannot begin."""
+    component, pointer = subject.component, subject.pointer
+    target = None if subject.canary or store is None else _needed_target(repository, subject)
+    undo = "deploy unset" if subject.canary else "rollback"
+    by_hand = f"edgit {undo} {component} --from {pointer}"
+    if store is not None and (published := _read_live_version(subject, store)) != subject.version:
+        raise Refused(
+            f"{store.name} has {published or 'nothing'} for {component} {pointer}, and git {subject.version}: "
+            "what is watched must be what requests run",
+            hint="next: edgit publish, then guard again",
+        )
+    last = next(iter(moves_of(read_past(repository), component, pointer)[::-1]), None)
+    moved_ago = (datetime.now(UTC) - last.at).total_seconds() if last else None
+    caution = None if moved_ago is None else watch.settling(subject, rules, moved_ago, own=source.own)
+    return GuardPlan(subject, target, by_hand, caution, reason)
+
+
+def _needed_target(repository: Repository, subject: Subject) -> str:
+    """Where a rollback would go, found before the watch begins."""
+    try:
+        return needed_rollback_version(repository, subject.component, subject.environment)
+    except EdgitError as error:
+        raise EdgitError(error.detail, hint="add --watch-only, which tells a breach and moves nothing") from None
+
+
+def _read_live_version(subject: Subject, store: Kv | None) -> str | None:
+    """The version at the pointer now: this clone's, and KV's where another clone has moved it since."""
+    here = read_live(open_git()).version(subject.component, subject.pointer)
+    if here != subject.version or store is None:
+        return here
+    held = read_map(store.get_many([VERSION_MAP])[VERSION_MAP])
+    return held.pointers.get(subject.component, {}).get(subject.pointer) if held else None
+
+
+def _roll_back(plan: GuardPlan, store: Kv) -> str:
+    """Move the pointer back, push where that is set, and publish. One sentence that says so."""
+    subject, target = plan.subject, plan.target
+    pointer = (subject.component, subject.pointer)
+    git = open_git()
+    lock = RepositoryLock(git)
+    with lock.locked() as repository:
+        if git.remote():
+            # Somebody else may have moved it and not published yet. A remote that is away must not stop a roll-back.
+            with suppress(NotReached):
+                pull(lock, repository)
+        move(
+            lock,
+            read_repository(git),
+            [DesiredPointer(*pointer, target)],
+            verb="guard",
+            reason=plan.reason or f"error rate over the threshold with {subject.version}",
+            expected={pointer: subject.version},
+        )
+    unpushed = ""
+    try:
+        push_after(git)
+    except NotReached:
+        unpushed = f" It is not pushed: {git.remote()} did not answer; next: edgit push."
+    report = publish_ledger(git, store, show=False)
+    became = f"is back at {target}" if target else "has ended"
+    return (
+        f"{subject.component} {subject.pointer} {became}, published to {store.name} as generation {report.generation}."
+        + unpushed
+    )

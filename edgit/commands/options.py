@@ -1,0 +1,149 @@
+"""The options that commands share, declared once, and the types of their values."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+
+from edgit.commands.completion import complete_component, complete_environment, complete_kv
+from resolver.errors import ResolverError
+from resolver.history import parse_instant
+from resolver.reference import is_environment
+from resolver.version import canonical
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: How far ahead of this machine's clock an instant may lie, in seconds, before it is taken for a slip.
+_AHEAD = 60
+
+
+class Instant(click.ParamType[datetime]):
+    """An instant with its offset, such as 2024-11-12T14:47:00Z; not in the future."""
+
+    name = "instant"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            found = parse_instant(value)
+        except ResolverError as error:
+            self.fail(error.detail, param, ctx)
+        if found.timestamp() > time.time() + _AHEAD:
+            self.fail(f"`{value}` lies in the future", param, ctx)
+        return found
+
+
+class Version(click.ParamType[str]):
+    """A version, with or without its `v`."""
+
+    name = "version"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return canonical(value)
+        except ResolverError as error:
+            self.fail(error.detail, param, ctx)
+
+
+class Environment(click.ParamType[str]):
+    """The name of an environment."""
+
+    name = "environment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not is_environment(str(value)):
+            self.fail(
+                f"`{value}` cannot name an environment: a letter, then letters, digits, `-` and `_`; "
+                "`latest` and `stable` name themselves",
+                param,
+                ctx,
+            )
+        return str(value)
+
+
+argument_component = functools.partial(click.argument, shell_complete=complete_component)
+
+
+def option_format(*choices: str, default: str = "text") -> Callable[[F], F]:
+    """`--format`, one of these."""
+    return click.option(
+        "--format", "format", type=click.Choice(choices), default=default, show_default=True, help="How to answer."
+    )
+
+
+def option_environment(
+    flag: str, name: str = "environment", *, help: str, required: bool = False, default: str | None = None
+) -> Callable[[F], F]:
+    """An option that names an environment; the shell completes it with those in use."""
+    # To click a default of None is one all the same, and what has a default is never required.
+    defaults: dict[str, Any] = {} if default is None else {"default": default, "show_default": True}
+    complete = complete_environment
+    return click.option(
+        flag, name, type=Environment(), required=required, shell_complete=complete, help=help, **defaults
+    )
+
+
+def option_kv(
+    flag: str = "--kv",
+    name: str = "kv",
+    *,
+    help: str = "local, local=PATH or cloudflare; the setting edgit.kv if it is not given.",
+) -> Callable[[F], F]:
+    """An option that names a KV."""
+    return click.option(flag, name, metavar="TARGET", shell_complete=complete_kv, help=help)
+
+
+option_dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeOptions:
+    """What every command that changes something is told."""
+
+    dry_run: bool
+    format: str
+    reason: str | None = None
+    publish: bool = False
+    kv: str | None = None
+
+
+def change_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--dry-run` and `--format`, given to the command as `options`."""
+    return _gathered(command, {"dry_run": option_dry_run, "format": option_format("text", "json")})
+
+
+def move_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--reason`, `--publish`, `--kv`, `--dry-run` and `--format`, given to the command as `options`."""
+    declared = {
+        "reason": click.option("--reason", "-m", metavar="TEXT", help="Why; kept in the ledger, shown by `edgit log`."),
+        "publish": click.option(
+            "--publish", is_flag=True, help="Publish at once to the KV that the setting edgit.kv names."
+        ),
+        "kv": option_kv(help="Publish there: local, local=PATH or cloudflare, instead of edgit.kv."),
+        "dry_run": option_dry_run,
+        "format": option_format("text", "json"),
+    }
+    return _gathered(command, declared)
+
+
+def _gathered(
+    command: Callable[..., Any], declared: Mapping[str, Callable[[Callable[..., Any]], Callable[..., Any]]]
+) -> Callable[..., Any]:
+    """The command with these options, by their names. It gets their values as one `ChangeOptions`."""
+
+    @functools.wraps(command)
+    def gathered(**values: Any) -> Any:
+        options = ChangeOptions(**{name: values.pop(name) for name in declared})
+        return command(**values, options=options)
+
+    found: Callable[..., Any] = gathered
+    for option in reversed(list(declared.values())):
+        found = option(found)
+    return found

@@ -1,0 +1,149 @@
+"""`edgit publish` and `edgit snapshot`: what git says comes to KV, and what KV holds into a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from edgit import terminal
+from edgit.commands import shapes
+from edgit.commands.context import needed_kv, open_git, open_git_or_none, open_repository
+from edgit.commands.options import option_dry_run, option_format, option_kv
+from edgit.commands.results import publish_ledger, push_after, tell_published
+from edgit.errors import EdgitError
+from edgit.git.process import Git
+from edgit.kv.publish import PublishReport
+from edgit.kv.snapshot import snapshot as read_snapshot
+from edgit.kv.store import Kv
+from edgit.kv.targets import open_kv
+from edgit.ledger.reading import read_last_entry
+from edgit.repository.adoption import take_over
+from edgit.repository.lock import RepositoryLock
+from edgit.repository.problems import read_versions_without_file
+from edgit.repository.reading import Repository
+from resolver.documents import VERSION_MAP, decode_map_metadata
+from resolver.errors import listed
+
+#: So many changed pointers a publish names; a first one of a large repository has thousands.
+_CHANGES_SHOWN = 40
+_TARGETS = "local, local=PATH or cloudflare; the setting edgit.kv if not given."
+
+
+@click.command()
+@option_kv("--to", "target", help=_TARGETS)
+@click.option("--replace", is_flag=True, help="Publish over what KV has and git has not.")
+@click.option("--full", is_flag=True, help="Compare everything with KV, not only what changed since.")
+@click.option(
+    "--announce", metavar="URL", help="Tell isolates at once, there; the setting edgit.announce if not given."
+)
+@click.option("--wait", metavar="URL", help="Then ask the edge there until it answers from what was published.")
+@click.option("--timeout", type=float, default=180.0, show_default=True, help="How long to ask it, in seconds.")
+@option_dry_run
+@option_format("text", "json")
+def publish(
+    target: str | None,
+    replace: bool,
+    full: bool,
+    announce: str | None,
+    wait: str | None,
+    timeout: float,
+    dry_run: bool,
+    format: str,
+) -> None:
+    """Bring KV to what git says: contents, lists and history first, the version map last.
+
+    \b
+    edgit publish --to local
+    edgit publish --to cloudflare
+    CLOUDFLARE_ACCOUNT_ID, CLOUDFLARE_KV_NAMESPACE_ID and CLOUDFLARE_API_TOKEN say where; announcing wants
+    EDGIT_ANNOUNCE_TOKEN and CLOUDFLARE_ZONE_ID too, and fails no publish.
+    """
+    git = open_git()
+    kv = open_kv(needed_kv(git, target))
+    if replace and not dry_run:
+        _take_over(git, kv)
+    repository = open_repository()
+    report = publish_ledger(
+        git, kv, replace=replace, full=full, dry_run=dry_run, show=format == "text", announce=announce
+    )
+    if format == "text":
+        _tell_changed(report)
+        tell_published(report)
+        tell_unrecorded(repository)
+    took = _wait(wait, report, timeout) if wait and not dry_run else None
+    if format == "json":
+        terminal.document({**shapes.of_report(report), "edge_seconds": None if took is None else round(took, 3)})
+    elif took is not None:
+        terminal.lines([f"{wait} answers from generation {report.generation} (after {took:.1f} s)"])
+
+
+def _take_over(git: Git, kv: Kv) -> None:
+    """Lift the ledger's generation above KV's, where it is not."""
+    held = kv.get_many([VERSION_MAP])[VERSION_MAP]
+    generation = decode_map_metadata(held.metadata).generation if held else None
+    lock = RepositoryLock(git)
+    with lock.locked() as repository:
+        if repository.tip is None or generation is None:
+            return
+        if read_last_entry(git, repository.tip).generation <= generation:
+            take_over(lock, repository, generation, f"replaces what {kv.name} held")
+            push_after(git)
+
+
+def _tell_changed(report: PublishReport) -> None:
+    shown = report.changed[:_CHANGES_SHOWN]
+    terminal.lines(
+        f"{each.component} {each.environment}: {each.kv or 'none'} -> {each.git or 'none'}" for each in shown
+    )
+    if len(report.changed) > len(shown):
+        terminal.lines([f"and {len(report.changed) - len(shown)} more pointers"])
+
+
+def _wait(url: str, report: PublishReport, timeout: float) -> float:
+    from edgit import edge  # noqa: PLC0415
+
+    with edge.connect(url) as client:
+        return edge.wait_until_published(client, report.generation, report.revision, timeout=timeout)
+
+
+def tell_unrecorded(repository: Repository) -> None:
+    """Warn of versions that a publish leaves out since they are not on record."""
+    # Of what cannot be put on record, `read_problems` tells.
+    without = {tag.id for tags in read_versions_without_file(repository).values() for tag in tags}
+    names = [
+        f"{name} {version}"
+        for name, versions in repository.unrecorded_versions().items()
+        for version, tag in versions.items()
+        if tag.id not in without
+    ]
+    if names:
+        terminal.warn(f"not on record and so not published: {listed(names)}; next: edgit adopt")
+
+
+@click.command()
+@option_kv("--from", "target", help=_TARGETS)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("snapshot.json"),
+    show_default=True,
+    help="The file to write.",
+)
+def snapshot(target: str | None, output: Path) -> None:
+    """Write what is published to a file that a deployment of the Worker carries, for isolates that start without KV.
+
+    \b
+    edgit snapshot --from local --output snapshot.json
+    """
+    git = open_git_or_none()
+    named = target or (git.config("edgit.kv") if git else None)
+    if named is None:
+        raise EdgitError("no KV is named", hint="next: edgit snapshot --from local or --from cloudflare")
+    found = read_snapshot(open_kv(named))
+    temporary = output.with_name(output.name + ".new")
+    temporary.write_text(json.dumps(found, ensure_ascii=False, separators=(",", ":")) + "\n", "utf-8")
+    temporary.replace(output)
+    terminal.lines([f"wrote {output}: generation {found['generation']}, revision {found['revision']}"])

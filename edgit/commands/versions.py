@@ -1,0 +1,183 @@
+"""`edgit tag`: make versions, list them, and bring lost ones back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from edgit import terminal
+from edgit.commands.completion import complete_version
+from edgit.commands.context import open_git, open_repository
+from edgit.commands.groups import Group
+from edgit.commands.options import ChangeOptions, Version, argument_component, change_options, option_format
+from edgit.commands.results import finish
+from edgit.components.files import read_components
+from edgit.errors import EdgitError, Refused
+from edgit.git.process import Git
+from edgit.repository.catalog import known, read_catalog, versions_of
+from edgit.repository.changes import ChangeOutcome
+from edgit.repository.lock import RepositoryLock
+from edgit.repository.reading import Repository, read_past
+from edgit.repository.versions import create_version, restore_version
+from resolver.errors import listed
+from resolver.history import format_instant
+
+Row = tuple[str, str, datetime | None, str | None, list[str]]
+"""A component, a version, when and by whom it was made, and where it is live."""
+
+
+@click.group(cls=Group)
+def tag() -> None:
+    """Make and list versions."""
+
+
+@tag.command("create")
+@argument_component("component")
+@click.argument("version", type=Version())
+@click.argument("revision", required=False)
+@click.option("--message", "-m", metavar="TEXT", help="What this version brings; the tag's message.")
+@change_options
+def tag_create(component: str, version: str, revision: str | None, message: str | None, options: ChangeOptions) -> None:
+    """Make VERSION of COMPONENT, from the file as it is, or as it was at REVISION.
+
+    A file with changes that are not committed yet is committed first, by itself. A version never changes.
+
+    \b
+    edgit tag create my-prompt v1.1.0 -m "shorter answers"
+    edgit tag create my-prompt v1.0.1 HEAD~3
+    """
+    dry_run = options.dry_run
+    lock = RepositoryLock(open_git())
+    text = message or f"{component} {version}"
+    with lock.locked() as repository:
+        known(repository, component)
+        if revision is None and version not in versions_of(repository, component):
+            _commit_file(lock.git, component, version, text, dry_run=dry_run)
+        commit = _needed_commit(lock.git, revision)
+        outcome = create_version(lock, repository, component, version, commit, text, dry_run=dry_run)
+    if options.format == "text":
+        made = "would make" if dry_run else "made"
+        done = (
+            f"{component} {version} exists already, from the same file"
+            if outcome.unchanged
+            else f"{made} {component} {version}"
+        )
+        terminal.lines([f"{done} ({commit[:10]})"])
+        outcome = ChangeOutcome(outcome.entries, (), outcome.notes, dry_run)
+    finish(lock.git, outcome, options.format)
+
+
+def _needed_commit(git: Git, revision: str | None) -> str:
+    commit = git.commit_of(revision or "HEAD")
+    if commit is not None:
+        return commit
+    if revision is not None:
+        raise EdgitError(f"git knows no commit `{revision}`")
+    raise EdgitError("there is no commit yet", hint="next: git add . && git commit")
+
+
+def _commit_file(git: Git, component: str, version: str, message: str, *, dry_run: bool) -> None:
+    """Commit a component's file where it has changes, and nothing else with it."""
+    file = read_components(git).get(component)
+    if git.bare:
+        return
+    if file is None:
+        raise EdgitError(
+            f"`{component}` has no file here, and a version is made of the file as it is",
+            hint=f"next: bring it back, or name a commit that has it: edgit tag create {component} {version} HEAD",
+        )
+    if file.others:
+        raise Refused(
+            f"`{component}` is the name of two files: {listed([file.path, *file.others])}",
+            hint="name the one that is meant in .edgit/components.json",
+        )
+    pathspec = f":(top,literal){file.path}"
+    if not git.run("status", "--porcelain", "--", pathspec):
+        return
+    if dry_run:
+        terminal.note(f"would commit {file.path}, which has changes")
+        return
+    git.identity()
+    # Git commits no file that it has never heard of. Of one that it knows, this leaves the index as it is.
+    git.run("add", "--intent-to-add", "--", pathspec)
+    done = git.attempt("commit", "--quiet", "--only", "-m", message, "--", pathspec)
+    if done.returncode:
+        said = (done.stderr or done.stdout).decode(errors="replace").strip() or "a hook refused it, and said nothing"
+        raise EdgitError(
+            f"{file.path} has changes, and git does not commit them: {said}\nno version was made",
+            hint=f"next: mend that, or commit the file yourself, then: edgit tag create {component} {version}",
+        )
+    terminal.note(f"committed {file.path}, which had changes, as {git.text('rev-parse', '--short', 'HEAD')}")
+
+
+@tag.command("list")
+@argument_component("component", required=False)
+@option_format("text", "json")
+def tag_list(component: str | None, format: str) -> None:
+    """List the versions of COMPONENT, or of all, the highest first.
+
+    \b
+    edgit tag list my-prompt
+    edgit tag list --format json
+    """
+    rows = _rows(open_repository(), component)
+    if format == "json":
+        terminal.document(
+            [
+                {
+                    "component": name,
+                    "version": version,
+                    "at": format_instant(at) if at else None,
+                    "actor": actor,
+                    "environments": environments,
+                }
+                for name, version, at, actor, environments in rows
+            ]
+        )
+        return
+    columns = ["component", "version", "made", "by", "live in"]
+    shown = [
+        [name, version, terminal.when(at), terminal.who(actor), ", ".join(environments)]
+        for name, version, at, actor, environments in rows
+    ]
+    first = 1 if component else 0
+    terminal.table(columns[first:], [row[first:] for row in shown], f"{component or 'nothing here'} has no version yet")
+
+
+def _rows(repository: Repository, component: str | None) -> list[Row]:
+    if component:
+        versions = {known(repository, component): versions_of(repository, component)}
+    else:
+        versions = dict(sorted(read_catalog(repository).versions.items()))
+    born = {
+        (created.component, created.version): (at, actor)
+        for entry in read_past(repository)
+        for created, at, actor in entry.creations
+    }
+    rows: list[Row] = []
+    for name, found in versions.items():
+        live: dict[str, list[str]] = {}
+        for environment, version in repository.environments(name).items():
+            live.setdefault(version, []).append(environment)
+        rows += [(name, v, *born.get((name, v), (None, None)), live.get(v, [])) for v in found]
+    return rows
+
+
+@tag.command("restore")
+@argument_component("component")
+@click.argument("version", type=Version(), shell_complete=complete_version)
+@change_options
+def tag_restore(component: str, version: str, options: ChangeOptions) -> None:
+    """Bring back the tag of a version that was deleted or moved; the ledger still has its file.
+
+    \b
+    edgit tag restore my-prompt v1.0.0
+    """
+    lock = RepositoryLock(open_git())
+    with lock.locked() as repository:
+        outcome = restore_version(lock, repository, component, version, dry_run=options.dry_run)
+    if options.format == "text" and outcome.unchanged:
+        terminal.lines([f"{component} {version} is there"])
+        return
+    finish(lock.git, outcome, options.format)

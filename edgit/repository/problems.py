@@ -1,0 +1,91 @@
+"""What is in a repository and cannot be used as it stands, for a person to read: nothing is dropped in silence."""
+
+from __future__ import annotations
+
+from edgit.components.files import locate, read_components_if_possible
+from edgit.components.registry import REGISTRY
+from edgit.components.tags import Tag, unread
+from edgit.git.tags import commits_of
+from edgit.repository.reading import Repository
+from edgit.repository.records import locate_tagged
+from resolver.errors import listed
+
+
+def unclear_tags(repository: Repository) -> list[tuple[str, str, str]]:
+    """Environments' tags that mean no version, with why: component, environment, problem."""
+    return [
+        (*each.pointer, each.meaning.problem)
+        for each in sorted(repository.environment_tags, key=lambda each: each.pointer)
+        if each.counts and each.meaning.problem
+    ]
+
+
+def read_problems(repository: Repository) -> list[str]:
+    """A sentence for each problem; `unclear_tags` are told apart from these."""
+    return [
+        *(f"the tag {name} is not read: {why}" for name, why in unread(repository.refs)),
+        *_duplicates(repository),
+        *(
+            f"the tag {tag.name} is at no commit with a file of {name}, and is left out; "
+            f"if the file lay elsewhere, name that in {REGISTRY}"
+            for name, tags in read_versions_without_file(repository).items()
+            for tag in tags
+        ),
+        *(
+            f"`{name}` is the name of several files: {listed([component.path, *component.others])}; the first counts, "
+            f"unless {REGISTRY} names another"
+            for name, component in sorted(read_components_if_possible(repository.git).items())
+            if component.others
+        ),
+    ]
+
+
+def read_versions_without_file(repository: Repository) -> dict[str, list[Tag]]:
+    """The tags of versions whose file is not found where they point."""
+    unrecorded = repository.unrecorded_versions()
+    if repository.tip:
+        commits = commits_of(repository.git, (tag.id for tags in unrecorded.values() for tag in tags.values()))
+        there = set(locate_tagged(repository.git, unrecorded, commits))
+    else:
+        there = {(name, version) for name, versions in repository.state.versions.items() for version in versions}
+    left = {name: [tag for v, tag in tags.items() if (name, v) not in there] for name, tags in unrecorded.items()}
+    return {name: tags for name, tags in sorted(left.items()) if tags}
+
+
+def _duplicates(repository: Repository) -> list[str]:
+    """Several tags for one thing that do not say the same."""
+    tags = repository.tags
+    meanings = {(each.pointer, each.tag.ref): each.meaning.version for each in repository.environment_tags}
+    files = _read_duplicate_files(repository)
+    found: list[str] = []
+    for (name, slot), others in sorted(tags.duplicates.items()):
+        if counts := tags.environments.get(name, {}).get(slot):
+            version = meanings[(name, slot), counts.ref]
+            found += [
+                f"the tag {tag.name} says {said}, and {counts.name}, which was set later, {version or 'nothing'}; "
+                "the latter counts"
+                for tag in others
+                if (said := meanings[(name, slot), tag.ref]) not in (None, version)
+            ]
+        else:
+            counts = tags.versions[name][slot]
+            found += [
+                f"the tags {tag.name} and {counts.name} are two different files; the latter counts"
+                for tag in others
+                if files.get((name, tag.id)) not in (None, files.get((name, counts.id)))
+            ]
+    return found
+
+
+def _read_duplicate_files(repository: Repository) -> dict[tuple[str, str], str]:
+    """(component, tag object) → the file there, of all versions that have several tags."""
+    several = [
+        (name, tag.id)
+        for (name, version), others in repository.tags.duplicates.items()
+        if (counts := repository.tags.versions.get(name, {}).get(version))
+        for tag in (counts, *others)
+    ]
+    commits = commits_of(repository.git, (id for _, id in several))
+    ends = {(name, id): commits[id] for name, id in several if id in commits}
+    located = locate(repository.git, ((name, commit) for (name, _), commit in ends.items()))
+    return {(name, id): located[name, commit].blob for (name, id), commit in ends.items() if (name, commit) in located}
