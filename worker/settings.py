@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from resolver.errors import ResolverError
-from resolver.reference import is_environment, is_region
+from resolver.reference import environment_fault, is_region
 
 
 class InvalidSetting(ResolverError):
@@ -147,8 +147,8 @@ def read_settings(variables: Mapping[str, object]) -> Settings:
         raise InvalidSetting(f"CACHE_TTL is {settings.cache_ttl}; KV accepts 30 seconds or more")
     if settings.content_budget < 0:
         raise InvalidSetting(f"CONTENT_BUDGET is {settings.content_budget}; it is a number of bytes")
-    if not is_environment(settings.environment):
-        raise InvalidSetting(f"ENVIRONMENT is `{settings.environment}`, which cannot name an environment")
+    if fault := environment_fault(settings.environment):
+        raise InvalidSetting(f"ENVIRONMENT: {fault}")
     _regions(settings.regions)
     if not settings.layouts:
         raise InvalidSetting("CONTENT_LAYOUTS is empty: no content would ever be found")

@@ -60,6 +60,12 @@ class Held:
         return self.resolver.snapshot
 
 
+class NothingToServe(KvFailed):
+    """There is no snapshot: KV gave none that can be read, and none was bundled."""
+
+    title = "Nothing to serve"
+
+
 class View(NamedTuple):
     """The snapshot that a request uses; `stale` says why it is older than it should be."""
 
@@ -94,7 +100,7 @@ class SnapshotCache:
         return self._announced.heard
 
     async def view(self, store: Store, behind: Behind, announcements: Announcements | None = None) -> View:
-        """The snapshot for one request. Raises `KvFailed` when there is nothing at all to serve."""
+        """The snapshot for one request. Raises `NothingToServe`."""
         now = self._monotonic()
         asked_before, self._asked_at = self._asked_at, now
         held = self._held
@@ -150,7 +156,7 @@ class SnapshotCache:
         if self._held is not None:
             return self._current(self._held)
         if self._bundled is None:
-            raise KvFailed(f"{self.last_error}; and no snapshot was bundled with this deployment")
+            raise NothingToServe(f"{self.last_error}; and no snapshot was bundled with this deployment")
         return View(Held(Resolver(self._bundled), "bundled", now), 0.0, self.last_error)
 
     async def _read_by_another(self) -> bool:

@@ -31,9 +31,8 @@ from edgit.kv.targets import open_kv
 from edgit.repository.catalog import read_catalog
 from edgit.repository.reading import read_live, read_repository
 from resolver.documents import VERSION_MAP
-from resolver.errors import InvalidPercentage, listed, nearest
-from resolver.reference import is_environment, is_name
-from resolver.rollout import Percentage, parse_percentage
+from resolver.errors import InvalidPercentage, InvalidReference, listed, nearest
+from resolver.rollout import Percentage, parse_entry, parse_percentage
 
 _SUFFIX = "-canary"
 
@@ -196,17 +195,10 @@ def _actor(git: Git | None) -> str:
 
 def _entry(name: str | None) -> str:
     """The entry of the table that `NAME`, `NAME@ENV`, `*` or nothing means."""
-    component, at, environment = (name or "*").partition("@")
-    if component != "*" and not is_name(component):
-        raise click.UsageError(f"`{component}` cannot name a component: letters, digits, `-`, `_`, `.` and `/`")
-    if at and not is_environment(environment):
-        raise click.UsageError(f"`{environment}` cannot name an environment")
-    if environment.endswith(_SUFFIX):
-        raise click.UsageError(
-            f"the percentage is that of the environment whose requests the canary takes: "
-            f"{component}@{environment.removesuffix(_SUFFIX)}"
-        )
-    return rollout.entry_name(component, environment or None)
+    try:
+        return parse_entry(name or "*")
+    except InvalidReference as error:
+        raise click.UsageError(f"`{name}`: {error.detail}") from None
 
 
 def _check_known(git: Git | None, store: Kv, entry: str) -> None:

@@ -14,7 +14,7 @@ import click
 from edgit.commands.completion import complete_component, complete_environment, complete_kv
 from resolver.errors import ResolverError
 from resolver.history import parse_instant
-from resolver.reference import is_environment
+from resolver.reference import environment_fault
 from resolver.version import canonical
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -58,13 +58,8 @@ class Environment(click.ParamType[str]):
     name = "environment"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not is_environment(str(value)):
-            self.fail(
-                f"`{value}` cannot name an environment: a letter, then letters, digits, `-` and `_`; "
-                "`latest` and `stable` name themselves",
-                param,
-                ctx,
-            )
+        if fault := environment_fault(str(value)):
+            self.fail(fault, param, ctx)
         return str(value)
 
 

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from resolver.reference import TYPES, is_environment, is_name
+from resolver.reference import TYPES, environment_fault, is_environment, is_name
 from resolver.version import canonical, is_version
 
 PREFIX = "refs/tags/"
@@ -119,16 +119,12 @@ def unread(refs: Iterable[str]) -> Iterator[tuple[str, str]]:
         owner = _owner(path)
         if owner is None or _slot(slot) is not None:
             continue
-        if slot in ("latest", "stable"):
-            why = f"`{slot}` is no environment here: it always is the highest version" + (
-                " without a pre-release" if slot == "stable" else ""
-            )
-        elif re.match(r"[vV]?\d", slot):
+        if re.match(r"[vV]?\d", slot):
             why = (
                 f"`{slot}` is not a version such as v1.2.3, nor the name of an environment, which begins with a letter"
             )
         else:
-            why = f"`{slot}` cannot name an environment: a letter, then letters, digits, `-` and `_`"
+            why = environment_fault(slot)
         yield ref.removeprefix(PREFIX), why
 
 

@@ -31,26 +31,11 @@ from resolver.documents import (
     decode_rollout_history,
     encode_rollout,
 )
-from resolver.errors import InvalidDocument, listed
+from resolver.entries import elements, members, plain
+from resolver.errors import InvalidDocument, InvalidReference, listed
 from resolver.history import format_instant
-from resolver.rollout import NOBODY, Percentage, RolloutTable
+from resolver.rollout import NOBODY, Percentage, RolloutTable, parse_entry
 from resolver.snapshot import Pointers
-
-_raw_map = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_raw_list = msgspec.json.Decoder(list[msgspec.Raw])
-
-
-def entry_name(component: str | None, environment: str | None = None) -> str:
-    """The table's entry for a pointer: `*`, `my-prompt` or `my-prompt@prod-eu`. Raises `Refused` for `*@prod`."""
-    if component in (None, "", "*"):
-        if environment:
-            raise Refused(
-                f"there is no percentage for all components in {environment} alone",
-                hint="name a component too, or leave the environment out",
-            )
-        return "*"
-    assert component is not None
-    return f"{component}@{environment}" if environment else component
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +52,8 @@ class PercentageTable:
 
     def in_force(self, component: str, environment: str) -> tuple[str | None, Percentage]:
         """The entry that decides for a pointer, None where none does, and its percentage."""
-        entries = self.table.entries
-        for name in (f"{component}@{environment}", component, "*"):
-            if name in entries:
-                return name, entries[name]
-        return None, NOBODY
+        name = self.table.entry(component, environment)
+        return name, NOBODY if name is None else self.table.entries[name]
 
 
 def read_percentages(entry: KvValue | None) -> PercentageTable:
@@ -97,8 +79,13 @@ def _unreadable(key: str, entry: KvValue, error: Exception) -> Refused:
 
 
 def with_entry(text: str | None, name: str, percentage: Percentage | None) -> str:
-    """The table's new text: one entry set, or taken away for None. `text` is None for no table, else a readable one."""
+    """The table's new text: one entry set, or taken away for None, under whatever name it stands (`prompts/my-prompt`).
+
+    `text` is None for no table, else a readable one. Raises `InvalidDocument` for a name that is no text.
+    """
     entries = _entries(text)
+    for written in [written for written in entries if written != name and _looked_up(written) == name]:
+        del entries[written]
     if percentage is None:
         entries.pop(name, None)
     else:
@@ -107,16 +94,27 @@ def with_entry(text: str | None, name: str, percentage: Percentage | None) -> st
     return bytes(entries["*"]).decode() if scalar else msgspec.json.encode(entries).decode()
 
 
+def _looked_up(written: str) -> str:
+    try:
+        return parse_entry(written)
+    except InvalidReference:
+        return written
+
+
 def _entries(text: str | None) -> dict[str, msgspec.Raw]:
     if text is None:
         return {}
-    if _is_object(text):
-        return _raw_map.decode(text)
-    return {"*": _encoded(decode_rollout(text).value.entries["*"])}
+    if not _is_object(text):
+        return {"*": _encoded(decode_rollout(text).value.entries["*"])}
+    found = members(plain(text)) or []
+    for member in found:
+        if member.fault:
+            raise InvalidDocument(f"{member.fault}, so that the table cannot be written as it is", field=ROLLOUT)
+    return {member.name: msgspec.Raw(member.value) for member in found}
 
 
 def _is_object(text: str | None) -> bool:
-    return text is not None and text.lstrip()[:1] == "{"
+    return text is not None and plain(text).lstrip()[:1] == b"{"
 
 
 def _encoded(percentage: Percentage) -> msgspec.Raw:
@@ -130,7 +128,7 @@ def with_change(history: str | None, at: datetime, table: str, actor: str) -> st
     else:
         changes = decode_rollout_history(history).value
         at = max([at, *(change.at for change in changes[-1:])])
-        known = _raw_list.decode(history)
+        known = [msgspec.Raw(element) for element in elements(plain(history)) or []]
     change = {"at": format_instant(at), "value": msgspec.Raw(table.encode()), "actor": actor}
     return msgspec.json.encode([*known, change]).decode()
 
@@ -168,7 +166,7 @@ def set_percentage(
     dry_run: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> PercentageChange:
-    """Set one entry of the table (`entry_name` makes its name), or take it away for None.
+    """Set one entry of the table (`parse_entry` makes its name), or take it away for None.
 
     `replace` begins anew what cannot be read. Raises `KvFailed`, and `Refused` where an entry to be taken away is not
     there, where a document cannot be read, and where somebody else has written at the same time.
@@ -181,7 +179,7 @@ def set_percentage(
             f"{kv.name} has no percentage for `{entry}`; it has some for {listed(current.table.entries)}",
             hint="`edgit canary get` shows the table",
         )
-    text = with_entry(current.text, entry, percentage)
+    text = _changed(held[ROLLOUT], current, entry, percentage, replace)
     nothing = before is not None and before == percentage
     notes = _notes(entry, held[VERSION_MAP], current, percentage)
     change = PercentageChange(kv.name, entry, before, percentage, nothing, text, dry_run, notes)
@@ -200,6 +198,18 @@ def set_percentage(
     return change
 
 
+def _changed(
+    held: KvValue | None, current: PercentageTable, entry: str, percentage: Percentage | None, replace: bool
+) -> str:
+    try:
+        return with_entry(current.text, entry, percentage)
+    except InvalidDocument as error:
+        assert held is not None
+        if replace:
+            return with_entry(None, entry, percentage)
+        raise _unreadable(ROLLOUT, held, error) from None
+
+
 def _readable(entry: KvValue | None, replace: bool) -> PercentageTable:
     try:
         return read_percentages(entry)
@@ -212,7 +222,7 @@ def _readable(entry: KvValue | None, replace: bool) -> PercentageTable:
 def _history(entry: KvValue | None, at: datetime, table: str, actor: str, replace: bool) -> str:
     try:
         return with_change(entry.value if entry else None, at, table, actor)
-    except (InvalidDocument, msgspec.DecodeError) as error:
+    except InvalidDocument as error:
         assert entry is not None
         if replace:
             return with_change(None, at, table, actor)
@@ -232,6 +242,10 @@ def _notes(
 def _without_canary(entry: str, pointers: Pointers) -> tuple[str, ...]:
     """A percentage for what has no canary changes nothing, and is a slip more often than not."""
     component, _, environment = entry.partition("@")
+    if component == "*":
+        wanted = f"{environment}-canary"
+        there = any(wanted in found for found in pointers.values())
+        return () if there else (f"nothing has a pointer `{wanted}`: the percentage has no effect until something has",)
     known: Mapping[str, str] = pointers.get(component, {})
     if not known:
         return (f"KV's version map has no component `{component}`",)

@@ -110,7 +110,7 @@ def test_without_a_snapshot_there_is_nothing_to_answer_until_kv_does(tmp_path: P
                 assert response.headers["content-type"] == "application/problem+json"
                 assert "no snapshot was bundled" in response.json()["detail"]
         problem = rpc(edge, "resolve", ASKED)["problem"]
-        assert (problem["status"], problem["title"]) == (503, "KV is unreachable")
+        assert (problem["status"], problem["title"]) == (503, "Nothing to serve")
         health = edge.get("/health")
         assert (health.status_code, health.json()["status"]) == (503, "down")
         # Slow is not down: the first read waits for it.

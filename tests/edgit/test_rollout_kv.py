@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edgit.commands.shapes import of_percentage_change, of_percentages
 from edgit.errors import Refused
 from edgit.kv.local import LocalKv
-from edgit.kv.rollout import PercentageChange, entry_name, get_percentages, set_percentage, with_entry
+from edgit.kv.rollout import PercentageChange, get_percentages, set_percentage, with_entry
 from edgit.kv.store import Kv, KvFailed, KvValue, KvWrite
 from resolver.documents import ROLLOUT, ROLLOUT_HISTORY, VERSION_MAP, decode_rollout, decode_rollout_history
 from resolver.history import rollout_at
@@ -90,10 +90,30 @@ def test_the_entry_in_force_is_shown(kv: Kv) -> None:
     assert get_percentages(kv).in_force("a", "prod")[0] is None
 
 
-def test_the_name_of_an_entry() -> None:
-    assert [entry_name(None), entry_name("*"), entry_name("a"), entry_name("a", "prod")] == ["*", "*", "a", "a@prod"]
-    with pytest.raises(Refused, match="for all components in prod alone"):
-        entry_name("*", "prod")
+@pytest.mark.parametrize(
+    ("before", "entry", "percentage", "after"),
+    [
+        ('\ufeff{"a": 1}', "a", "5", '{"a":5}'),
+        ('{"a": NaN, "b": 2}', "b", "3", '{"a":NaN,"b":3}'),
+        ('{"prompts/a": 1, "b": 2}', "a", "5", '{"b":2,"a":5}'),
+        ('{"prompts/a": 1, "a": 2}', "a", "5", '{"a":5}'),
+        ('{"a": 1, "b": 2, "a": 3}', "a", "5", '{"a":5,"b":2}'),
+        ('{"*": 1}', "*@prod-eu", "0", '{"*":1,"*@prod-eu":0}'),
+    ],
+)
+def test_a_table_by_hand_is_changed_as_well(before: str, entry: str, percentage: str, after: str) -> None:
+    changed = with_entry(before, entry, parse_percentage(percentage))
+    assert changed == after
+    found = decode_rollout(changed).value
+    assert str(found.entries[entry]) == percentage
+
+
+def test_a_table_with_a_name_that_is_no_text_is_not_written_over(kv: Kv) -> None:
+    kv.put_many([KvWrite(ROLLOUT, '{"\\ud83d": 1, "b": 2}')])
+    with pytest.raises(Refused, match="no text that JSON can hold"):
+        changed(kv, "b", "3")
+    changed(kv, "b", "3", replace=True)
+    assert text(kv) == '{"b":3}'
 
 
 def test_what_is_so_already_is_not_written(kv: Kv) -> None:

@@ -75,7 +75,7 @@ def test_only_tags_are_read() -> None:
 @pytest.mark.parametrize(
     ("slot", "why"),
     [
-        ("latest", "always is the highest version"),
+        ("latest", "it always means the newest version"),
         ("stable", "without a pre-release"),
         ("v2", "not a version such as v1.2.3"),
         ("v01.0.0", "not a version such as v1.2.3"),

@@ -108,9 +108,9 @@ def test_times_are_seconds_above_nothing(name: str, text: str) -> None:
         ({"CONTENT_BUDGET": "-1"}, "CONTENT_BUDGET is -1"),
         ({"CONTENT_BUDGET": "16 MiB"}, "CONTENT_BUDGET"),
         ({"ENVIRONMENT": ""}, "ENVIRONMENT"),
-        ({"ENVIRONMENT": "a/b"}, "ENVIRONMENT is `a/b`"),
-        ({"ENVIRONMENT": "latest"}, "ENVIRONMENT is `latest`"),
-        ({"ENVIRONMENT": "v1"}, "ENVIRONMENT is `v1`"),
+        ({"ENVIRONMENT": "a/b"}, "ENVIRONMENT: `a/b` cannot name an environment"),
+        ({"ENVIRONMENT": "latest"}, "ENVIRONMENT: `latest` cannot name an environment"),
+        ({"ENVIRONMENT": "v1"}, "ENVIRONMENT: `v1` cannot name an environment"),
         ({"ENVIRONMENT": 7}, "ENVIRONMENT"),
     ],
 )
