@@ -5,10 +5,10 @@ A ratio is that of the same round. What counts is the CPU time of workerd's thre
 is busy on the machine. The time on the wall is of four callers who always wait for an answer: with one thread it is
 the same, and its inverse is what the thread can answer in a second.
 
-There are three to compare with. `constant` is the least that a Python Worker can do: it reads nothing of the request,
-and its answer, the very bytes of ours, is JavaScript's own `Response`. `constant, as documented` is the same with the
-SDK's `Response`. `in JavaScript` does for these requests what ours does, without Python, without checks
-(`in_javascript.js`).
+There are four to compare with. `constant` is the least that a Python Worker can do: it reads nothing of the request,
+and its answer, the very bytes of ours, is JavaScript's own `Response`. `constant that reads the body` awaits the body
+besides, as whoever answers a POST must. `constant, as documented` reads nothing, and has the SDK's `Response`.
+`in JavaScript` does for these requests what ours does, without Python, without checks (`in_javascript.js`).
 
 Over the binding a Worker in JavaScript makes the calls (`caller.js`), fifty for each request to it. The constant method
 gives the same object, made from the same text; its argument is that of ours, since the platform converts it in any
@@ -26,7 +26,7 @@ from typing import Any
 
 from benchmarks.client import Ask, Run, once, percentiles, run
 from benchmarks.rounds import Summary, summary
-from benchmarks.workers import ANSWER, CONSTANT, DOCUMENTED, FRESH, alone, javascript, ours, serving, worked
+from benchmarks.workers import ANSWER, CONSTANT, DOCUMENTED, FRESH, READING, alone, javascript, ours, serving, worked
 from tests.edge.workerd.config import Edge
 from tests.edge.workerd.process import Workerd
 
@@ -34,9 +34,11 @@ ONE: dict[str, object] = {"references": ["my-prompt@prod"], "key": "user-42"}
 TEN: dict[str, object] = {"input": {"user_id": 4, "deep": True, "items": [1, 2, 3, 4], "channel": "mail"}}
 RESOLVE, TEN_AGENTS = Ask("/resolve", ONE), Ask("/ensembles/ten-agents/resolve", TEN)
 DOCUMENTED_NAME = "constant, as documented"
+READING_NAME = "constant that reads the body"
 #: What is asked over HTTP: the Worker's socket, and the request.
 HTTP: dict[str, tuple[str, Ask]] = {
     "constant": ("constant", RESOLVE),
+    READING_NAME: ("reading", RESOLVE),
     DOCUMENTED_NAME: ("documented", RESOLVE),
     "in JavaScript": ("in-javascript", RESOLVE),
     "one reference": ("edge", RESOLVE),
@@ -61,6 +63,7 @@ def measure(rounds: int = 18, requests: int = 100) -> dict[str, Any]:
     edges = [
         ours(),
         Edge("constant", alone("constant", CONSTANT), FRESH),
+        Edge("reading", alone("reading", READING), FRESH),
         Edge("documented", alone("documented", DOCUMENTED), FRESH),
     ]
     callers = [{"name": "RESOLVER", "service": "edge"}, {"name": "CONSTANT", "service": "constant"}]
@@ -74,7 +77,9 @@ def measure(rounds: int = 18, requests: int = 100) -> dict[str, Any]:
         http = {name: partial(run, urls[socket], ask, requests, CALLERS) for name, (socket, ask) in HTTP.items()}
         rpc = {name: partial(_call, urls["caller"], *call, requests) for name, call in RPC.items()}
         return {
-            "http": _compared(process, http, dict.fromkeys(http, ("constant", DOCUMENTED_NAME)), rounds, requests),
+            "http": _compared(
+                process, http, dict.fromkeys(http, ("constant", READING_NAME, DOCUMENTED_NAME)), rounds, requests
+            ),
             "rpc": _compared(process, rpc, _BASES, rounds, requests),
         }
 

@@ -16,7 +16,6 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
@@ -45,15 +44,6 @@ def _run(command: Sequence[str]) -> str:
 
 def _json(script: str) -> Any:
     return json.loads(_run([sys.executable, "-m", f"benchmarks.{script}"]).splitlines()[-1])
-
-
-def _tables(script: str) -> Found:
-    """The tables of a script that writes its own, with its plot, and the figures they are of."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "found.json"
-        plot = str(HERE / f"{script}.svg")
-        tables = _run([sys.executable, "-m", f"benchmarks.{script}", "--svg", plot, "--json", str(file)])
-        return {"tables": tables}
 
 
 #: The questions, in the order of results.md; those of workerd first, where others on the machine disturb most.
@@ -115,7 +105,9 @@ def _cost(found: Found) -> list[str]:
     lines = ["## A request", "", _doc("cost"), ""]
     for part, title in (("http", "HTTP"), ("rpc", "A call over the binding")):
         costs = found[part]
-        bases = ["to the constant", "to the one as documented"][: len(next(iter(costs.values()))["cpu_to"])]
+        bases = ["to the constant", "to one that reads the body", "to the one as documented"][
+            : len(next(iter(costs.values()))["cpu_to"])
+        ]
         rows = [
             (
                 name,
