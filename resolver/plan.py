@@ -90,7 +90,11 @@ def compile_plan(ensemble: Ensemble) -> Plan:
 def pins_of(references: Iterable[Reference]) -> frozenset[Pin]:
     """The versions that references pin."""
     return frozenset(
-        (found.name, found.selector.text) for found in references if found.selector and found.selector.kind == "version"
+        [
+            (found.name, found.selector.text)
+            for found in references
+            if found.selector and found.selector.kind == "version"
+        ]
     )
 
 

@@ -85,6 +85,14 @@ class Reference:
     selector: Selector | None = None
     scheme: str | None = None
     directory: str | None = None
+    #: The reference as text; every answer has it.
+    _written: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        scheme = f"{self.scheme}://" if self.scheme else ""
+        directory = f"{self.directory}/" if self.directory else ""
+        selector = f"@{self.selector}" if self.selector else ""
+        object.__setattr__(self, "_written", f"{scheme}{directory}{self.name}{selector}")
 
     @property
     def type(self) -> str | None:
@@ -92,10 +100,7 @@ class Reference:
         return self.scheme or (TYPES[self.directory] if self.directory else None)
 
     def __str__(self) -> str:
-        scheme = f"{self.scheme}://" if self.scheme else ""
-        directory = f"{self.directory}/" if self.directory else ""
-        selector = f"@{self.selector}" if self.selector else ""
-        return f"{scheme}{directory}{self.name}{selector}"
+        return self._written
 
 
 def is_name(text: str) -> bool:

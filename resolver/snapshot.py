@@ -157,10 +157,10 @@ class Resolver:
     def indexes_needed(self, references: Iterable[Reference]) -> frozenset[str]:
         """The components whose index is wanted to resolve the references and is not in the snapshot."""
         snapshot = self.snapshot
-        needed = set()
+        needed: set[str] = set()
         for reference in references:
             selector, name = reference.selector, reference.name
-            if selector is None or selector.kind in ("environment", "version"):
+            if selector is None or selector.environment is not None or selector.kind == "version":
                 continue
             pointed = selector.kind != "range" and selector.text in snapshot.pointers.get(name, {})
             if not pointed and name not in snapshot.indexes:

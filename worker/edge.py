@@ -155,7 +155,8 @@ class Exchange:
             request = self._keyed(with_fields(request, key=None if isinstance(key, NoKey) else key))
         plan, definition = await self._plan(reference, basis, at, request)
         basis = await self._widened(plan.references, at)
-        request = await self._pinned(request, plan.pins, basis)
+        if plan.pins:
+            request = await self._pinned(request, plan.pins, basis)
         agents = resolve(plan, basis.resolver, request)
         if call.content:
             agents = await self._with_contents(plan, agents, basis, request)
@@ -176,8 +177,10 @@ class Exchange:
         references = _parsed_all(call.references)
         at = self._instant(call.at)
         request = self._keyed(self._request(call, Scope()))
-        basis = await self._gathered([reference for _, reference in references], at)
-        request = await self._pinned(request, pins_of(reference for _, reference in references), basis)
+        parsed = [reference for _, reference in references]
+        basis = await self._gathered(parsed, at)
+        if pins := pins_of(parsed):
+            request = await self._pinned(request, pins, basis)
         resolved = resolve_references(references, basis.resolver, request)
         if call.content:
             resolved = await self._fill(resolved, dict(references), None, basis, request)
@@ -287,8 +290,8 @@ class Exchange:
 
     async def _gathered(self, references: Sequence[Reference], at: datetime | None) -> Basis:
         """The basis, with all that these references need."""
-        await self._gather(references, at)
-        return await self._widened(references, at)
+        basis = await self._gather(references, at)
+        return await self._widened(references, at) if basis.resolver.indexes_needed(references) else basis
 
     async def _widened(self, references: Sequence[Reference], at: datetime | None) -> Basis:
         """The same basis, with what these references need besides the map: lists of versions, or more of the past."""
@@ -317,8 +320,6 @@ class Exchange:
 
     async def _pinned(self, request: Request, pins: frozenset[Pin], basis: Basis) -> Request:
         """The request with what is known of the versions that its references pin."""
-        if not pins:
-            return request
         known = await self._edge.pins.check(pins, basis.snapshot, self._platform.store)
         return with_fields(request, pins=known) if known.absent or known.unchecked else request
 
