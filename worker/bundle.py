@@ -17,6 +17,7 @@ import msgspec
 
 from resolver.documents import ROLLOUT, VERSION_MAP, Decoded, Problem, decode_map_metadata, decode_rollout
 from resolver.ensemble import load_ensemble
+from resolver.entries import members, plain
 from resolver.errors import InvalidDocument, InvalidEnsemble, listed
 from resolver.nesting import too_deep
 from resolver.plan import Plan, compile_plan
@@ -53,17 +54,17 @@ def read_snapshot(text: str) -> Decoded[Snapshot]:
     """The snapshot that a file says, and what of it was dropped. Raises `InvalidDocument`, with the part at fault."""
     if too_deep(text):
         raise InvalidDocument("nested too deeply to be read", field=SNAPSHOT)
-    try:
-        parts = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise InvalidDocument(f"not a JSON object: {error}", field=SNAPSHOT) from None
+    found = members(plain(text))
+    if found is None:
+        raise InvalidDocument("not a JSON object, or broken within", field=SNAPSHOT)
+    parts = {member.name: member.value for member in found}
     if VERSION_MAP not in parts:
         raise InvalidDocument(f"there is no `{VERSION_MAP}` in it; there are {listed(parts)}", field=SNAPSHOT)
-    versions = bytes(parts[VERSION_MAP]).decode()
+    versions = parts[VERSION_MAP].decode()
     pointers = decode_version_map(versions)
-    percentages = bytes(parts.get(ROLLOUT, b"null"))
+    percentages = parts.get(ROLLOUT, b"null")
     rollout = Decoded(RolloutTable()) if percentages == b"null" else decode_rollout(percentages)
-    written = {name: msgspec.json.decode(parts[name]) for name in ("generation", "revision") if name in parts}
+    written = {name: _value(parts[name]) for name in ("generation", "revision") if name in parts}
     metadata = decode_map_metadata(written)
     odd = tuple(
         Problem(SNAPSHOT, name, f"{value!r:.60} is no {name}")
@@ -77,6 +78,14 @@ def read_snapshot(text: str) -> Decoded[Snapshot]:
         generation=metadata.generation,
     )
     return Decoded(snapshot, (*pointers.problems, *rollout.problems, *odd))
+
+
+def _value(text: bytes) -> object:
+    """What JSON says; the text itself where it is none, which is no generation and no revision."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError):
+        return [text.decode(errors="replace")]
 
 
 def bundled_snapshot(folder: Path = FOLDER) -> Snapshot | None:

@@ -95,6 +95,15 @@ def test_what_is_bad_is_named_and_spoils_itself_alone() -> None:
     assert "written_by" not in said
 
 
+def test_what_no_json_can_hold_spoils_one_entry_of_the_snapshot() -> None:
+    text = """\ufeff{"component-versions": {"a": {"prod": "v1.0.0"}, "b": NaN},
+        "rollout-percentage": {"a": NaN, "*": 5}, "generation": NaN, "revision": "built"}"""
+    decoded = read_snapshot(text)
+    assert dict(decoded.value.pointers) == {"a": {"prod": "v1.0.0"}}
+    assert (decoded.value.generation, decoded.value.revision) == (None, "built")
+    assert {problem.entry for problem in decoded.problems} == {"a", "b", "generation"}
+
+
 BAD: list[tuple[str, str]] = [
     ("", "snapshot.json: not a JSON object"),
     ("{", "snapshot.json: not a JSON object"),
