@@ -1,7 +1,7 @@
 """Whether the tests would notice: each operator and constant of a module is changed, one at a time, and the tests run.
 
     python -m tests.mutation [MODULE…] [--processes 2]
-        by default resolver/rollout.py, plan.py, version.py and reference.py; prints what survived, and a table
+        by default the modules that decide; prints what survived, and a table
 
 Not a part of `make test`: it takes an hour. It works on copies of the tree, and changes nothing here. A mutant that the
 tests do not catch is a missing test, or a change that nobody can see; a text that only people read is not changed.
@@ -23,7 +23,13 @@ from pathlib import Path
 from queue import SimpleQueue
 
 ROOT = Path(__file__).parents[1]
-MODULES = ("resolver/rollout.py", "resolver/plan.py", "resolver/version.py", "resolver/reference.py")
+MODULES = (
+    "resolver/rollout.py",
+    "resolver/snapshot.py",
+    "resolver/plan.py",
+    "resolver/version.py",
+    "resolver/reference.py",
+)
 #: The tests that are asked, those that catch most first.
 TESTS = (
     "tests/resolver/test_{module}.py",
@@ -31,6 +37,7 @@ TESTS = (
     "tests/resolver/test_plan.py",
     "tests/resolver/test_rollout.py",
     "tests/resolver/test_samples.py",
+    "tests/worker/test_pins.py",
     "tests/worker/test_app.py",
 )
 LONGEST = 180

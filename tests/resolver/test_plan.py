@@ -235,6 +235,21 @@ def test_a_group_draws_once(pointers: dict[str, dict[str, str]], percentages: tu
     assert abs(sum(one == "canary" for one, _ in drawn) - 20 * share) <= (0 if share in (0, 100) else 100)
 
 
+def test_a_member_may_name_its_environment() -> None:
+    text = """
+    ensemble: named
+    rollout: {group: both}
+    agents:
+      - {name: a, component: my-prompt@prod}
+      - {name: b, component: other@prod}
+    """
+    pointers = {"my-prompt": canaries("prod", "prod-canary"), "other": canaries("prod", "prod-canary")}
+    shares = {"my-prompt": parse_percentage("100"), "other": parse_percentage("0")}
+    found = Snapshot(pointers, RolloutTable(shares))
+    # Its percentage counts for the group: the smallest is nobody's.
+    assert {route(plan(text), found, f"user-{n}") for n in range(20)} == {("pointer", "pointer")}
+
+
 def test_a_member_without_a_canary_is_told() -> None:
     found = Snapshot(
         {"my-prompt": canaries("prod", "prod-canary"), "other": canaries("prod")},
