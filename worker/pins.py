@@ -11,16 +11,17 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
-from resolver.documents import decode_index, index_key
-from resolver.errors import InvalidDocument, listed, nearest
-from resolver.history import releases_at
+from resolver.documents import finished, index_key
+from resolver.errors import listed, nearest
 from resolver.reference import Reference
 from resolver.snapshot import Pin, Pins, Snapshot, unknown_component
 from worker.contents import Contents
 from worker.kv import KvFailed, Store, read
 from worker.lease import NEVER
+from worker.refresh import Lists, list_steps
 from worker.settings import Settings
 
 #: Versions that are remembered, there or not; then it begins anew, so that callers who guess cannot fill the memory.
@@ -28,6 +29,7 @@ MOST_KNOWN = 10_000
 MOST_ABSENT = 1_000
 
 _NO_FAULT = Pins()
+_Versions: TypeAlias = tuple[str, ...] | None
 
 
 class PinnedVersions:
@@ -38,8 +40,8 @@ class PinnedVersions:
         self._contents = contents
         self._monotonic = monotonic
         self._known: set[Pin] = set()
-        #: Until when a version is taken not to exist, and what exists instead.
-        self._absent: dict[Pin, tuple[float, str]] = {}
+        #: Until when a version is taken not to exist, and the list of those that do; None where KV has no such list.
+        self._absent: dict[Pin, tuple[float, _Versions]] = {}
         self._failed_at = NEVER
 
     async def check(self, pins: frozenset[Pin], snapshot: Snapshot, store: Store) -> Pins:
@@ -53,7 +55,7 @@ class PinnedVersions:
             if _is_in(snapshot, pin):
                 self._learn(pin)
             elif (found := self._absent.get(pin)) and now < found[0]:
-                absent[pin] = found[1]
+                absent[pin] = _absence(pin, found[1], snapshot)
             else:
                 asked.add(pin)
         if not asked:
@@ -61,46 +63,35 @@ class PinnedVersions:
         if now < self._failed_at + self._settings.retry_for:
             return Pins(absent, frozenset(asked))
         try:
-            missing = await self._missing(asked, snapshot, store)
+            missing = await self._missing(asked, store)
         except KvFailed:
             self._failed_at = self._monotonic()
             return Pins(absent, frozenset(asked))
         until = self._monotonic() + self._settings.fresh_for
         for pin in asked:
-            if (why := missing.get(pin)) is None:
+            if pin not in missing:
                 self._learn(pin)
                 continue
-            absent[pin] = why
+            absent[pin] = _absence(pin, missing[pin], snapshot)
             if len(self._absent) >= MOST_ABSENT:
                 self._absent.clear()
-            self._absent[pin] = until, why
+            self._absent[pin] = until, missing[pin]
         return Pins(absent)
 
-    async def _missing(self, pins: Iterable[Pin], snapshot: Snapshot, store: Store) -> dict[Pin, str]:
-        """Those of the pins that KV has neither in a list nor as a content, and what to say. Raises `KvFailed`."""
+    async def _missing(self, pins: Iterable[Pin], store: Store) -> dict[Pin, _Versions]:
+        """Those that KV has neither in a list nor as a content, with that list. Raises `KvFailed`."""
         lists = await self._lists({name for name, _ in pins}, store)
-        unlisted = [(Reference(name), version) for name, version in pins if version not in (lists[name] or ())]
-        contents = await self._contents.find(unlisted, store) if unlisted else {}
-        return {
-            (reference.name, version): _absence(reference.name, version, lists[reference.name], snapshot)
-            for reference, version in unlisted
-            if (reference.name, version) not in contents
-        }
+        unlisted = [pin for pin in pins if pin[1] not in (lists[pin[0]] or ())]
+        contents = await self._contents.find([(Reference(name), version) for name, version in unlisted], store)
+        return {pin: lists[pin[0]] for pin in unlisted if pin not in contents}
 
-    async def _lists(self, names: set[str], store: Store) -> Mapping[str, tuple[str, ...] | None]:
-        """The versions of each component; None where KV has no list of them. Raises `KvFailed`."""
+    async def _lists(self, names: set[str], store: Store) -> Lists:
+        """The versions of each component. Raises `KvFailed`."""
         failed_lately = self._failed_at != NEVER
         timeout = self._settings.read_budget if failed_lately else self._settings.kv_timeout
         entries = await read(store, map(index_key, names), timeout)
         self._failed_at = NEVER
-        found: dict[str, tuple[str, ...] | None] = {}
-        for name in names:
-            entry = entries[index_key(name)]
-            try:
-                found[name] = entry and releases_at(decode_index(index_key(name), entry.value).value, None)
-            except InvalidDocument:
-                found[name] = None
-        return found
+        return finished(list_steps(names, entries, []))
 
     def _learn(self, pin: Pin) -> None:
         if len(self._known) >= MOST_KNOWN:
@@ -113,8 +104,9 @@ def _is_in(snapshot: Snapshot, pin: Pin) -> bool:
     return version in snapshot.pointers.get(name, {}).values() or version in (snapshot.indexes.get(name) or ())
 
 
-def _absence(name: str, version: str, versions: tuple[str, ...] | None, snapshot: Snapshot) -> str:
+def _absence(pin: Pin, versions: _Versions, snapshot: Snapshot) -> str:
     """What exists instead of a version that does not."""
+    name, version = pin
     if versions is None and name not in snapshot.pointers:
         return unknown_component(name, snapshot)
     there = versions or tuple(dict.fromkeys(snapshot.pointers.get(name, {}).values()))

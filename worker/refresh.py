@@ -97,7 +97,7 @@ class SnapshotReader:
         snapshot = Snapshot(
             pointers=pointers,
             rollout=_rollout(entries[ROLLOUT], before, problems),
-            indexes=await self._between_requests(_index_steps(fetched.names, entries, problems)),
+            indexes=await self._between_requests(list_steps(fetched.names, entries, problems)),
             revision=metadata.revision or await self._between_requests(pointers.revision_steps()),
             generation=metadata.generation,
         )
@@ -108,7 +108,7 @@ class SnapshotReader:
         names = list(names)
         entries = await read(store, map(index_key, names), self._kv_timeout)
         problems: list[Problem] = []
-        return await self._between_requests(_index_steps(names, entries, problems)), tuple(problems)
+        return await self._between_requests(list_steps(names, entries, problems)), tuple(problems)
 
     async def _pointers(self, entry: Entry, reader: MapReader) -> VersionMap:
         if entry.parts is None:
@@ -152,9 +152,10 @@ def _carried(snapshot: Snapshot) -> list[str]:
     return [name for name, versions in snapshot.indexes.items() if versions is not None or name in snapshot.pointers]
 
 
-def _index_steps(
+def list_steps(
     names: Iterable[str], entries: Mapping[str, Entry | None], problems: list[Problem]
 ) -> Steps[dict[str, tuple[str, ...] | None]]:
+    """The lists of versions of these components, decoded in steps; what is dropped goes to `problems`."""
     indexes: dict[str, tuple[str, ...] | None] = {}
     versions = 0
     for name in names:

@@ -9,7 +9,6 @@ import pytest
 from resolver.snapshot import Snapshot
 from tests.worker.test_app import MAP, Host, resolve, value
 from worker.bundle import compile_ensembles
-from worker.pins import MOST_ABSENT, MOST_KNOWN
 
 LIST = [{"version": "v0.9.0"}, {"version": "v1.0.0"}, {"version": "v1.1.0"}]
 
@@ -74,8 +73,17 @@ def test_what_does_not_exist_is_asked_for_again_after_a_while(host: Host) -> Non
     host.behind.lose()
 
 
+def test_what_is_said_of_a_version_is_of_the_snapshot_that_is_asked(host: Host) -> None:
+    before, after = "2020-01-01T00:00:00Z", None
+    for at, says in (
+        (before, "unknown component `rules`"),
+        (after, "unknown version `v9.0.0` of `rules`; it has v2.0.0"),
+    ):
+        assert says in resolve(host, "rules@v9.0.0", at=at, status=404)["detail"]
+    assert sum("index/rules" in keys for keys in host.store.reads) == 1
+
+
 def test_guesses_cannot_fill_the_memory(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert MOST_ABSENT < MOST_KNOWN
     monkeypatch.setattr("worker.pins.MOST_ABSENT", 3)
     monkeypatch.setattr("worker.pins.MOST_KNOWN", 2)
     for number in range(10):
