@@ -90,10 +90,8 @@ CASES = (
 def ours(case: Case) -> Subject:
     """Our evaluation of a case: of the expression, or of the text where the case is one."""
     scope = Scope(UNDEFINED if case.input is None else case.input, case.variables, case.outputs)
-    if case.name == "22":
-        render = parse_template(case.text).render
-        return lambda _: render(scope)
-    evaluate = parse_expression(case.text).evaluate
+    parse = parse_template if case.name == "22" else parse_expression
+    evaluate = parse(case.text).evaluate
     return lambda _: evaluate(scope)
 
 

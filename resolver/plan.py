@@ -72,11 +72,6 @@ class Plan:
     references: tuple[Reference, ...]
     pins: frozenset[Pin]
 
-    @property
-    def components(self) -> frozenset[str]:
-        """The names of all components that the plan refers to."""
-        return frozenset(reference.name for reference in self.references)
-
 
 def compile_plan(ensemble: Ensemble) -> Plan:
     """The plan of an ensemble. All parsing is done by now; nothing here can fail."""

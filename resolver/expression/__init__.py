@@ -38,7 +38,7 @@ from resolver.expression.key import Key, NoKey, parse_key
 from resolver.expression.names import CONTEXT_NAMES, UnknownName, unknown_names
 from resolver.expression.parser import DEEPEST
 from resolver.expression.scope import Needed, Scope
-from resolver.expression.template import Template, parse_template
+from resolver.expression.template import parse_template
 from resolver.expression.tokens import LONGEST
 
 __all__ = [
@@ -53,7 +53,6 @@ __all__ = [
     "Needed",
     "NoKey",
     "Scope",
-    "Template",
     "UnknownName",
     "parse_condition",
     "parse_expression",

@@ -30,7 +30,7 @@ from resolver.expression.expression import Expression, parse_expression
 from resolver.expression.functions import BINARY, FILTERS, METHODS, UNARY
 from resolver.expression.javascript import UNDEFINED
 from resolver.expression.scope import Needed, Scope
-from resolver.expression.template import Template, parse_template
+from resolver.expression.template import parse_template
 from resolver.expression.tree import (
     AgentOutput,
     ArrayLiteral,
@@ -77,7 +77,7 @@ class Key:
     closure: Evaluate = field(repr=False, compare=False)
 
     @classmethod
-    def of(cls, template: Template | Expression) -> Key:
+    def of(cls, template: Expression) -> Key:
         """The key that a template gives."""
         return cls(template.text, template.names, template.tree, _value(template.tree, template.text, _is_part))
 

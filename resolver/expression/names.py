@@ -8,7 +8,6 @@ from typing import Final, NamedTuple
 from resolver.errors import InvalidExpression, listed, nearest
 from resolver.expression.expression import Expression
 from resolver.expression.key import Key
-from resolver.expression.template import Template
 from resolver.expression.tree import AgentOutput, named
 
 #: The names that a context has without an ensemble saying so.
@@ -29,7 +28,7 @@ class UnknownName(NamedTuple):
         return InvalidExpression(detail, text=text, offset=self.offset)
 
 
-def unknown_names(parsed: Expression | Template | Key, known: Iterable[str]) -> tuple[UnknownName, ...]:
+def unknown_names(parsed: Expression | Key, known: Iterable[str]) -> tuple[UnknownName, ...]:
     """The names that are neither `known` (the agents and steps of an ensemble) nor CONTEXT_NAMES, as they are written.
 
     A caller may send any other name in its context. So one without a hint may well be right.

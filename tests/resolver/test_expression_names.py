@@ -8,7 +8,6 @@ from resolver.expression import (
     CONTEXT_NAMES,
     Expression,
     Key,
-    Template,
     parse_condition,
     parse_expression,
     parse_field,
@@ -20,7 +19,7 @@ from resolver.expression import (
 AGENTS = ("extract", "classify-intent")
 
 
-def told(parsed: Expression | Template | Key) -> list[tuple[str, int, str]]:
+def told(parsed: Expression | Key) -> list[tuple[str, int, str]]:
     return [(unknown.name, unknown.offset, unknown.hint) for unknown in unknown_names(parsed, AGENTS)]
 
 

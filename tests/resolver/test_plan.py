@@ -438,9 +438,8 @@ def test_plain_references() -> None:
     assert caught.value.field == "references[2]"
 
 
-def test_the_components_of_a_plan() -> None:
+def test_the_references_of_a_plan() -> None:
     compiled = plan(TWO + "flow: [{agent: a}, {agent: a, config: {prompt: my-prompt@^1}}]")
-    assert compiled.components == {"my-prompt", "other"}
     assert [str(reference) for reference in compiled.references] == ["my-prompt", "my-prompt@^1", "other"]
 
 
