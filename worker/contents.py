@@ -23,6 +23,9 @@ from resolver.snapshot import Choice, Pin
 from worker.kv import Entry, Store, read
 from worker.settings import Settings
 
+#: Memory for contents, in bytes of text.
+CONTENT_BUDGET = 16 * 1024 * 1024
+
 
 class Content(NamedTuple):
     """A component's text, and the type that its publisher gave it."""
@@ -75,7 +78,7 @@ class Contents:
     """The contents that an isolate has, and where it looks for others."""
 
     def __init__(self, settings: Settings) -> None:
-        self.kept = ContentCache(settings.content_budget)
+        self.kept = ContentCache(CONTENT_BUDGET)
         self._layouts = settings.layouts
         self._timeout = settings.kv_timeout
 

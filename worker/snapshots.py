@@ -8,9 +8,9 @@ Rules:
   `worker/lease.py`;
 - with nothing in memory one read is awaited for `kv_timeout`, by one request for all that come meanwhile, then the
   snapshot bundled at deploy time is used, and without one `KvFailed` is raised;
-- a read that fails, or is nonsense, never replaces a good snapshot, and the next attempt waits for `retry_for`;
+- a read that fails, or is nonsense, never replaces a good snapshot, and the next attempt waits for `RETRY_FOR`;
 - of two reads under way the one that began later wins, in whatever order they end;
-- the generation never goes down, except where the lower one is still there after `distrust_for`, and is not below what
+- the generation never goes down, except where the lower one is still there after `DISTRUST_FOR`, and is not below what
   was announced (`worker/announced.py`). While the number says the held generation, the lower one that KV's own caches
   still have is no failure: the pointers stay, and what was read besides (percentages, lists of versions) is taken;
 - of the lists of versions the last wanted are kept, up to a number: what every refresh reads must fit into
@@ -31,7 +31,7 @@ from typing import Literal, NamedTuple
 from resolver.documents import VERSION_MAP, Problem, index_key
 from resolver.errors import InvalidDocument
 from resolver.snapshot import Resolver, Snapshot
-from worker.announced import AnnouncedGeneration, Heard
+from worker.announced import DISTRUST_FOR, AnnouncedGeneration, Heard
 from worker.clock import Clock
 from worker.kv import BULK, Announcements, KvFailed, Store
 from worker.lease import NEVER, Behind, ReadLease
@@ -237,7 +237,7 @@ class SnapshotCache:
         now = self._monotonic()
         if self._lower_since is None:
             self._lower_since = now
-        if now - self._lower_since < self._settings.distrust_for:
+        if now - self._lower_since < DISTRUST_FOR:
             raise InvalidDocument(f"KV answered generation {below}, and {above} is known: a stale read, refused")
         warning = f"generation {below} was taken after {above}: it stayed in KV; was the namespace reset?"
         return replace(new, problems=(*new.problems, Problem(VERSION_MAP, "", warning)))

@@ -213,7 +213,7 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     edges = [
-        Edge("edge-resolver", variables={"ALLOW_ANONYMOUS": "true", "FRESH_FOR": "0.2", "RETRY_FOR": "0.2"}),
+        Edge("edge-resolver", variables={"ALLOW_ANONYMOUS": "true", "FRESH_FOR": "0.2"}),
         Edge("edge-resolver-debug", variables={"ENVIRONMENT": "debug", "RESOLVER_TOKEN": TOKEN}),
     ]
     ports = {edge.name: free_port() for edge in edges}
