@@ -148,17 +148,17 @@ class Exchange:
         reference = _reference(written, "ensemble")
         at = self._instant(call.at)
         request = self._request(call, scope)
-        basis = await self._gather([reference], at, call.generation)
+        await self._gather([reference], at, call.generation)
         note = None
         if request.key is None:
             # The ensemble says what its users are drawn by. Its stable version is asked (without a key there is no
             # canary), so that the key which is returned draws the ensemble's own canary as well.
-            stable, _ = await self._plan(reference, basis, at, request, call.definition)
+            stable, _ = await self._plan(reference, request, call.definition)
             key = stable.key.evaluate(with_defaults(stable, scope)) if stable.key else None
             note = f"{key.why}, so that a key was drawn for this request alone" if isinstance(key, NoKey) else None
             request = self._keyed(with_fields(request, key=None if isinstance(key, NoKey) else key))
-        plan, definition = await self._plan(reference, basis, at, request, call.definition)
-        basis = await self._widened(plan.references, at)
+        plan, definition = await self._plan(reference, request, call.definition)
+        basis = await self._widened(plan.references)
         if plan.pinning:
             request = await self._pinned(request, basis.resolver.pins_of(plan.pinning), basis)
         request = with_fields(request, scope=with_defaults(plan, scope))
@@ -196,7 +196,7 @@ class Exchange:
 
     async def prepared(self, references: Sequence[Reference], request: Request) -> tuple[Resolver, Request]:
         """The resolver and the request with all that these references need."""
-        basis = await self._widened(references, self._at)
+        basis = await self._widened(references)
         if pins := basis.resolver.pins_of(references):
             request = await self._pinned(request, pins, basis)
         return basis.resolver, request
@@ -346,11 +346,11 @@ class Exchange:
     async def _gathered(self, references: Sequence[Reference], at: datetime | None) -> Basis:
         """The basis, with all that these references need."""
         basis = await self._gather(references, at)
-        return await self._widened(references, at) if basis.resolver.indexes_needed(references) else basis
+        return await self._widened(references) if basis.resolver.indexes_needed(references) else basis
 
-    async def _widened(self, references: Sequence[Reference], at: datetime | None) -> Basis:
+    async def _widened(self, references: Sequence[Reference]) -> Basis:
         """The same basis, with what these references need besides the map: lists of versions, or more of the past."""
-        basis = self.basis
+        basis, at = self.basis, self._at
         assert basis is not None
         needed = basis.resolver.indexes_needed(references)
         if at is not None:
@@ -412,20 +412,16 @@ class Exchange:
     # Ensembles
 
     async def _plan(
-        self,
-        reference: Reference,
-        basis: Basis,
-        at: datetime | None,
-        request: Request,
-        sent: str | dict[str, Any] | None,
+        self, reference: Reference, request: Request, sent: str | dict[str, Any] | None
     ) -> tuple[Plan, Definition]:
-        ensembles = self._edge.ensembles
+        ensembles, basis = self._edge.ensembles, self.basis
+        assert basis is not None
         pinned = reference.selector is not None and reference.selector.kind == "version"
         if basis.resolver.known(reference) not in basis.snapshot.pointers and not pinned:
             if sent is not None:
                 return ensembles.sent(reference.name, sent), Definition(None, "sent")
             return ensembles.bundled(reference), Definition(None, "bundled")
-        basis = await self._widened([reference], at)
+        basis = await self._widened([reference])
         choice = basis.resolver.choose(reference, request)
         plan = ensembles.kept(choice.component, choice.version)
         if plan is not None:
