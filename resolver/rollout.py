@@ -25,7 +25,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from fractions import Fraction
 from hashlib import sha256
 
 import msgspec
@@ -60,9 +59,9 @@ class Percentage:
 def _percentage(value: Decimal, written: str) -> Percentage:
     if not 0 <= value <= 100:
         raise InvalidPercentage(f"`{written[:40]}` lies outside 0 to 100")
-    exact = Fraction(value) * BUCKETS / 100
+    numerator, denominator = value.as_integer_ratio()
     # A bucket is an integer, so "below the exact bound" and "below the bound rounded up" are the same buckets.
-    return _below(abs(value), -((-exact.numerator) // exact.denominator))
+    return _below(abs(value), -(-numerator * BUCKETS // (denominator * 100)))
 
 
 def _below(value: Decimal, threshold: int) -> Percentage:
