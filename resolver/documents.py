@@ -13,7 +13,7 @@
 Rules:
 
 - one bad entry (a number for a version, a null, `NaN`, half a surrogate pair, an unknown shape) is dropped and reported
-  by name; the rest works. What stands twice is bad, whatever it says;
+  by name; the rest works. What stands twice is bad, whatever it says, and so is an entry with a field that does;
 - a document that does not hold together (`resolver.entries`) raises `InvalidDocument`; a document that is not there is
   the caller's matter;
 - a byte order mark before a document is no part of it;
@@ -32,7 +32,7 @@ from typing import Annotated, Generic, TypeAlias, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from resolver.entries import FAILURES, Member, elements, members, plain
+from resolver.entries import FAILURES, Member, doubled, elements, members, none_doubled, plain
 from resolver.errors import InvalidDocument, InvalidPercentage, InvalidReference, InvalidVersion
 from resolver.nesting import too_deep
 from resolver.rollout import (
@@ -309,15 +309,20 @@ def decode_history(key: str, text: str | bytes) -> Decoded[tuple[Move, ...]]:
 
 
 def decode_rollout_history(text: str | bytes) -> Decoded[tuple[RolloutChange, ...]]:
-    """The changes of `rollout-history`, oldest first."""
+    """The changes of `rollout-history`, oldest first. A bad percentage of a change is 0, and named by its instant."""
+    within: list[Problem] = []
 
     def change(raw: msgspec.Raw | bytes) -> RolloutChange:
         found = _rollout_change.decode(raw)
         _check(found.at)
-        return RolloutChange(found.at, decode_rollout(bytes(found.value)).value, found.actor)
+        table = decode_rollout(bytes(found.value))
+        when = found.at.isoformat()
+        within.extend(Problem(ROLLOUT_HISTORY, f"{when}: {bad.entry}", bad.detail) for bad in table.problems)
+        return RolloutChange(found.at, table.value, found.actor)
 
     decoded = _entries(ROLLOUT_HISTORY, text, change)
-    return Decoded(tuple(sorted(decoded.value, key=lambda change: change.at)), decoded.problems)
+    ordered = sorted(decoded.value, key=lambda change: change.at)
+    return Decoded(tuple(ordered), (*decoded.problems, *within))
 
 
 def decode_index(key: str, text: str | bytes) -> Decoded[tuple[Release, ...]]:
@@ -349,15 +354,23 @@ def _entries(key: str, text: str | bytes, decode: Callable[[msgspec.Raw | bytes]
         if parts is None:
             raise InvalidDocument(f"not a JSON list: {error}", field=key) from None
         listed = parts
+    undoubled = none_doubled(data)
     good: list[T] = []
     problems: list[Problem] = []
     for position, raw in enumerate(listed):
         try:
+            if not undoubled:
+                _refuse_doubled(raw)
             good.append(decode(raw))
         except (*FAILURES, OverflowError, InvalidVersion, InvalidDocument) as error:
             detail = error.detail if isinstance(error, InvalidVersion | InvalidDocument) else str(error)
             problems.append(Problem(key, f"[{position}]", detail))
     return Decoded(tuple(good), tuple(problems))
+
+
+def _refuse_doubled(raw: msgspec.Raw | bytes) -> None:
+    if twice := doubled(members(bytes(raw)) or []):
+        raise InvalidDocument(f"`{twice[0][:60]}` stands more than once; keep one of them")
 
 
 def refuse_depth(key: str, text: str | bytes) -> None:

@@ -13,6 +13,8 @@ What breaks these rules, as a document that is cut in the middle, cannot be cut 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -25,6 +27,7 @@ BYTE_ORDER_MARK = "\ufeff".encode()
 
 _text = msgspec.json.Decoder(str)
 _raw_map = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_raw_maps = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 #: A quotation mark alone opens a string that does not end; one behind a backslash, outside of strings, opens none.
 _TOKEN = re.compile(_STRING.pattern + rb'|\\["\\]|["\[\]{},:]', re.DOTALL)
@@ -50,12 +53,32 @@ def plain(text: str | bytes) -> bytes:
 def members(text: bytes) -> list[Member] | None:
     """The members of an object, as listed; None for what is none, or broken."""
     try:
-        read = [Member(name, bytes(value)) for name, value in _raw_map.decode(text).items()]
+        read = _raw_map.decode(text)
     except FAILURES:
         return _members(text)
-    # Of a doubled name a decoder keeps one member. The rest is slow, and seldom needed.
-    alone = quotes(text) == sum(2 + quotes(member.value) for member in read)
-    return read if alone else _members(text)
+    # The rest is slow, and seldom needed.
+    return [Member(name, bytes(value)) for name, value in read.items()] if _all_kept(text, read) else _members(text)
+
+
+def none_doubled(text: bytes) -> bool:
+    """Whether a text is a list of objects, and no name stands twice in one of them."""
+    try:
+        return _all_kept(text, _raw_maps.decode(text))
+    except FAILURES:
+        return False
+
+
+def _all_kept(text: bytes, read: object) -> bool:
+    """Whether a decoder has left out no member: of a doubled name it keeps one."""
+    return quotes(msgspec.json.encode(read)) == quotes(text)
+
+
+def doubled(found: Sequence[Member]) -> list[str]:
+    """The names that stand more than once, sorted."""
+    names = [member.name for member in found if not member.fault]
+    if len(names) == len(set(names)):
+        return []
+    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def quotes(text: bytes) -> int:

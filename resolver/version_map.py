@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import ItemsView, Iterator, Mapping, Sequence
 from hashlib import blake2b, sha256
 from typing import Any, NamedTuple, cast
@@ -25,7 +24,7 @@ from zlib import compress, decompress
 import msgspec
 
 from resolver.documents import VERSION_MAP, Decoded, Problem, Steps, excerpt, finished, refuse_depth
-from resolver.entries import BYTE_ORDER_MARK, FAILURES, SPACE, Member, members, quotes
+from resolver.entries import BYTE_ORDER_MARK, FAILURES, SPACE, Member, doubled, members, quotes
 from resolver.errors import InvalidDocument, InvalidVersion, listed
 from resolver.nesting import closed
 from resolver.reference import DIRECTORIES
@@ -407,21 +406,20 @@ def _read(text: bytes) -> tuple[dict[str, dict[str, str]], list[Problem], list[s
         raise InvalidDocument("not a JSON object: a comma, a colon or a name stands wrong", field=VERSION_MAP)
     problems: list[Problem] = []
     listed = {}
-    doubled = _unnamed_and_doubled(found, "", problems)
+    twice = _unnamed_and_doubled(found, "", problems)
     for name, value, fault in found:
         component = None if fault else _component(name, value, problems)
-        if component is not None and name not in doubled:
+        if component is not None and name not in twice:
             listed[name] = component
     return listed, problems, [name for name, _, fault in found if not fault]
 
 
-def _unnamed_and_doubled(found: list[Member], prefix: str, problems: list[Problem]) -> set[str]:
+def _unnamed_and_doubled(found: list[Member], prefix: str, problems: list[Problem]) -> list[str]:
     """The names that stand more than once; they and those that cannot be read are put down as problems."""
-    counts = Counter(member.name for member in found if not member.fault)
-    doubled = {name for name, count in counts.items() if count > 1}
+    twice = doubled(found)
     problems += [Problem(VERSION_MAP, prefix + name, fault) for name, _, fault in found if fault]
-    problems += [_twice(prefix + name) for name in sorted(doubled)]
-    return doubled
+    problems += [_twice(prefix + name) for name in twice]
+    return twice
 
 
 def _twice(entry: str) -> Problem:
@@ -441,9 +439,9 @@ def _component(name: str, value: bytes, problems: list[Problem]) -> dict[str, st
         problems.append(Problem(VERSION_MAP, name, f"{excerpt(value)} is not an object environment → version"))
         return None
     good: dict[str, str] = {}
-    doubled = _unnamed_and_doubled(found, f"{name}.", problems)
+    twice = _unnamed_and_doubled(found, f"{name}.", problems)
     for environment, version, fault in found:
-        if fault or environment in doubled:
+        if fault or environment in twice:
             continue
         if environment == TYPE:
             _type(name, version, good, problems)

@@ -14,12 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from resolver.documents import finished, index_key
+from resolver.documents import Problem, finished, index_key
 from resolver.errors import listed, nearest
 from resolver.snapshot import Pin, Pins, Snapshot, unknown_component
 from worker.contents import Contents, Wanted
 from worker.kv import KvFailed, Store, read
 from worker.lease import NEVER, RETRY_FOR
+from worker.met import MetProblems
 from worker.refresh import Lists, list_steps
 from worker.settings import Settings
 
@@ -34,9 +35,12 @@ _Versions: TypeAlias = tuple[str, ...] | None
 class PinnedVersions:
     """What an isolate knows of pinned versions."""
 
-    def __init__(self, settings: Settings, contents: Contents, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: Settings, contents: Contents, met: MetProblems, monotonic: Callable[[], float]
+    ) -> None:
         self._settings = settings
         self._contents = contents
+        self._met = met
         self._monotonic = monotonic
         self._known: set[Pin] = set()
         #: Until when a version is taken not to exist, and the list of those that do; None where KV has no such list.
@@ -90,7 +94,10 @@ class PinnedVersions:
         timeout = self._settings.read_budget if failed_lately else self._settings.kv_timeout
         entries = await read(store, map(index_key, names), timeout)
         self._failed_at = NEVER
-        return finished(list_steps(names, entries, []))
+        problems: list[Problem] = []
+        lists = finished(list_steps(names, entries, problems))
+        self._met.keep(entries, problems)
+        return lists
 
     def _learn(self, pin: Pin) -> None:
         if len(self._known) >= MOST_KNOWN:
