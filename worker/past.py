@@ -59,6 +59,6 @@ def keys_of(reference: Reference) -> tuple[str, ...]:
 
 
 async def names_with_history(store: Store, timeout: float) -> list[str]:
-    """The components of which moves are recorded, sorted. Raises `KvFailed`."""
+    """The components that have recorded moves, sorted. Raises `KvFailed`."""
     prefix = history_key("")
     return sorted(key.removeprefix(prefix) for key in await list_keys(store, prefix, timeout))
