@@ -20,7 +20,7 @@ function chosen({ pointers, percentage }, text, position, key) {
     const digest = createHash("sha256").update(`${component}\n${environment}\n${canary}\n${key}`).digest();
     if (digest.readBigUInt64BE() * 100n < BigInt(percentage) << 64n) [version, route] = [canary, "canary"];
   }
-  return { path: `references[${position}]`, reference: text, component, version, route };
+  return { path: `references[${position}]`, reference: text, component, version, route, type: found.$type };
 }
 
 export default {

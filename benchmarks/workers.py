@@ -31,9 +31,9 @@ FRESH = {"FRESH_FOR": "36000", "STALE_FOR": "36000"}
 
 #: What ours answers for one reference, written down.
 ANSWER = (
-    '{"environment":"prod","key":"user-42","snapshot":{"revision":"695c6467a89ec77d49e86be097e405a0d1bf8d09",'
+    '{"environment":"prod","key":"user-42","snapshot":{"revision":"642651a7c2c80a8529290be7418b07af24129af5",'
     '"generation":20,"age_ms":0,"source":"kv"},"references":[{"path":"references[0]","reference":"my-prompt@prod",'
-    '"component":"my-prompt","version":"v1.0.0","route":"pointer"}]}'
+    '"component":"my-prompt","version":"v1.0.0","route":"pointer","type":"prompt"}]}'
 )
 
 #: The least that a Python Worker can do: it reads nothing, and the answer is JavaScript's own `Response`.

@@ -36,6 +36,18 @@ INPUTS: list[object] = [
     None,
 ]
 
+#: An ensemble that no KV has, as Conductor's parser gives it.
+SENT = {
+    "name": "sent",
+    "input": {"n": {"type": "number", "default": 4}},
+    "agents": [{"name": "writer", "operation": "think", "config": {"prompt": "my-prompt@v1.0.0", "model": "ü"}}],
+    "flow": [
+        {"agent": "writer", "when": "input.n % 2 === 0"},
+        {"agent": "checker", "when": "writer.output.ok", "config": "validation-config@prod"},
+        {"type": "foreach", "items": "${input.items}", "step": {"agent": "each", "when": "item.ok"}},
+    ],
+}
+
 CASES: list[Case] = [
     *(
         post(f"/ensembles/{name}/resolve", {"input": sent, "key": f"user-{number}", "content": number % 2 == 0})
@@ -49,6 +61,15 @@ CASES: list[Case] = [
         for key in (*range(150), "ü", "日本語", "😀", "a\nb", 0.1, 1e21, 2**60)
     ),
     post("/resolve", {"references": ["my-prompt@^1.0.0", "my-prompt@latest", "my-prompt@stable"], "key": "k"}),
+    *(
+        post("/ensembles/nested-flow/resolve", {"input": sent, "key": f"user-{number}", "expand": True})
+        for number, sent in enumerate(INPUTS)
+    ),
+    post("/ensembles/sent/resolve", {"definition": SENT, "key": "k", "expand": True, "references": ["my-prompt@prod"]}),
+    post("/ensembles/sent/resolve", {"definition": SENT, "key": "k", "generation": 3, "input": {"n": 3}}),
+    post("/ensembles/sent/resolve", {"definition": "name: other\nflow: [{agent: a}]", "expand": True}),
+    post("/ensembles/sent/resolve", {"definition": "name: sent\nflow: [{agent: {x: ${y}}}]", "expand": True}),
+    *(post("/resolve", {"references": [text], "key": "k"}) for text in ("prompt://my-prompt", "schemas/my-prompt")),
     Case("GET", "/version"),
     Case("GET", "/version?environment=prod-eu"),
     Case("GET", "/version?component=my-prompt&environment=staging"),

@@ -11,6 +11,7 @@ from hashlib import sha256
 
 from resolver.documents import ROLLOUT, ROLLOUT_HISTORY, VERSION_MAP, content_key, history_key, index_key
 from resolver.version import highest
+from resolver.version_map import TYPE
 
 #: Component → its type and its versions, each with the instant at which it was tagged.
 RELEASES: dict[str, tuple[str, dict[str, str]]] = {
@@ -93,6 +94,7 @@ def seed() -> dict[str, tuple[str, object]]:
             store[content_key(name, version)] = (text, {"type": kind, "sha256": digest, "commit": digest[:40]})
         store[index_key(name)] = (_json([{"version": v, "at": at} for v, at in releases.items()]), None)
         store[history_key(name)] = (_json(moves[name]), None)
+        pointers[name][TYPE] = kind
         pointers[name]["latest"] = str(highest(releases))
         pointers[name]["stable"] = str(highest(releases, stable=True))
     changes = [{"at": at, "value": value, "actor": actor} for at, value, actor in PERCENTAGES]
