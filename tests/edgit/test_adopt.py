@@ -19,18 +19,22 @@ from edgit.ledger.entries import instant
 from edgit.ledger.history import fold
 from edgit.repository.problems import read_problems, unclear_tags
 from edgit.repository.reading import read_past, read_past_pointers
-from tests.edgit.repo import BEGIN, Repo, clone, make
+from tests.edgit.repo import BEGIN, Repo, clone, copied, make
 
 
-@pytest.fixture
-def repo(tmp_path: Path) -> Repo:
+def on_record(folder: Path) -> Repo:
     """`x` with v1.0.0 to v1.2.0, prod at v1.1.0 after v1.0.0, everything on record."""
-    repo = make(tmp_path / "work")
+    repo = make(folder / "work")
     for version in ("v1.0.0", "v1.1.0", "v1.2.0"):
         repo.version("x", version)
     repo.deploy("x", "v1.0.0")
     repo.deploy("x", "v1.1.0")
     return repo
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    return copied(on_record, tmp_path)
 
 
 def as_bo(repo: Repo) -> Repo:

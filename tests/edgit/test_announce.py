@@ -20,7 +20,7 @@ from edgit.kv.store import Kv, KvFailed
 from resolver.documents import VERSION_MAP
 from tests.edgit.fake_cloudflare import ACCOUNT, NAMESPACE, TOKEN, FakeCloudflare
 from tests.edgit.memory import Ledger, MemoryKv, assert_right, sample
-from tests.edgit.repo import Repo, make
+from tests.edgit.repo import Repo, copied, make
 
 ZONE = "00112233445566778899aabbccddeeff"
 SECRET = "what-the-origin-takes"
@@ -330,11 +330,18 @@ def test_a_publish_that_dies_anywhere_is_announced_by_the_next_one(internet: Int
 # At the command line
 
 
+def one_live(folder: Path) -> Repo:
+    repo = make(folder / "work")
+    repo.version("my-prompt", "v1.0.0")
+    repo.deploy("my-prompt", "v1.0.0")
+    return repo
+
+
 @pytest.fixture
 def repo(tmp_path: Path, internet: Internet, monkeypatch: pytest.MonkeyPatch) -> Repo:
     """my-prompt v1.0.0, live in prod; whoever publishes has what announcing takes."""
     monkeypatch.setattr("edgit.kv.announce.PURGES", (0.0, 0.01))
-    repo = make(tmp_path / "work")
+    repo = copied(one_live, tmp_path)
     repo.env |= {
         "KV": str(tmp_path / "kv.sqlite3"),
         "EDGIT_ANNOUNCE_TOKEN": SECRET,
@@ -342,8 +349,6 @@ def repo(tmp_path: Path, internet: Internet, monkeypatch: pytest.MonkeyPatch) ->
         "CLOUDFLARE_API_TOKEN": TOKEN,
         "CLOUDFLARE_BASE_URL": internet.url.replace("/generation", "/client/v4"),
     }
-    repo.version("my-prompt", "v1.0.0")
-    repo.deploy("my-prompt", "v1.0.0")
     return repo
 
 

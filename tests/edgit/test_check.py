@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edgit.components.check import Finding, KnownComponents, check
 from resolver.snapshot import Resolver, Snapshot
-from tests.edgit.repo import Repo, make
+from tests.edgit.repo import Repo, copied, make
 
 VERSIONS = {
     "my-prompt": ("v1.1.0", "v1.0.0"),
@@ -176,12 +176,16 @@ def test_one_broken_reference_is_the_one_finding(before: list[str], chosen: str,
 # The command
 
 
-@pytest.fixture
-def repo(tmp_path: Path) -> Repo:
-    repo = make(tmp_path / "work")
+def one_version(folder: Path) -> Repo:
+    repo = make(folder / "work")
     repo.version("my-prompt", "v1.0.0")
     repo.deploy("my-prompt", "v1.0.0")
     return repo
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    return copied(one_version, tmp_path)
 
 
 def test_the_command_finds_ensembles_and_exits_1(repo: Repo) -> None:

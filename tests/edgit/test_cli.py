@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.edgit.repo import Answer, Repo, clone, make, with_remote
+from tests.edgit.repo import Answer, Repo, clone, copied, make, with_remote
 from worker.local.sqlite import SqliteStore
 
 
-@pytest.fixture
-def repo(tmp_path: Path) -> Repo:
+def two_components(folder: Path) -> Repo:
     """my-prompt v1.0.0 and v1.1.0, the second live in prod; my-config v2.1.0, live nowhere. KV is a file."""
-    repo = make(tmp_path / "work")
-    repo.env["KV"] = str(tmp_path / "kv.sqlite3")
+    repo = make(folder / "work")
+    repo.env["KV"] = str(folder / "kv.sqlite3")
     repo.version("my-prompt", "v1.0.0")
     repo.deploy("my-prompt", "v1.0.0")
     repo.version("my-prompt", "v1.1.0")
@@ -26,6 +25,11 @@ def repo(tmp_path: Path) -> Repo:
     repo.write("components/configs/my-config.json", "{}\n")
     repo.edgit("tag", "create", "my-config", "v2.1.0")
     return repo
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    return copied(two_components, tmp_path)
 
 
 def kv(repo: Repo, key: str) -> object:

@@ -8,9 +8,7 @@ strace at every single system call.
 
 from __future__ import annotations
 
-import atexit
 import fcntl
-import functools
 import hashlib
 import json
 import os
@@ -19,7 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +28,7 @@ from edgit.git.process import Git
 from edgit.repository import lock as desk
 from edgit.repository.catalog import read_catalog
 from edgit.repository.lock import RepositoryLock
-from tests.edgit.repo import Answer, Repo, clone, copy, make, with_remote
+from tests.edgit.repo import Answer, Repo, clone, copied, copy, make, with_remote
 
 LEDGER = "refs/edgit/ledger"
 PROD = "refs/tags/components/my-prompt/prod"
@@ -134,10 +132,8 @@ def left_behind(repo: Repo) -> list[str]:
     return [str(file.relative_to(folder)) for file in files]
 
 
-@functools.cache
-def _prepared() -> Repo:
-    folder = Path(tempfile.mkdtemp(prefix="edgit-"))
-    atexit.register(shutil.rmtree, folder)
+def one_live(folder: Path) -> Repo:
+    """Three versions, one of them live."""
     repo = make(folder / "work")
     for version in ("v1.0.0", "v1.1.0"):
         repo.version("my-prompt", version)
@@ -147,9 +143,7 @@ def _prepared() -> Repo:
 
 
 def prepared(folder: Path) -> Repo:
-    """Three versions, one of them live."""
-    copy(_prepared().root.parent, folder)
-    return replace(_prepared(), root=folder / "work")
+    return copied(one_live, folder)
 
 
 def edit_then_tag(repo: Repo) -> Answer:
@@ -339,38 +333,52 @@ def test_killed_at_every_system_call_of_the_transaction(tmp_path: Path, name: st
         repo.git("pack-refs", "--all")
     words = ["my-prompt@v1.1.0", "other@v2.0.0", "--to"] if name == "set" else ["my-prompt", "--from"]
     before = state(repo)
-    # All up to the transaction once, and what goes into it; then that again and again, killed one call later each time.
+    # All up to the transaction once, and what goes into it; then that again and again, killed at a later call each.
     killed_in(repo, "prepared", "deploy", name, *words, "prod", script=f"{WHOLE_GROUP}")
     folder = tmp_path / "here/work/.git"
     for lock in [*folder.glob("refs/**/*.lock"), *folder.glob("packed-refs.*")]:
         lock.unlink()
     lines = transaction(folder / "edgit/pending.json")
-    after: State | None = None
-    seen: set[str] = set()
-    for count in range(1, 400):
-        at = tmp_path / f"at-{count}"
+
+    def traced(at: Path, *options: str) -> int:
         copy(tmp_path / "here", at)
-        there = replace(repo, root=at / "work")
-        call = ["strace", "-o", os.devnull, "-e", f"trace={CALLS}", "-e", f"inject={CALLS}:signal=KILL:when={count}"]
         done = subprocess.run(
-            [*call, "git", "update-ref", "--stdin", "-z"],
-            cwd=there.root,
-            env=there.environment(),
+            ["strace", "-e", f"trace={CALLS}", *options, "git", "update-ref", "--stdin", "-z"],
+            cwd=at / "work",
+            env=repo.environment(),
             input=lines,
             capture_output=True,
             check=False,
         )
-        if done.returncode == 0:
-            break
+        return done.returncode
+
+    log = tmp_path / "log"
+    assert traced(tmp_path / "whole", "-o", str(log)) == 0, "the transaction has no end"
+    after = ({"my-prompt": {"prod": "v1.1.0"}, "other": {"prod": "v2.0.0"}} if name == "set" else {}, before[1])
+    seen: set[str] = set()
+    for call, count in changing(log.read_text()):
+        at = tmp_path / f"at-{call}-{count}"
+        assert traced(at, "-o", os.devnull, "-e", f"inject={call}:signal=KILL:when={count}") != 0
         key = fingerprint(at)
         if key not in seen:
             seen.add(key)
-            after = ({"my-prompt": {"prod": "v1.1.0"}, "other": {"prod": "v2.0.0"}}, before[1])
-            settled(there, before, after if name == "set" else ({}, before[1]))
+            settled(replace(repo, root=at / "work"), before, after)
         shutil.rmtree(at)
-    else:
-        pytest.fail("the transaction has no end")
     assert len(seen) > 5
+
+
+def changing(log: str) -> list[tuple[str, int]]:
+    """Of the calls that strace wrote down, those that may change the disk, each by its name and its number among those
+    of that name: strace counts so. A kill at any other call leaves what a kill at one of these does."""
+    found: list[tuple[str, int]] = []
+    counts: Counter[str] = Counter()
+    for line in log.splitlines():
+        call, bracket, given = line.partition("(")
+        if bracket:
+            counts[call] += 1
+            if call != "openat" or "O_RDONLY" not in given or "O_CREAT" in given:
+                found.append((call, counts[call]))
+    return found
 
 
 def transaction(pending: Path) -> bytes:

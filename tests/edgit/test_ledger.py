@@ -15,7 +15,7 @@ from edgit.ledger.entries import Created, LedgerChange, LedgerEntry, Moved
 from edgit.ledger.history import LedgerMove, fold, last_good
 from edgit.ledger.message import read_message, write_message
 from edgit.repository.reading import read_past
-from tests.edgit.repo import BEGIN, Repo, make
+from tests.edgit.repo import BEGIN, Repo, copied, make
 
 # Messages
 
@@ -145,12 +145,16 @@ def test_the_last_good_version_was_not_itself_rolled_back_from(path: list[str | 
 # Plain git
 
 
-@pytest.fixture
-def repo(tmp_path: Path) -> Repo:
-    made = make(tmp_path / "work")
+def two_versions(folder: Path) -> Repo:
+    made = make(folder / "work")
     made.version("my-prompt", "v1.0.0")
     made.version("my-prompt", "v1.1.0")
     return made
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    return copied(two_versions, tmp_path)
 
 
 def test_a_move_is_one_commit_and_the_tag(repo: Repo) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,15 +13,14 @@ from edgit.repository.adoption import take_over
 from edgit.repository.changes import DesiredPointer
 from edgit.repository.lock import RepositoryLock
 from edgit.repository.moves import move
-from tests.edgit.repo import Repo, clone, copy, make
+from tests.edgit.repo import Repo, clone, copied, make
 
 LEDGER = "refs/edgit/ledger"
 PROD = "refs/tags/components/my-prompt/prod"
 
 
-@pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Repo:
-    made = make(tmp_path_factory.mktemp("first") / "work")
+def one_live(folder: Path) -> Repo:
+    made = make(folder / "work")
     made.version("my-prompt", "v1.0.0")
     made.version("my-prompt", "v1.1.0")
     made.version("other", "v2.0.0")
@@ -31,9 +29,8 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Repo:
 
 
 @pytest.fixture
-def repo(first: Repo, tmp_path: Path) -> Repo:
-    copy(first.root.parent, tmp_path)
-    return replace(first, root=tmp_path / "work")
+def repo(tmp_path: Path) -> Repo:
+    return copied(one_live, tmp_path)
 
 
 # All or nothing

@@ -20,17 +20,21 @@ from edgit.repository.drift import Drift
 from edgit.repository.problems import read_problems, unclear_tags
 from edgit.repository.reading import read_past, read_past_pointers
 from resolver.version import highest
-from tests.edgit.repo import BEGIN, Repo, make
+from tests.edgit.repo import BEGIN, Repo, copied, make
 
 
-@pytest.fixture
-def repo(tmp_path: Path) -> Repo:
-    repo = make(tmp_path / "work")
+def three_versions(folder: Path) -> Repo:
+    repo = make(folder / "work")
     for version in ("v1.2.0", "v1.10.0", "v2.0.0-rc.1"):
         repo.version("my-prompt", version)
     repo.deploy("my-prompt", "v1.2.0")
     repo.deploy("my-prompt", "v1.10.0")
     return repo
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    return copied(three_versions, tmp_path)
 
 
 def test_names_versions_and_environments(repo: Repo) -> None:

@@ -12,13 +12,12 @@ from edgit.ledger.entries import instant
 from edgit.ledger.reading import read_last_entry
 from edgit.repository.reading import read_past
 from resolver.documents import Move, Release
-from tests.edgit.repo import BEGIN, Repo, make
+from tests.edgit.repo import BEGIN, Repo, copied, make
 
 
-@pytest.fixture
-def repo(tmp_path: Path) -> Repo:
+def older_and_newer(folder: Path) -> Repo:
     """`x` moved twice, then removed, and `y` adopted from another tool's tags, older than the ledger."""
-    repo = make(tmp_path / "work")
+    repo = make(folder / "work")
     old = repo.write("configs/y.json", "{}")
     repo.git("tag", "-a", "configs/y/v0.1.0", "-m", "Release", old)
     repo.git("tag", "-a", "configs/y/prod", "-m", "Set", "configs/y/v0.1.0")
@@ -28,6 +27,11 @@ def repo(tmp_path: Path) -> Repo:
     repo.deploy("x", "v1.1.0")
     repo.edgit("deploy", "unset", "x", "--from", "prod")
     return repo
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    return copied(older_and_newer, tmp_path)
 
 
 def test_everything_that_should_be_in_kv(repo: Repo) -> None:

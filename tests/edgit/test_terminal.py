@@ -8,7 +8,6 @@ import pty
 import re
 import select
 import shlex
-import shutil
 import struct
 import subprocess
 import sys
@@ -21,7 +20,7 @@ import click
 import pytest
 
 from edgit.cli import COMMANDS, main
-from tests.edgit.repo import Repo, make
+from tests.edgit.repo import Repo, copied, make
 
 ROOT = Path(__file__).parents[2]
 #: How long a command may take until its test gives up, in seconds.
@@ -29,10 +28,8 @@ PATIENCE = 60.0
 BRIGHT = re.compile(r"\x1b\[[0-9;]*m")
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Repo:
-    """Two components with two versions each, in four environments; their KV beside them. For reading only."""
-    folder = tmp_path_factory.mktemp("terminal")
+def two_components(folder: Path) -> Repo:
+    """Two components with two versions each, in four environments; their KV beside them."""
     repo = make(folder / "work")
     repo.env["KV"] = str(folder / "kv.sqlite3")
     for name in ("my-prompt", "analysis-prompt"):
@@ -49,6 +46,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Repo:
     repo.edgit("canary", "set", "my-prompt", "10", "--kv", "local")
     repo.write("ensembles/one.yaml", "ensemble: one\nagents:\n  - name: a\n    component: my-prompt\n")
     return repo
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Repo:
+    """For reading only."""
+    return copied(two_components, tmp_path_factory.mktemp("terminal"))
 
 
 def environment(repo: Repo, **more: str) -> dict[str, str]:
@@ -215,9 +218,8 @@ def test_init_asks_at_a_terminal_and_nowhere_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("closed", ["< /dev/null", "<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_a_closed_stream_is_no_trouble(made: Repo, tmp_path: Path, closed: str) -> None:
-    repo = Repo(tmp_path / "copy", made.now, env=dict(made.env))
-    shutil.copytree(made.root, repo.root)
+def test_a_closed_stream_is_no_trouble(tmp_path: Path, closed: str) -> None:
+    repo = copied(two_components, tmp_path)
     assert piped(repo, f"edgit restore --date 2024-11-01T09:20:00Z --to fresh {closed}").returncode == 0
     assert repo.live("my-prompt", "fresh") == "v1.0.0"
 
@@ -311,10 +313,8 @@ def test_the_first_page_names_every_command() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_every_example_of_a_help_works(made: Repo, tmp_path: Path, example: str) -> None:
-    repo = Repo(tmp_path / "copy", made.now, env={**made.env, "KV": str(tmp_path / "kv.sqlite3")})
-    shutil.copytree(made.root, repo.root)
-    shutil.copy(made.env["KV"], repo.env["KV"])
+def test_every_example_of_a_help_works(tmp_path: Path, example: str) -> None:
+    repo = copied(two_components, tmp_path)
     repo.git("config", "edgit.kv", "local")
     remote = make(tmp_path / "origin.git", bare=True)
     repo.git("remote", "add", "origin", str(remote.root))
