@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.edgit.repo import EMAIL, NAME
+from tests.edgit.repo import EMAIL, NAME, SETTINGS
+from tests.edgit.warm import warm
 
 ROOT = Path(__file__).parents[2]
 WANTED = ("bash", "git", "curl", "jq", "bc", "diff")
@@ -114,7 +115,7 @@ def test_every_command_of_the_page(tmp_path: Path, metrics: str) -> None:
     kv = tmp_path / "kv.sqlite3"
     folder = tmp_path / "folder"
     folder.mkdir()
-    with edge(kv) as address:
+    with edge(kv) as address, warm(tools):
         # What a new KV is seeded with is the samples' world; the page's has one of its own.
         kv.unlink()
         env = {
@@ -124,7 +125,7 @@ def test_every_command_of_the_page(tmp_path: Path, metrics: str) -> None:
             "PATH": f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "HOME": str(tmp_path),
-            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_GLOBAL": str(SETTINGS),
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_AUTHOR_NAME": NAME,
             "GIT_AUTHOR_EMAIL": EMAIL,

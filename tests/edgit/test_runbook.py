@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.edgit.repo import Repo, make
+from tests.edgit.warm import warm
 
 RUNBOOK = Path(__file__).parents[2] / "docs" / "runbook.md"
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.M | re.S)
@@ -60,11 +61,11 @@ def prepared(folder: Path) -> Repo:
     return repo
 
 
-def shown(repo: Repo, command: str) -> str:
+def shown(repo: Repo, command: str, tools: Path) -> str:
     """What a command prints, both streams as a terminal has them, without what differs from run to run."""
     repo.now += 60
     done = subprocess.run(
-        ["bash", "-c", f"exec 2>&1; export PATH={Path(sys.executable).parent}:$PATH; {command}"],
+        ["bash", "-c", f"exec 2>&1; export PATH={tools}:{Path(sys.executable).parent}:$PATH; {command}"],
         cwd=repo.root,
         env=repo.environment(),
         stdin=subprocess.DEVNULL,
@@ -85,18 +86,21 @@ def shown(repo: Repo, command: str) -> str:
 def rerun(page: str, folder: Path) -> str:
     """The page with what its commands print now."""
     repo = prepared(folder)
+    tools = folder / "tools"
+    tools.mkdir()
 
     def block(found: re.Match[str]) -> str:
         commands = [line for line in found[1].splitlines() if line.startswith("$ ")]
-        return "```console\n" + "".join(_parts(repo, commands)) + "```"
+        return "```console\n" + "".join(_parts(repo, commands, tools)) + "```"
 
-    return BLOCK.sub(block, page)
+    with warm(tools):
+        return BLOCK.sub(block, page)
 
 
-def _parts(repo: Repo, commands: list[str]) -> Iterator[str]:
+def _parts(repo: Repo, commands: list[str], tools: Path) -> Iterator[str]:
     for command in commands:
         yield f"{command}\n"
-        yield shown(repo, command.removeprefix("$ "))
+        yield shown(repo, command.removeprefix("$ "), tools)
 
 
 def test_the_runbook_shows_what_the_commands_print(tmp_path: Path) -> None:

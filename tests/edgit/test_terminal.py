@@ -21,6 +21,7 @@ import pytest
 
 from edgit.cli import COMMANDS, main
 from tests.edgit.repo import Repo, copied, make
+from tests.edgit.warm import warm
 
 ROOT = Path(__file__).parents[2]
 #: How long a command may take until its test gives up, in seconds.
@@ -234,6 +235,14 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 """
 
 
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder that has an `edgit` which starts at once."""
+    folder = tmp_path_factory.mktemp("tools")
+    with warm(folder):
+        yield folder
+
+
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
@@ -251,10 +260,11 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
         ("edgit canary set ana", ["analysis-prompt"]),
     ],
 )
-def test_the_tab_key(made: Repo, line: str, offered: list[str]) -> None:
+def test_the_tab_key(made: Repo, tools: Path, line: str, offered: list[str]) -> None:
     words = line.split(" ")
     script = TAB.format(words=" ".join(f'"{word}"' for word in words), last=len(words) - 1)
-    assert piped(made, script).stdout.split() == offered
+    path = f"{tools}:{os.environ['PATH']}"
+    assert piped(made, script, PATH=path).stdout.split() == offered
 
 
 def test_the_tab_key_outside_of_a_repository(tmp_path: Path) -> None:
