@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
 from deploy.bytecode import MAGIC, TAG, Source, sources, write_bytecode
 from tests.edge.workerd.config import MODULES, ROOT, STAGED, Edge, modules
@@ -24,6 +25,19 @@ class Default(WorkerEntrypoint):
         return Response(json.dumps(told))
 """
 ANSWER = "SAYS = {!r}\ndef where():\n    return where.__code__.co_filename\n"
+#: Where the Worker finds its own modules.
+MOUNTED = "/session/metadata"
+
+
+@pytest.fixture(scope="module")
+def _compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Compile what these tests need with one start of Pyodide, which takes seconds: they find it in the cache."""
+    folder = tmp_path_factory.mktemp("compiled")
+    needed = [("main", TELLS), *(("answer", ANSWER.format(says)) for says in ("the bytecode", "one", "two"))]
+    modules = [Source(folder / f"{place}.py", f"{MOUNTED}/{name}.py") for place, (name, _) in enumerate(needed)]
+    for module, (_, text) in zip(modules, needed, strict=True):
+        module.file.write_text(text, "utf-8")
+    assert write_bytecode(modules) == ""
 
 
 def test_every_module_that_is_deployed_has_its_bytecode() -> None:
@@ -35,19 +49,21 @@ def test_every_module_that_is_deployed_has_its_bytecode() -> None:
         assert str(path.parent / "__pycache__" / f"{path.stem}.{TAG}.pyc") in deployed, name
 
 
+@pytest.mark.usefixtures("_compiled")
 def test_workerd_runs_the_bytecode_and_not_the_source(tmp_path: Path) -> None:
     """The source is exchanged afterwards: what answers is what was compiled."""
     (tmp_path / "main.py").write_text(TELLS, "utf-8")
     (tmp_path / "answer.py").write_text(ANSWER.format("the bytecode"), "utf-8")
-    assert write_bytecode(list(sources(tmp_path, "/session/metadata"))) == ""
+    assert write_bytecode(list(sources(tmp_path, MOUNTED))) == ""
     (tmp_path / "answer.py").write_text(ANSWER.format("the source"), "utf-8")
     with workerd([Edge("edge", tmp_path)], snapshot=False) as process:
         told = httpx.get(process.urls["edge"], timeout=30).json()
-    assert told == {"says": "the bytecode", "magic": MAGIC.hex(), "at": "/session/metadata/answer.py"}
+    assert told == {"says": "the bytecode", "magic": MAGIC.hex(), "at": f"{MOUNTED}/answer.py"}
 
 
+@pytest.mark.usefixtures("_compiled")
 def test_a_source_that_changes_is_never_staged_with_old_bytecode(tmp_path: Path) -> None:
-    module = Source(tmp_path / "answer.py", "/session/metadata/answer.py")
+    module = Source(tmp_path / "answer.py", f"{MOUNTED}/answer.py")
     written: dict[str, bytes] = {}
     for says in ("one", "two", "one"):
         module.file.write_text(ANSWER.format(says), "utf-8")
@@ -61,7 +77,7 @@ def test_a_source_that_changes_is_never_staged_with_old_bytecode(tmp_path: Path)
 
 def test_what_is_staged_is_of_its_sources(tmp_path: Path) -> None:
     """Compiled anew, each module comes to the bytecode that lies beside it."""
-    staged = list(sources(STAGED, "/session/metadata"))
+    staged = list(sources(STAGED, MOUNTED))
     assert len(staged) > 20
     for module in staged:
         copy = Source(tmp_path / module.file.name, module.name)

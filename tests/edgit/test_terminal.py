@@ -55,6 +55,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Repo:
     return copied(two_components, tmp_path_factory.mktemp("terminal"))
 
 
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The PATH for an `edgit` that starts at once. A few tests start one that is a process from its first line on."""
+    folder = tmp_path_factory.mktemp("tools")
+    with warm(folder):
+        yield {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
 def environment(repo: Repo, **more: str) -> dict[str, str]:
     return {
         **repo.environment(),
@@ -129,20 +137,20 @@ def words(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("command", READING)
-def test_80_columns_hold_every_line_and_lose_nothing(made: Repo, command: str) -> None:
-    shown = terminal(made, *command.split())
+def test_80_columns_hold_every_line_and_lose_nothing(made: Repo, tools: dict[str, str], command: str) -> None:
+    shown = terminal(made, *command.split(), env=tools)
     plain = BRIGHT.sub("", shown)
     # The path of the KV is this machine's, and the one long text is the operator's.
     free = [line for line in plain.splitlines() if len(line) > 80 and str(made.root.parent) not in line]
     assert [line for line in free if "Customers of" not in line] == []
-    assert words(piped(made, f"edgit {command}").stdout) - words(plain) == set()
+    assert words(piped(made, f"edgit {command}", **tools).stdout) - words(plain) == set()
 
 
 @pytest.mark.parametrize(
     "command", [*READING, "components list --format json", "--help", "deploy set nothing v1.0.0 --to prod"]
 )
-def test_a_pipe_has_neither_colours_nor_boxes(made: Repo, command: str) -> None:
-    done = piped(made, f"edgit {command}")
+def test_a_pipe_has_neither_colours_nor_boxes(made: Repo, tools: dict[str, str], command: str) -> None:
+    done = piped(made, f"edgit {command}", **tools)
     assert not re.search(r"[\x1b│├└─]", done.stdout + done.stderr)
 
 
@@ -235,14 +243,6 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 """
 
 
-@pytest.fixture(scope="module")
-def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder that has an `edgit` which starts at once."""
-    folder = tmp_path_factory.mktemp("tools")
-    with warm(folder):
-        yield folder
-
-
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
@@ -260,11 +260,10 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         ("edgit canary set ana", ["analysis-prompt"]),
     ],
 )
-def test_the_tab_key(made: Repo, tools: Path, line: str, offered: list[str]) -> None:
+def test_the_tab_key(made: Repo, tools: dict[str, str], line: str, offered: list[str]) -> None:
     words = line.split(" ")
     script = TAB.format(words=" ".join(f'"{word}"' for word in words), last=len(words) - 1)
-    path = f"{tools}:{os.environ['PATH']}"
-    assert piped(made, script, PATH=path).stdout.split() == offered
+    assert piped(made, script, **tools).stdout.split() == offered
 
 
 def test_the_tab_key_outside_of_a_repository(tmp_path: Path) -> None:

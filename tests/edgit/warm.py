@@ -84,6 +84,10 @@ def answer(caller: socket.socket) -> None:
     for place, stream in enumerate(streams):
         os.dup2(stream, place)
         os.close(stream)
+    # Anew: those that there are know this process's streams, which may be of another kind.
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", closefd=False)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -92,6 +96,7 @@ def answer(caller: socket.socket) -> None:
         main(arguments, prog_name="edgit")
     except SystemExit as end:
         sys.stdout.flush()
+        sys.stderr.flush()
         caller.sendall(str(end.code).encode())
 
 

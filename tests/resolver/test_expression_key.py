@@ -205,7 +205,7 @@ def test_a_key_of_a_template() -> None:
 
 
 @pytest.mark.slow
-@settings(deadline=None, derandomize=True, max_examples=400)
+@settings(deadline=None, derandomize=True, max_examples=150)
 @given(st.randoms(use_true_random=False))
 def test_a_key_is_the_text_of_the_value(source: random.Random) -> None:
     writer = Writer(source)
@@ -221,7 +221,7 @@ def test_a_key_is_the_text_of_the_value(source: random.Random) -> None:
         assert found == to_text(expression.evaluate(scope))
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(deadline=None, derandomize=True, max_examples=100)
 @given(st.randoms(use_true_random=False))
 def test_a_key_needs_what_its_value_needs(source: random.Random) -> None:
     text = f"${{{Writer(source).expression(3)[0]}}}"

@@ -428,13 +428,13 @@ class Writer:
         )
 
 
-def test_thousands_of_expressions(node: Node) -> None:
+def test_a_thousand_expressions(node: Node) -> None:
     writer = Writer(random.Random(20240115))
-    cases = [writer.case() for _ in range(4000)]
+    cases = [writer.case() for _ in range(1000)]
     agree(node, cases)
     # The table of what is covered, kept honest: a generator that only writes nonsense would agree with itself.
     whole = [parse_expression(case.ours) for case in cases if ours(case) != {"error": "SyntaxError"}]
-    assert len(whole) > 3000
+    assert len(whole) > 750
     text = "\n".join(expression.text for expression in whole)
     assert all(f"| {name}" in text for name in FILTER_NAMES)
     assert all(f".{name}(" in text for name in METHODS)
