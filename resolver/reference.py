@@ -329,9 +329,7 @@ def _is_meant(field: str, text: str) -> bool:
 
 
 def _is_plain(text: str) -> bool:
-    """The look-alikes: a model's name, a URL, an e-mail address."""
-    if text.startswith("@"):
-        return True
+    """The look-alikes: a URL, an e-mail address."""
     if scheme := _ANY_SCHEME.match(text):
         # A slip in a scheme that we know (`promt://`, `PROMPT://`) is an error, told by `parse_reference`; any other
         # URL is text.

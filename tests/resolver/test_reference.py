@@ -228,6 +228,8 @@ def test_other_fields_carry_no_reference_but_a_scheme_always_is_one() -> None:
         ("prompt", "my-prompt", False),
         ("prompt", "prompts/my-prompt", True),
         ("prompt", "my-prompt@prod", True),
+        # Written like an e-mail address, but a range.
+        ("prompt", "my-prompt@^1.0.0-rc.beta", True),
         ("agent", "analyzer", False),
         ("agent", "analyzer@v1.0.0", True),
         ("query", "team/search", False),

@@ -442,6 +442,13 @@ def test_version(host: Host) -> None:
     assert value(debug.get("/version"))["environment"] == "staging"
 
 
+def test_a_pointer_does_not_take_a_range_by_its_name(host: Host) -> None:
+    host.store.publish({"my-prompt": {"prod": "v1.0.0", "range": "v9.0.0", "x": "v9.0.0"}}, 8)
+    host.store.put("index/my-prompt", [{"version": "v1.0.0"}, {"version": "v1.4.0"}])
+    for selector, version in (("x", "v1.4.0"), ("^1.0.0", "v1.4.0"), ("range", "v9.0.0")):
+        assert resolve(host, f"my-prompt@{selector}")["references"][0]["version"] == version
+
+
 @pytest.fixture
 def past() -> Host:
     host = Host()

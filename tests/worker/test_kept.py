@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any, TypeAlias
 
@@ -131,6 +132,25 @@ def test_what_a_resolver_remembers_is_what_it_would_find_anew(
     used = Resolver(snapshot)
     for place in [*places, *places]:
         assert _chosen(used, place) == _chosen(Resolver(snapshot), place)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(5), 2)))
+def test_what_is_remembered_of_a_region_or_a_group_is_of_it_alone(order: tuple[int, ...]) -> None:
+    pair = {"prod": "v1.0.0", "prod-canary": "v2.0.0"}
+    table = RolloutTable({"a": parse_percentage("100")})
+    resolver = Resolver(Snapshot({"a": {**pair, "prod-eu": "v1.1.0", "prod-us": "v1.2.0"}, "b": pair}, table))
+    # Alone it runs its canary, the regions have none, and the group's percentage is that of `b`.
+    alone = Group("h", (parse_reference("a"),))
+    asked = [
+        (None, None, "v2.0.0"),
+        ("eu", None, "v1.1.0"),
+        ("us", None, "v1.2.0"),
+        (None, GROUPS[0], "v1.0.0"),
+        (None, alone, "v2.0.0"),
+    ]
+    for region, group, version in (asked[number] for number in order):
+        request = CoreRequest(region=region, key="u1")
+        assert resolver.choose(parse_reference("a"), request, group).version == version
 
 
 def test_more_pointers_than_are_remembered_are_answered_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
