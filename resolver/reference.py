@@ -145,7 +145,7 @@ class Reference:
 
 def is_name(text: str) -> bool:
     """Whether `text` can name a component."""
-    return _NAME.fullmatch(text) is not None and len(text.encode(errors="replace")) <= LONGEST_NAME
+    return _NAME.fullmatch(text) is not None and len(text.encode()) <= LONGEST_NAME
 
 
 def is_environment(text: str) -> bool:

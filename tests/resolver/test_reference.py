@@ -207,6 +207,7 @@ def test_a_nested_component_holds_no_look_alike_either(text: str) -> None:
         "Hello {{input.name}}",
         "a/b?c",
         "$ref",
+        "prompts/ holds the texts",
     ],
 )
 def test_prose_is_plain_text_where_prose_is_usual(text: str, field: str) -> None:
