@@ -233,7 +233,7 @@ def parse_reference(text: str) -> Reference:
         wrong = _NAME.match(name)
         raise InvalidReference(
             f"`{name[:80]}` is not a component name: letters, digits, `-`, `_`, `.` and `/` between the parts"
-            if len(name) <= LONGEST_NAME
+            if _NAME.fullmatch(name) is None
             else f"a component name has at most {LONGEST_NAME} bytes",
             text=text,
             offset=name_start + (wrong.end() if wrong else 0),
