@@ -84,7 +84,7 @@ def _read_known(repository: Repository) -> KnownComponents:
         for name, tags in repository.tags.versions.items()
     }
     commits = commits_of(repository.git, (tag.id for tags in unrecorded.values() for tag in tags.values()))
-    readable = locate_tagged(repository.git, unrecorded, commits).keys() | {
+    readable = locate_tagged(repository.git, unrecorded, repository.types, commits).keys() | {
         (name, version) for name, versions in state.versions.items() for version in versions
     }
     versions = {name: tuple(found) for name, found in catalog.versions.items()}
