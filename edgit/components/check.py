@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from edgit.components.keys import find_key
 from resolver.ensemble import Slip, format_path, load_ensemble, read_yaml
 from resolver.errors import InvalidEnsemble, NotFound, listed, nearest
 from resolver.reference import Reference
@@ -87,7 +88,8 @@ def _slips(file: str, slips: Iterable[Slip], known: KnownComponents) -> Iterator
 
 
 def _faults(reference: Reference, known: KnownComponents, environment: str) -> Iterator[tuple[str, str]]:
-    name, selector = reference.name, reference.selector
+    key = find_key(reference.name, reference.type, known.versions, known.types)
+    name, selector = key or reference.name, reference.selector
     versions = known.versions.get(name)
     if versions is None:
         close = nearest(name, known.versions)
@@ -96,9 +98,8 @@ def _faults(reference: Reference, known: KnownComponents, environment: str) -> I
             f"`{reference}`: unknown component `{name}`." + (close or f" There are {listed(known.versions)}"),
         )
         return
-    type = known.types.get(name)
-    if reference.type and type and reference.type != type:
-        yield "type", f"`{reference}` says {reference.type}, and {name} is a {type}"
+    if key is None:
+        yield "type", f"`{reference}` says {reference.type}, and {name} is a {known.types.get(name)}"
     if selector is not None and selector.kind == "version":
         version = selector.text
         if version not in versions:
@@ -106,7 +107,8 @@ def _faults(reference: Reference, known: KnownComponents, environment: str) -> I
             return
     else:
         try:
-            version = Resolver(known.snapshot).choose(reference, Request(environment=environment)).version
+            asked = Reference(name, selector)
+            version = Resolver(known.snapshot).choose(asked, Request(environment=environment)).version
         except NotFound as error:
             kind = "out of range" if selector is not None and selector.kind == "range" else "dangling"
             yield kind, f"`{reference}`: {error.detail}"

@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 
 from edgit.components.discovery import Component
 from resolver.reference import DIRECTORIES, TYPES
@@ -76,6 +76,13 @@ def _key(component: Component, known: Mapping[str, str | None], taken: Mapping[s
     if typed in known or name in taken or (name in known and known[name] not in (None, type)):
         return typed
     return name
+
+
+def find_key(name: str, type: str | None, keys: Container[str], types: Mapping[str, str | None]) -> str | None:
+    """The key of a name, of a type if one is asked for; None where there is none."""
+    if type is not None and typed_key(type, name) in keys:
+        return typed_key(type, name)
+    return name if name in keys and (type is None or types.get(name) in (None, type)) else None
 
 
 def pick(components: Sequence[Component], key: str, known: Mapping[str, str | None]) -> Component | None:

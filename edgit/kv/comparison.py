@@ -6,17 +6,24 @@ A map that git does not know is never written over unless that is asked for, and
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+import msgspec
+
 from edgit.kv.publication import PublicationSource
 from edgit.kv.store import Kv, KvValue
 from resolver.documents import VERSION_MAP, Move, decode_history, decode_map_metadata, history_key
+from resolver.entries import members, plain
 from resolver.errors import InvalidDocument
 from resolver.history import format_instant
 from resolver.snapshot import Pointers
 from resolver.version_map import decode_version_map
+
+#: The field of a component in the map that says its type; no environment is called so.
+TYPE = "$type"
 
 # What KV holds
 
@@ -53,13 +60,30 @@ def read_map(entry: KvValue | None) -> PublishedMap | None:
         decoded = decode_version_map(entry.value)
     except InvalidDocument as error:
         return PublishedMap(entry, {}, metadata.generation, metadata.revision, (error.detail,))
-    faults = tuple(f"{problem.entry}: {problem.detail}" for problem in decoded.problems)
+    problems = (problem for problem in decoded.problems if not problem.entry.endswith(f".{TYPE}"))
+    faults = tuple(f"{problem.entry}: {problem.detail}" for problem in problems)
     return PublishedMap(entry, trimmed(decoded.value), metadata.generation, metadata.revision, faults)
+
+
+def stated_types(text: str) -> dict[str, str]:
+    """Component → type, of a map that can be read."""
+    found: dict[str, str] = {}
+    for component in members(plain(text)) or []:
+        for member in members(component.value) or []:
+            if member.name == TYPE:
+                with suppress(msgspec.MsgspecError):
+                    found[component.name] = msgspec.json.decode(member.value, type=str)
+    return found
 
 
 def trimmed(pointers: Pointers) -> dict[str, dict[str, str]]:
     """The pointers in order, without components that have none."""
     return {name: dict(sorted(found.items())) for name, found in sorted(pointers.items()) if found}
+
+
+def with_types(pointers: Pointers, types: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
+    """A version map: each component's type, as far as it is known, then its pointers."""
+    return {name: {TYPE: types[name], **found} if name in types else found for name, found in pointers.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from itertools import takewhile
 import msgspec
 from msgspec.structs import replace
 
-from edgit.kv.comparison import PublishedMap, read_moves, trimmed
+from edgit.kv.comparison import PublishedMap, read_moves, trimmed, with_types
 from edgit.kv.publication import DERIVED, Content, Publication, VersionKey
 from edgit.kv.store import LARGEST_METADATA, LARGEST_VALUE, LONGEST_KEY, KvValue, KvWrite
 from resolver.documents import LARGEST_MAP, VERSION_MAP, Move, Release, content_key, history_key, index_key
@@ -243,7 +243,7 @@ def index_text(releases: Iterable[Release]) -> str:
 
 def map_write(publication: Publication) -> KvWrite:
     """The version map, which makes everything visible."""
-    text = msgspec.json.encode(trimmed(publication.pointers)).decode()
+    text = msgspec.json.encode(with_types(trimmed(publication.pointers), publication.types)).decode()
     return KvWrite(VERSION_MAP, text, {"generation": publication.generation, "revision": publication.revision})
 
 

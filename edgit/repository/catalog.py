@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from edgit.components.discovery import Component
 from edgit.components.files import read_files, read_files_if_possible
-from edgit.components.keys import by_key, typed_key
+from edgit.components.keys import by_key, find_key, typed_key
 from edgit.components.tags import Tag
 from edgit.components.versions import by_precedence, highest_first
 from edgit.errors import EdgitError
@@ -77,7 +77,7 @@ def known(repository: Repository, text: str) -> str:
     if asked and asked.type and typed_key(asked.type, asked.name) in repository.types:
         return typed_key(asked.type, asked.name)
     types = read_catalog(repository).types
-    key = find_key(asked.name, asked.type, types) if asked and asked.selector is None else None
+    key = find_key(asked.name, asked.type, types, types) if asked and asked.selector is None else None
     if key is not None:
         return key
     hint = "a component is a file such as components/prompts/<name>.md; .edgit/components.json names others"
@@ -90,15 +90,6 @@ def known(repository: Repository, text: str) -> str:
         f"unknown component `{text}`.{close}" if close else f"unknown component `{text}`; there are {listed(types)}",
         hint=hint,
     )
-
-
-def find_key(name: str, type: str | None, types: Mapping[str, str | None]) -> str | None:
-    """The key of a name, of a type if one is asked for, among these with their types; None where there is none."""
-    if type is None:
-        return name if name in types else None
-    if typed_key(type, name) in types:
-        return typed_key(type, name)
-    return name if name in types and types[name] in (None, type) else None
 
 
 def needed_version_tag(repository: Repository, component: str, version: str) -> Tag:

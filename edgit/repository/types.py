@@ -17,7 +17,8 @@ from edgit.components.keys import KnownTypes, split_key, typed_key
 from edgit.components.tags import ComponentTags, read_name
 from edgit.git.process import Git
 from edgit.git.tags import commits_of, read_dates
-from edgit.ledger.entries import Created, LedgerEntry, LedgerState
+from edgit.ledger.entries import LedgerEntry, LedgerState
+from edgit.ledger.history import recorded_types
 from edgit.ledger.reading import read_entries
 from resolver.reference import DIRECTORIES
 from resolver.version import is_version
@@ -36,12 +37,6 @@ def read_known_types(
         return stated | recorded_types(read_entries(git, tip) if tip else entries)
 
     return KnownTypes({*tags.components(), *state.pointers, *state.versions}, read)
-
-
-def recorded_types(entries: Iterable[LedgerEntry]) -> dict[str, str]:
-    """Key → type, as the last entry says that says one."""
-    changes = (change for entry in entries for change in entry.changes)
-    return {c.component: c.type for c in changes if isinstance(c, Created) and c.type}
 
 
 def read_typed_keys(git: Git, refs: Mapping[str, str], tip: str | None, state: LedgerState, now: int) -> set[str]:
