@@ -6,37 +6,31 @@ A map that git does not know is never written over unless that is asked for, and
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
-
-import msgspec
 
 from edgit.kv.publication import PublicationSource
 from edgit.kv.store import Kv, KvValue
 from resolver.documents import VERSION_MAP, Move, decode_history, decode_map_metadata, history_key
-from resolver.entries import members, plain
 from resolver.errors import InvalidDocument
 from resolver.history import format_instant
 from resolver.snapshot import Pointers
-from resolver.version_map import decode_version_map
-
-#: The field of a component in the map that says its type; no environment is called so.
-TYPE = "$type"
+from resolver.version_map import TYPE, decode_version_map
 
 # What KV holds
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedMap:
-    """The version map as KV holds it. `faults` say what in it cannot be read."""
+    """The version map as KV holds it. `faults` say what in it cannot be read, `types` the types that it states."""
 
     entry: KvValue
     pointers: Pointers
     generation: int | None
     revision: str | None
     faults: tuple[str, ...] = ()
+    types: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shown(self) -> str:
@@ -60,20 +54,9 @@ def read_map(entry: KvValue | None) -> PublishedMap | None:
         decoded = decode_version_map(entry.value)
     except InvalidDocument as error:
         return PublishedMap(entry, {}, metadata.generation, metadata.revision, (error.detail,))
-    problems = (problem for problem in decoded.problems if not problem.entry.endswith(f".{TYPE}"))
-    faults = tuple(f"{problem.entry}: {problem.detail}" for problem in problems)
-    return PublishedMap(entry, trimmed(decoded.value), metadata.generation, metadata.revision, faults)
-
-
-def stated_types(text: str) -> dict[str, str]:
-    """Component → type, of a map that can be read."""
-    found: dict[str, str] = {}
-    for component in members(plain(text)) or []:
-        for member in members(component.value) or []:
-            if member.name == TYPE:
-                with suppress(msgspec.MsgspecError):
-                    found[component.name] = msgspec.json.decode(member.value, type=str)
-    return found
+    faults = tuple(f"{problem.entry}: {problem.detail}" for problem in decoded.problems)
+    found = decoded.value
+    return PublishedMap(entry, trimmed(found), metadata.generation, metadata.revision, faults, found.types)
 
 
 def trimmed(pointers: Pointers) -> dict[str, dict[str, str]]:
