@@ -12,6 +12,7 @@ from edgit.commands.context import open_git, open_repository
 from edgit.commands.groups import Group
 from edgit.commands.options import ChangeOptions, Version, argument_component, change_options, option_format
 from edgit.commands.results import finish
+from edgit.components.keys import key_to_make
 from edgit.errors import EdgitError, Refused
 from edgit.git.process import Git
 from edgit.repository.catalog import known, read_catalog, versions_of
@@ -55,6 +56,7 @@ def tag_create(component: str, version: str, revision: str | None, message: str 
             _commit_file(repository, component, version, text, dry_run=dry_run)
         commit = _needed_commit(lock.git, revision)
         outcome = create_version(lock, repository, component, version, commit, text, dry_run=dry_run)
+        component = key_to_make(component, repository.types)
     if options.format == "text":
         made = "would make" if dry_run else "made"
         done = (

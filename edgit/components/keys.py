@@ -29,6 +29,12 @@ def split_key(key: str) -> tuple[str | None, str]:
     return (TYPES[first], rest) if rest and first in TYPES else (None, key)
 
 
+def key_to_make(key: str, known: Container[str]) -> str:
+    """The key that a new version has: the first type that is tagged has the bare name, whatever else is there."""
+    type, name = split_key(key)
+    return name if type and key not in known and name not in known else key
+
+
 class KnownTypes(Mapping[str, "str | None"]):
     """The keys that are tagged or on record, each with its type; None where nothing states it.
 

@@ -89,7 +89,7 @@ class ComponentTags:
         nested = [tag.ref for tag in versions if _rank(tag.ref) == 1]
         if len(nested) == len(versions) > 0:
             return f"{nested[0].rpartition('/')[0]}/{slot}"
-        if type and not versions and self._is_nested():
+        if type and not versions and not split_key(component)[0] and self._is_nested():
             return _nested_ref(type, component, slot)
         return tag_ref(component, slot)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgit.components.files import ComponentFile, locate
-from edgit.components.keys import split_key, typed_key
+from edgit.components.keys import key_to_make, split_key, typed_key
 from edgit.components.tags import PREFIX, Tag, tag_name
 from edgit.errors import Refused
 from edgit.git.process import Git
@@ -37,6 +37,7 @@ def create_version(
             f"{component} is a {type}, and at {commit[:10]} only a {file.type} has that name",
             hint=f"next: edgit tag create {typed_key(file.type, split_key(component)[1])} {version}",
         )
+    component = key_to_make(component, repository.types)
     if file is None:
         raise Refused(
             f"{component} has no file at {commit[:10]}", hint="commit it first, or name it in .edgit/components.json"
