@@ -109,6 +109,12 @@ def call(component: Component, text: str | None) -> Component:
     return replace(component, name=name, said=True)
 
 
+def says_name(path: str) -> bool:
+    """Whether a file of this path may say what it is called."""
+    found = _by_path(path)
+    return found is not None and found.type in NAMED
+
+
 def read_path(path: str) -> Component | None:
     """The component that a path alone means, whatever its file says; None for any other file."""
     found = _by_path(path)

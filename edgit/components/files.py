@@ -18,11 +18,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from edgit.components.discovery import FOLDERS, Component, call, discover, read_path
+from edgit.components.discovery import FOLDERS, Component, call, discover, read_path, says_name
 from edgit.components.keys import pick
 from edgit.components.registry import REGISTRY, read_registry
 from edgit.errors import EdgitError
-from edgit.git.objects import TreeEntry
+from edgit.git.objects import Object, TreeEntry
 from edgit.git.process import Git
 
 
@@ -40,8 +40,9 @@ def read_files(git: Git) -> tuple[Component, ...]:
         head = git.commit_of("HEAD")
         if head is None:
             return ()
-        files = _read_files(git, [head])[head]
-        return discover(files, _read_registries(git, [head]).get(head, {}), lambda paths: _texts(git, files, paths))
+        files = _read_files(git, [head])
+        registered = _read_registries(git, [head]).get(head, {})
+        return discover(files[head], registered, functools.partial(_texts, _read_saying(git, files), files[head]))
     command = ["ls-files", "-z", "-t", "--cached", "--others", "--exclude-standard", "--", *FOLDERS]
     listed = git.run(*command).decode(errors="surrogateescape").split("\0")
     registry = git.root / REGISTRY
@@ -73,11 +74,14 @@ def _texts_of_today(git: Git, paths: Iterable[str]) -> dict[str, str]:
     return _decoded(found)
 
 
-def _texts(git: Git, files: Mapping[str, str], paths: Iterable[str]) -> dict[str, str]:
+def _read_saying(git: Git, files: Mapping[str, Mapping[str, str]]) -> dict[str, Object]:
+    """Of the files of commits those that say their names, by blob."""
+    return git.read(blob for found in files.values() for path, blob in found.items() if says_name(path))
+
+
+def _texts(read: Mapping[str, Object], files: Mapping[str, str], paths: Iterable[str]) -> dict[str, str]:
     """The texts of a commit's files, path → blob."""
-    blobs = {path: files[path] for path in paths}
-    read = git.read(blobs.values())
-    return _decoded({path: read[blob].body for path, blob in blobs.items() if blob in read})
+    return _decoded({path: read[files[path]].body for path in paths if files[path] in read})
 
 
 def _decoded(found: Mapping[str, bytes]) -> dict[str, str]:
@@ -140,8 +144,10 @@ def _search(
     for key, commit in wanted:
         keys.setdefault(commit, []).append(key)
     located: dict[tuple[str, str], ComponentFile] = {}
-    for commit, files in _read_files(git, list(keys)).items():
-        there = discover(files, registries.get(commit, {}), functools.partial(_texts, git, files))
+    found_files = _read_files(git, list(keys))
+    saying = _read_saying(git, found_files)
+    for commit, files in found_files.items():
+        there = discover(files, registries.get(commit, {}), functools.partial(_texts, saying, files))
         registered = {component.path for component in registries.get(commit, {}).values()}
         by_path = [found for path in sorted(files) if path not in registered and (found := read_path(path))]
         for key in keys[commit]:

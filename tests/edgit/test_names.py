@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from edgit.components.discovery import Component, discover
+from edgit.components.files import locate
 from edgit.components.keys import KnownTypes, by_key, pick, split_key
 from edgit.components.names import stated_name
 from edgit.components.tags import PREFIX, read_tags
+from edgit.git.process import Git
 from edgit.kv.local import LocalKv
 from edgit.repository.catalog import read_catalog
 from resolver.documents import VERSION_MAP
@@ -361,3 +363,26 @@ def test_keys_of_files() -> None:
     assert pick([prompt, schema], "prompts/x", known) == prompt
     assert pick([prompt], "schemas/x", known) is None
     assert [split_key(key) for key in ("x", "schemas/x", "mail/x")] == [(None, "x"), ("schema", "x"), (None, "mail/x")]
+
+
+def test_files_that_said_a_name_are_found_with_as_few_processes_in_many_commits(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = [repo.write("ensembles/old.yaml", f"name: x\nversion: {number}\n") for number in range(20)]
+    repo.git("rm", "-q", "ensembles/old.yaml")
+    repo.git("commit", "-qm", "gone")
+    calls: list[str] = []
+    asked = Git.attempt
+
+    def counted(git: Git, *arguments: str, **extra: object) -> object:
+        calls.append(arguments[0])
+        return asked(git, *arguments, **extra)  # type: ignore[arg-type]
+
+    with repo.here():
+        world = repo.read()
+        monkeypatch.setattr(Git, "attempt", counted)
+        assert len(locate(world.git, [("x", commits[0])], world.types)) == 1
+        few = len(calls)
+        calls.clear()
+        assert len(locate(world.git, [("x", commit) for commit in commits], world.types)) == 20
+    assert len(calls) == few > 0
