@@ -26,9 +26,8 @@ def adopt(components: tuple[str, ...], options: ChangeOptions) -> None:
     """
     lock = RepositoryLock(open_git())
     with lock.locked() as repository:
-        for name in components:
-            known(repository, name)
-        outcome = adopt_tags(lock, repository, components, dry_run=options.dry_run)
+        keys = [known(repository, name) for name in components]
+        outcome = adopt_tags(lock, repository, keys, dry_run=options.dry_run)
         for problem in read_problems(repository):
             terminal.warn(problem)
     if options.format == "text" and not outcome.entries:

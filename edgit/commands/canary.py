@@ -22,6 +22,7 @@ from edgit.commands.options import (
     option_kv,
 )
 from edgit.commands.results import shown_when
+from edgit.components.keys import find_key
 from edgit.errors import EdgitError
 from edgit.git.process import Git
 from edgit.kv import rollout
@@ -103,7 +104,7 @@ def canary_set(words: tuple[str, ...], kv: str | None, replace: bool, options: C
     percentage = Percent().convert(words[-1], None, click.get_current_context())
     written = _entry(words[0] if len(words) == 2 else None)
     git, store = _where(kv)
-    known = _names(git, store)
+    known = _types(git, store)
     entry = _by_key(written, known)
     _check_known(store, entry, known)
     change = rollout.set_percentage(store, entry, percentage, _actor(git), replace=replace, dry_run=options.dry_run)
@@ -124,7 +125,7 @@ def canary_clear(name: str | None, kv: str | None, options: ChangeOptions) -> No
     """
     written = _entry(name)
     git, store = _where(kv)
-    entry = _by_key(written, _names(git, store))
+    entry = _by_key(written, _types(git, store))
     change = rollout.set_percentage(store, entry, None, _actor(git), dry_run=options.dry_run)
     _tell(git, store, change, options.format)
 
@@ -205,15 +206,19 @@ def _entry(name: str | None) -> str:
         raise click.UsageError(f"`{name}`: {error.detail}") from None
 
 
-def _names(git: Git | None, store: Kv) -> set[str]:
-    return set(_pointers(store)) | (read_catalog(read_repository(git)).names if git else set())
+def _types(git: Git | None, store: Kv) -> dict[str, str | None]:
+    """The components that KV and git have, with their types as far as these are known."""
+    held = read_map(store.get_many([VERSION_MAP])[VERSION_MAP])
+    found: dict[str, str | None] = {name: held.types.get(name) for name in held.pointers} if held else {}
+    return {**found, **(read_catalog(read_repository(git)).types if git else {})}
 
 
-def _by_key(entry: str, known: Collection[str]) -> str:
+def _by_key(entry: str, known: Mapping[str, str | None]) -> str:
     """The entry by the component's key, which has a type only where two types share a name."""
     name, at, environment = entry.partition("@")
-    bare = name if name == "*" else parse_name(name).name
-    return f"{bare}{at}{environment}" if name not in known and bare in known else entry
+    asked = None if name == "*" else parse_name(name)
+    key = find_key(asked.name, asked.type, known, known) if asked else None
+    return f"{key}{at}{environment}" if key else entry
 
 
 def _check_known(store: Kv, entry: str, known: Collection[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -11,12 +11,14 @@ from edgit import terminal
 from edgit.commands import shapes
 from edgit.commands.context import open_repository
 from edgit.commands.options import option_environment, option_format
-from edgit.components.check import APART, WARNING, Finding, KnownComponents
+from edgit.components.check import APART, SAME_NAME, WARNING, Finding, KnownComponents
 from edgit.components.check import check as check_ensembles
+from edgit.components.files import read_files
 from edgit.errors import EdgitError
 from edgit.git.tags import commits_of
 from edgit.ledger.history import published_pointers
 from edgit.repository.catalog import read_catalog
+from edgit.repository.problems import read_naming_problems
 from edgit.repository.reading import Repository
 from edgit.repository.records import locate_tagged
 from resolver.snapshot import Resolver, Snapshot
@@ -30,7 +32,8 @@ def check(files: tuple[Path, ...], environment: str, format: str) -> None:
     """Hold every reference of every ensemble against what git has: dangling, out of range, unreachable.
 
     Without FILE: all of ensembles/ and components/ensembles/. Slips are told with what was probably meant, and names
-    that nothing in an ensemble has. Exits 1 where something was found but such names.
+    that nothing in an ensemble has; two files that are one component, and agents and ensembles that say no name, or
+    another one than they are tagged under. Exits 1 where something was found but a warning.
 
     \b
     edgit check
@@ -41,10 +44,12 @@ def check(files: tuple[Path, ...], environment: str, format: str) -> None:
     chosen = [found for path in files for found in (sorted(_yaml(path)) if path.is_dir() else [path])] or [
         found for folder in ("ensembles", "components/ensembles") for found in sorted(_yaml(root / folder))
     ]
-    if not chosen:
+    names = list(_check_names(repository))
+    if not chosen and not names:
         raise EdgitError("there are no ensembles here", hint="name them: edgit check FILE…")
     texts = [(_relative(path, root), path.read_text("utf-8", errors="replace")) for path in chosen]
     findings, count = check_ensembles(texts, _read_known(repository), environment)
+    findings += [found for found in names if not files or found.file in dict(texts)]
     if format == "json":
         terminal.document(shapes.plain(findings))
     else:
@@ -52,6 +57,17 @@ def check(files: tuple[Path, ...], environment: str, format: str) -> None:
         _tell_counts(findings, count, len(texts))
     if any(found.kind != WARNING for found in findings):
         raise click.exceptions.Exit(1)
+
+
+def _check_names(repository: Repository) -> Iterator[Finding]:
+    """Files that are one component, that are called otherwise than they are tagged, or that do not say their name."""
+    for component, problem in read_naming_problems(repository):
+        kind = SAME_NAME if component.others else WARNING
+        yield Finding(component.path, None, None, kind, component.name, problem)
+    for component in read_files(repository.git):
+        if component.unnamed:
+            detail = f"Conductor calls it by its name, edgit by its path, `{component.name}`: {component.unnamed}"
+            yield Finding(component.path, None, None, WARNING, component.name, detail)
 
 
 def _tell_counts(findings: Sequence[Finding], references: int, ensembles: int) -> None:
@@ -84,7 +100,7 @@ def _read_known(repository: Repository) -> KnownComponents:
         for name, tags in repository.tags.versions.items()
     }
     commits = commits_of(repository.git, (tag.id for tags in unrecorded.values() for tag in tags.values()))
-    readable = locate_tagged(repository.git, unrecorded, commits).keys() | {
+    readable = locate_tagged(repository.git, unrecorded, repository.types, commits).keys() | {
         (name, version) for name, versions in state.versions.items() for version in versions
     }
     versions = {name: tuple(found) for name, found in catalog.versions.items()}

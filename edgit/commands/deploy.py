@@ -40,8 +40,13 @@ def deploy_set(pairs: tuple[str, ...], environment: str, options: ChangeOptions)
     edgit deploy set my-prompt v1.0.0 my-config v2.1.0 --to prod --reason "incident 42"
     edgit deploy set my-prompt v1.1.0 --to prod-canary
     """
-    desired = [DesiredPointer(name, environment, version) for name, version in _pairs(pairs)]
-    move_pointers(options, "deploy", lambda _: desired, lambda *found: _tell_new(environment, *found))
+    named = _pairs(pairs)
+
+    def desire(repository: Repository) -> list[DesiredPointer]:
+        desired = [DesiredPointer(known(repository, name), environment, version) for name, version in named]
+        return _each_once(desired)
+
+    move_pointers(options, "deploy", desire, lambda *found: _tell_new(environment, *found))
 
 
 def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
@@ -59,11 +64,15 @@ def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
             pairs.append((name, canonical(version)))
         except InvalidVersion as error:
             raise click.UsageError(f"{name}: {error.detail}") from None
-    names = [name for name, _ in pairs]
+    return pairs
+
+
+def _each_once(desired: list[DesiredPointer]) -> list[DesiredPointer]:
+    names = [each.component for each in desired]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise click.UsageError(f"{listed(twice)} stands there twice")
-    return pairs
+    return desired
 
 
 def _tell_new(environment: str, repository: Repository, outcome: ChangeOutcome) -> None:
@@ -83,7 +92,7 @@ def deploy_get(component: str, environment: str) -> None:
     edgit deploy get my-prompt --from prod
     """
     repository = open_repository()
-    known(repository, component)
+    component = known(repository, component)
     version = repository.state.version(component, environment)
     if version is None:
         close = nearest(environment, repository.environments(component))
@@ -107,7 +116,7 @@ def deploy_unset(components: tuple[str, ...], environment: str, options: ChangeO
     """
 
     def desire(repository: Repository) -> list[DesiredPointer]:
-        return [DesiredPointer(known(repository, name), environment, None) for name in dict.fromkeys(components)]
+        return [DesiredPointer(name, environment, None) for name in _keys(repository, components)]
 
     def tell(repository: Repository, outcome: ChangeOutcome) -> None:
         for each in outcome.unchanged:
@@ -115,6 +124,11 @@ def deploy_unset(components: tuple[str, ...], environment: str, options: ChangeO
             terminal.note(f"nothing of {each.component} was live in {environment}; {there}")
 
     move_pointers(options, "unset", desire, tell)
+
+
+def _keys(repository: Repository, names: Sequence[str]) -> dict[str, None]:
+    """The components that are named, each once."""
+    return dict.fromkeys(known(repository, name) for name in names)
 
 
 @click.command()
@@ -129,16 +143,13 @@ def rollback(components: tuple[str, ...], environment: str, version: str | None,
     edgit rollback my-prompt --from prod
     edgit rollback my-prompt --from prod --to v1.0.0 --reason "wrong answers"
     """
-    names = list(dict.fromkeys(components))
-    if version is not None and len(names) > 1:
+    if version is not None and len(set(components)) > 1:
         raise click.UsageError("--to names one version, and there are several components")
 
     def desire(repository: Repository) -> list[DesiredPointer]:
         return [
-            DesiredPointer(
-                known(repository, name), environment, version or needed_rollback_version(repository, name, environment)
-            )
-            for name in names
+            DesiredPointer(name, environment, version or needed_rollback_version(repository, name, environment))
+            for name in _keys(repository, components)
         ]
 
     move_pointers(options, "rollback", desire)
@@ -159,8 +170,8 @@ def promote(components: tuple[str, ...], source: str, target: str, options: Chan
 
     def desire(repository: Repository) -> list[DesiredPointer]:
         desired = []
-        for name in dict.fromkeys(components):
-            version = repository.state.version(known(repository, name), source)
+        for name in _keys(repository, components):
+            version = repository.state.version(name, source)
             if version is None:
                 raise EdgitError(f"{name} has nothing live in {source}; {live_in(repository, name)}")
             desired.append(DesiredPointer(name, target, version))

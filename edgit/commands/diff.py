@@ -88,7 +88,7 @@ def _read_text(repository: Repository, component: str, version: str) -> str:
     if blob is None:
         tag = needed_version_tag(repository, component, version)
         commit = commits_of(git, [tag.id]).get(tag.id)
-        file = locate(git, [(component, commit)]).get((component, commit)) if commit else None
+        file = locate(git, [(component, commit)], repository.types).get((component, commit)) if commit else None
         blob = file.blob if file else None
     found = git.read([blob]).get(blob) if blob else None
     if found is None:

@@ -106,7 +106,7 @@ def drill(component: str, environment: str, url: str | None, timeout: float, kv:
     """
     git = open_git()
     repository = open_repository()
-    known(repository, component)
+    component = known(repository, component)
     good, bad = _choose_versions(repository, component, environment)
     target = kv_target(git, kv)
     store = open_kv(target) if target else None

@@ -102,7 +102,7 @@ def guard(
     """
     with _could_not_tell():
         repository = open_repository()
-        known(repository, component)
+        component = known(repository, component)
         subject = _subject(repository, component, environment, canary=canary)
         rules = WatchRules(threshold, window, min_requests, every_of(window) if every is None else every, settle)
         source = metrics.source(url, subject, token=os.environ.get("EDGIT_METRICS_TOKEN"), **figures)

@@ -34,8 +34,7 @@ def history(
     edgit history my-prompt --date 2024-11-12T14:47:00Z --from prod
     """
     repository = open_repository()
-    if component:
-        known(repository, component)
+    component = component and known(repository, component)
     if date is not None:
         _history_at(repository, component, date, environment, format)
         return
@@ -102,8 +101,7 @@ def log(component: str | None, environment: str | None, limit: int | None, forma
     edgit log my-prompt --from prod
     """
     repository = open_repository()
-    if component:
-        known(repository, component)
+    component = component and known(repository, component)
     moves = moves_of(read_past(repository), component, environment)[::-1][:limit]
     if format == "json":
         terminal.document(shapes.of_moves(moves))

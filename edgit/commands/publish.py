@@ -14,6 +14,7 @@ from edgit.commands.options import option_dry_run, option_format, option_kv
 from edgit.commands.results import publish_ledger, push_after, tell_published
 from edgit.errors import EdgitError
 from edgit.git.process import Git
+from edgit.kv.conductor import LAYOUTS
 from edgit.kv.publish import PublishReport
 from edgit.kv.snapshot import snapshot as read_snapshot
 from edgit.kv.store import Kv
@@ -38,6 +39,11 @@ _TARGETS = "local, local=PATH or cloudflare; the setting edgit.kv if not given."
 @click.option(
     "--announce", metavar="URL", help="Tell isolates at once, there; the setting edgit.announce if not given."
 )
+@click.option(
+    "--layout",
+    type=click.Choice(LAYOUTS),
+    help="conductor: also the keys that Conductor itself reads; kept as the setting edgit.layout.",
+)
 @click.option("--wait", metavar="URL", help="Then ask the edge there until it answers from what was published.")
 @click.option("--timeout", type=float, default=180.0, show_default=True, help="How long to ask it, in seconds.")
 @option_dry_run
@@ -47,6 +53,7 @@ def publish(
     replace: bool,
     full: bool,
     announce: str | None,
+    layout: str | None,
     wait: str | None,
     timeout: float,
     dry_run: bool,
@@ -66,8 +73,10 @@ def publish(
         _take_over(git, kv)
     repository = open_repository()
     report = publish_ledger(
-        git, kv, replace=replace, full=full, dry_run=dry_run, show=format == "text", announce=announce
+        git, kv, replace=replace, full=full, dry_run=dry_run, show=format == "text", announce=announce, layout=layout
     )
+    if layout and not dry_run:
+        git.run("config", "edgit.layout", layout)
     if format == "text":
         _tell_changed(report)
         tell_published(report)

@@ -62,8 +62,7 @@ def _desired(
     repository: Repository, date: datetime, source: str, target: str, chosen: set[str], *, keep: bool
 ) -> list[DesiredPointer]:
     """What the target must be. Raises `EdgitError` where there was nothing to go back to."""
-    for name in chosen:
-        known(repository, name)
+    chosen = {known(repository, name) for name in chosen}
     then = {name: found[source] for name, found in read_past_pointers(repository, date).items() if source in found}
     if not then:
         raise EdgitError(

@@ -22,8 +22,10 @@ from edgit.repository.changes import ChangeOutcome, DesiredPointer
 from edgit.repository.lock import RepositoryLock
 from edgit.repository.moves import move
 from edgit.repository.reading import Repository, read_repository
+from resolver.errors import listed
 
 if TYPE_CHECKING:
+    from edgit.kv.conductor import Layout
     from edgit.kv.publish import Progress, PublishReport
     from edgit.kv.store import Kv
 
@@ -155,9 +157,10 @@ def publish_ledger(
     dry_run: bool = False,
     show: bool = True,
     announce: str | None = None,
+    layout: str | None = None,
 ) -> PublishReport:
-    """Publish the ledger, with a bar at a terminal, and announce it at the URL, which the setting edgit.announce names
-    where it is not given."""
+    """Publish the ledger, with a bar at a terminal, and announce it at the URL. The settings edgit.announce and
+    edgit.layout count where these are not given."""
     from edgit.kv.publish import publish  # noqa: PLC0415
     from edgit.kv.source import read_ledger_source  # noqa: PLC0415
 
@@ -174,7 +177,16 @@ def publish_ledger(
             replace=replace,
             full=full,
             announcer=announcer_for(url) if url else None,
+            layout=_layout(layout or git.config("edgit.layout")),
         )
+
+
+def _layout(named: str | None) -> Layout | None:
+    from edgit.kv.conductor import LAYOUTS  # noqa: PLC0415
+
+    if named is not None and named not in LAYOUTS:
+        raise EdgitError(f"edgit.layout is `{named}`; there are {listed(LAYOUTS)}", hint="git config edgit.layout NAME")
+    return next((layout for layout in LAYOUTS if layout == named), None)
 
 
 @contextmanager
@@ -216,6 +228,8 @@ _ONE = {"contents": "content", "indexes": "index", "histories": "history"}
 
 
 def _count(number: int, kind: str) -> str:
+    if kind == "slots":
+        return f"{number:,} of Conductor's keys"
     return "the map" if kind == "map" else f"{number:,} {_ONE.get(kind, kind) if number == 1 else kind}"
 
 

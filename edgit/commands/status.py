@@ -107,7 +107,7 @@ def _read_changed_versions(
             elif made is None or made.tag != tag.id:
                 other[name, version] = tag
     commits = commits_of(repository.git, (tag.id for tag in other.values()))
-    files = locate_tagged(repository.git, by_component(other.items()), commits)
+    files = locate_tagged(repository.git, by_component(other.items()), repository.types, commits)
     moved = [
         (name, version)
         for name, version in other

@@ -12,7 +12,7 @@ from edgit.commands.context import open_git, open_repository
 from edgit.commands.groups import Group
 from edgit.commands.options import ChangeOptions, Version, argument_component, change_options, option_format
 from edgit.commands.results import finish
-from edgit.components.files import read_components
+from edgit.components.keys import key_to_make
 from edgit.errors import EdgitError, Refused
 from edgit.git.process import Git
 from edgit.repository.catalog import known, read_catalog, versions_of
@@ -49,13 +49,14 @@ def tag_create(component: str, version: str, revision: str | None, message: str 
     """
     dry_run = options.dry_run
     lock = RepositoryLock(open_git())
-    text = message or f"{component} {version}"
     with lock.locked() as repository:
-        known(repository, component)
+        component = known(repository, component)
+        text = message or f"{component} {version}"
         if revision is None and version not in versions_of(repository, component):
-            _commit_file(lock.git, component, version, text, dry_run=dry_run)
+            _commit_file(repository, component, version, text, dry_run=dry_run)
         commit = _needed_commit(lock.git, revision)
         outcome = create_version(lock, repository, component, version, commit, text, dry_run=dry_run)
+        component = key_to_make(component, repository.types)
     if options.format == "text":
         made = "would make" if dry_run else "made"
         done = (
@@ -77,9 +78,10 @@ def _needed_commit(git: Git, revision: str | None) -> str:
     raise EdgitError("there is no commit yet", hint="next: git add . && git commit")
 
 
-def _commit_file(git: Git, component: str, version: str, message: str, *, dry_run: bool) -> None:
+def _commit_file(repository: Repository, component: str, version: str, message: str, *, dry_run: bool) -> None:
     """Commit a component's file where it has changes, and nothing else with it."""
-    file = read_components(git).get(component)
+    git = repository.git
+    file = read_catalog(repository).components.get(component)
     if git.bare:
         return
     if file is None:
@@ -89,7 +91,7 @@ def _commit_file(git: Git, component: str, version: str, message: str, *, dry_ru
         )
     if file.others:
         raise Refused(
-            f"`{component}` is the name of two files: {listed([file.path, *file.others])}",
+            f"`{component}` is the name of several files: {listed([file.path, *file.others])}",
             hint="name the one that is meant in .edgit/components.json",
         )
     pathspec = f":(top,literal){file.path}"
@@ -176,6 +178,7 @@ def tag_restore(component: str, version: str, options: ChangeOptions) -> None:
     """
     lock = RepositoryLock(open_git())
     with lock.locked() as repository:
+        component = known(repository, component)
         outcome = restore_version(lock, repository, component, version, dry_run=options.dry_run)
     if options.format == "text" and outcome.unchanged:
         terminal.lines([f"{component} {version} is there"])

@@ -21,8 +21,10 @@ from resolver.snapshot import Request, Resolver
 
 #: The kind of a finding that may be no fault.
 WARNING = "warning"
+#: Two files that are one component.
+SAME_NAME = "same name"
 #: The kinds that say nothing of where a reference leads.
-APART = ("invalid", "slip", WARNING)
+APART = ("invalid", "slip", SAME_NAME, WARNING)
 
 
 @dataclass(frozen=True, slots=True)

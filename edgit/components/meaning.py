@@ -97,7 +97,7 @@ def read_meaning(
 def _version_named(component: str, name: str) -> str | None:
     """The version of a component that a tag's name means."""
     slot = read_name(PREFIX + name)
-    return slot.slot if slot and slot.component == component and is_version(slot.slot) else None
+    return slot.slot if slot and slot.may_be(component, slot.slot) and is_version(slot.slot) else None
 
 
 def told_version(message: str) -> str | None:

@@ -4,6 +4,7 @@ Rules:
 
 - it goes before discovery: `{"components": {"<name>": {"path": "…", "type": "…"}}}`. Without `components` the document
   itself is that object, and its own fields, a version or a date, are passed over;
+- a name may state its type (`schemas/x`), where another type has the name too;
 - an error names the line.
 """
 
@@ -15,6 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from edgit.components.discovery import Component, is_unambiguous, read_path
+from edgit.components.keys import split_key
 from edgit.errors import EdgitError
 from resolver.reference import DIRECTORIES, TYPES, is_name
 
@@ -38,9 +40,12 @@ def read_registry(text: bytes, where: str = REGISTRY) -> dict[str, Component]:
         if name in found:
             raise EdgitError(f"{_place(where, text, name, last=True)}: `{name}` stands there twice")
         try:
-            found[name] = _entry(name, dict(entry) if isinstance(entry, _Object) else {"path": entry})
+            made = _entry(name, dict(entry) if isinstance(entry, _Object) else {"path": entry})
         except ValueError as error:
             raise EdgitError(f"{_place(where, text, name)}: {error}") from None
+        if twice := [other for other, each in found.items() if (each.name, each.type) == (made.name, made.type)]:
+            raise EdgitError(f"{_place(where, text, name, last=True)}: `{twice[0]}` and `{name}` are one component")
+        found[name] = made
     return found
 
 
@@ -75,9 +80,12 @@ def _entry(name: str, fields: Mapping[str, object]) -> Component:
         raise ValueError(f"the path of `{name}` holds characters that cannot be printed")
     if not is_name(name):
         raise ValueError(f"`{name}` is not a component name: letters, digits, `-`, `_`, `.` and `/`")
-    if not is_unambiguous(name):
-        raise ValueError(f"a name does not begin with a type's folder: `{name.partition('/')[2]}` instead of `{name}`")
+    said, bare = split_key(name)
+    if not is_unambiguous(bare):
+        raise ValueError(f"a name has one type's folder before it: `{bare}` instead of `{name}`")
     path = str(PurePosixPath(path))
     by_path = read_path(path)
-    kind = _TYPES.get(str(stated)) if stated else None
-    return Component(name, path, kind or (by_path.type if by_path else None))
+    kind = (_TYPES.get(str(stated)) if stated else None) or said or (by_path.type if by_path else None)
+    if said not in (None, kind):
+        raise ValueError(f"`{name}` says {said}, and its `type` {kind}")
+    return Component(bare, path, kind)

@@ -10,30 +10,46 @@ Rules:
 
 - a slot is a version (`v1.2.3`), or else an environment;
 - where a version stands under several names, this tool's own is the one that counts, spelled with its `v`. The others
-  are `duplicates`, and told where they disagree.
+  are `duplicates`, and told where they disagree;
+- a form with a type is of that type's key where it has one (`schemas/answer`), else of the bare name;
+- a component keeps the form that its versions have. One without versions takes `components/<name>`, or 0.5.0's form
+  where all others have that; a key with a type has 0.5.0's form anyway.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from resolver.reference import TYPES, environment_fault, is_environment, is_name
+from edgit.components.keys import split_key, typed_key
+from resolver.reference import DIRECTORIES, TYPES, environment_fault, is_environment, is_name
 from resolver.version import canonical, is_version
 
 PREFIX = "refs/tags/"
+#: The types whose tags 0.5.0's form puts below logic/: who runs them is built anew.
+_LOGIC = ("agent", "ensemble", "script")
 
 
 class TagName(NamedTuple):
-    """What a tag's name says. `rank` orders the forms: 0 is this tool's own."""
+    """What a tag's name says: a bare name, a slot, and the type if it states one. `rank` orders the forms: 0 is this
+    tool's own, 1 that of Edgit 0.5.0."""
 
     component: str
     slot: str
     type: str | None
     rank: int
+
+    def key(self, typed: Container[str]) -> str:
+        """Whose tag it is, where these keys with a type are in use."""
+        own = typed_key(self.type, self.component) if self.type else self.component
+        return own if own in typed else self.component
+
+    def may_be(self, key: str, slot: str) -> bool:
+        """Whether a tag of this name may be of a key and slot."""
+        return slot == self.slot and key in (self.component, self.type and typed_key(self.type, self.component))
 
 
 class Tag(NamedTuple):
@@ -63,10 +79,41 @@ class ComponentTags:
         """Everything that has a tag."""
         return {*self.versions, *self.environments}
 
+    def ref(self, component: str, slot: str, type: str | None = None) -> str:
+        """The ref of a slot: the one that it has, else a new one in the form of the component's versions. `type` is
+        that of a component that may have none yet."""
+        there = self.versions.get(component, {}).get(slot) or self.environments.get(component, {}).get(slot)
+        if there:
+            return there.ref
+        versions = self.versions.get(component, {}).values()
+        nested = [tag.ref for tag in versions if _rank(tag.ref) == 1]
+        if len(nested) == len(versions) > 0:
+            return f"{nested[0].rpartition('/')[0]}/{slot}"
+        if type and not versions and not split_key(component)[0] and self._is_nested():
+            return _nested_ref(type, component, slot)
+        return tag_ref(component, slot)
+
+    def _is_nested(self) -> bool:
+        """Whether all bare names have 0.5.0's form."""
+        ranks = {
+            _rank(tag.ref) for name, tags in self.versions.items() for tag in tags.values() if not split_key(name)[0]
+        }
+        return 1 in ranks and 0 not in ranks
+
+
+def _rank(ref: str) -> int | None:
+    found = read_name(ref)
+    return found.rank if found else None
+
 
 def tag_ref(component: str, slot: str) -> str:
-    """The ref that this tool writes."""
-    return f"{PREFIX}components/{component}/{slot}"
+    """The ref that this tool writes, where no other form is in use."""
+    type, name = split_key(component)
+    return _nested_ref(type, name, slot) if type else f"{PREFIX}components/{component}/{slot}"
+
+
+def _nested_ref(type: str, name: str, slot: str) -> str:
+    return f"{PREFIX}{'logic' if type in _LOGIC else 'components'}/{DIRECTORIES[type]}/{name}/{slot}"
 
 
 def tag_name(component: str, slot: str) -> str:
@@ -128,8 +175,8 @@ def unread(refs: Iterable[str]) -> Iterator[tuple[str, str]]:
         yield ref.removeprefix(PREFIX), why
 
 
-def read_tags(refs: Mapping[str, str]) -> ComponentTags:
-    """The tags of components among all refs."""
+def read_tags(refs: Mapping[str, str], typed: Container[str] = ()) -> ComponentTags:
+    """The tags of components among all refs, where these keys with a type are in use."""
     versions: dict[str, dict[str, Tag]] = {}
     environments: dict[str, dict[str, Tag]] = {}
     duplicates: dict[tuple[str, str], tuple[Tag, ...]] = {}
@@ -137,7 +184,7 @@ def read_tags(refs: Mapping[str, str]) -> ComponentTags:
     for _, _, ref, slot in sorted(read):
         tag = Tag(ref, refs[ref], slot.type)
         kind = versions if is_version(slot.slot) else environments
-        if kind.setdefault(slot.component, {}).setdefault(slot.slot, tag) is not tag:
-            key = (slot.component, slot.slot)
-            duplicates[key] = (*duplicates.get(key, ()), tag)
+        key = slot.key(typed)
+        if kind.setdefault(key, {}).setdefault(slot.slot, tag) is not tag:
+            duplicates[key, slot.slot] = (*duplicates.get((key, slot.slot), ()), tag)
     return ComponentTags(versions, environments, duplicates)

@@ -6,7 +6,7 @@ A map that git does not know is never written over unless that is asked for, and
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -16,20 +16,21 @@ from resolver.documents import VERSION_MAP, Move, decode_history, decode_map_met
 from resolver.errors import InvalidDocument
 from resolver.history import format_instant
 from resolver.snapshot import Pointers
-from resolver.version_map import decode_version_map
+from resolver.version_map import TYPE, decode_version_map
 
 # What KV holds
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedMap:
-    """The version map as KV holds it. `faults` say what in it cannot be read."""
+    """The version map as KV holds it. `faults` say what in it cannot be read, `types` the types that it states."""
 
     entry: KvValue
     pointers: Pointers
     generation: int | None
     revision: str | None
     faults: tuple[str, ...] = ()
+    types: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shown(self) -> str:
@@ -54,12 +55,18 @@ def read_map(entry: KvValue | None) -> PublishedMap | None:
     except InvalidDocument as error:
         return PublishedMap(entry, {}, metadata.generation, metadata.revision, (error.detail,))
     faults = tuple(f"{problem.entry}: {problem.detail}" for problem in decoded.problems)
-    return PublishedMap(entry, trimmed(decoded.value), metadata.generation, metadata.revision, faults)
+    found = decoded.value
+    return PublishedMap(entry, trimmed(found), metadata.generation, metadata.revision, faults, found.types)
 
 
 def trimmed(pointers: Pointers) -> dict[str, dict[str, str]]:
     """The pointers in order, without components that have none."""
     return {name: dict(sorted(found.items())) for name, found in sorted(pointers.items()) if found}
+
+
+def with_types(pointers: Pointers, types: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
+    """A version map: each component's type, as far as it is known, then its pointers."""
+    return {name: {TYPE: types[name], **found} if name in types else found for name, found in pointers.items()}
 
 
 @dataclass(frozen=True, slots=True)

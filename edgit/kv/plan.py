@@ -21,7 +21,7 @@ from itertools import takewhile
 import msgspec
 from msgspec.structs import replace
 
-from edgit.kv.comparison import PublishedMap, read_moves, trimmed
+from edgit.kv.comparison import PublishedMap, read_moves, trimmed, with_types
 from edgit.kv.publication import DERIVED, Content, Publication, VersionKey
 from edgit.kv.store import LARGEST_METADATA, LARGEST_VALUE, LONGEST_KEY, KvValue, KvWrite
 from resolver.documents import LARGEST_MAP, VERSION_MAP, Move, Release, content_key, history_key, index_key
@@ -184,6 +184,7 @@ def plan(
     missing: Iterable[VersionKey],
     since: int | None,
     now: datetime,
+    layout: str = "plain",
 ) -> WritePlan:
     """The writes that bring KV to the publication.
 
@@ -199,7 +200,7 @@ def plan(
         moves = stamped(publication.moves[name], recorded, since, now)
         documents.append(KvWrite(history_key(name), history_text(moves)))
     changed = tuple(write for write in documents if stored.get(write.key) != KvValue(write.value, write.metadata))
-    whole = map_write(publication)
+    whole = map_write(publication, layout)
     current = held is not None and held.entry == KvValue(whole.value, whole.metadata)
     return WritePlan(tuple(missing), changed, None if current else whole)
 
@@ -241,10 +242,11 @@ def index_text(releases: Iterable[Release]) -> str:
     return msgspec.json.encode([replace(r, at=r.at and r.at.astimezone(UTC)) for r in releases]).decode()
 
 
-def map_write(publication: Publication) -> KvWrite:
-    """The version map, which makes everything visible."""
-    text = msgspec.json.encode(trimmed(publication.pointers)).decode()
-    return KvWrite(VERSION_MAP, text, {"generation": publication.generation, "revision": publication.revision})
+def map_write(publication: Publication, layout: str = "plain") -> KvWrite:
+    """The version map, which makes everything visible. Its metadata says which other keys were written with it."""
+    text = msgspec.json.encode(with_types(trimmed(publication.pointers), publication.types)).decode()
+    metadata: dict[str, object] = {"generation": publication.generation, "revision": publication.revision}
+    return KvWrite(VERSION_MAP, text, metadata if layout == "plain" else {**metadata, "layout": layout})
 
 
 def oversized(planned: WritePlan) -> tuple[str, ...]:

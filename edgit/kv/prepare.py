@@ -14,6 +14,17 @@ from typing import TypeVar
 
 from edgit.errors import Refused
 from edgit.kv.comparison import MapComparison, PublishedMap
+from edgit.kv.conductor import (
+    PREFIXES,
+    Layout,
+    SlotPlan,
+    SlotWrite,
+    is_ours,
+    layout_of,
+    removed_slots,
+    slot_writes,
+    wanted_slots,
+)
 from edgit.kv.plan import (
     WITH_LESS,
     RequiredWrites,
@@ -51,6 +62,7 @@ class PreparedPublish:
     fits: Mapping[VersionKey, StorableFile]
     warnings: tuple[str, ...]
     files: FileCache
+    slots: SlotPlan
 
 
 class FileCache:
@@ -81,12 +93,13 @@ def prepare(
     found: MapComparison,
     now: Callable[[], datetime],
     everything: bool,
+    layout: Layout = "plain",
 ) -> PreparedPublish:
     """What is to be written. Raises `Refused` where something cannot be."""
     since = held.generation if held and found.same_ledger else None
     asked = required_writes(publication, held.pointers if held else {}, None if everything else since)
     files = FileCache(source)
-    fits, refusals, warnings = judged(asked, _looked_at(publication, asked, files))
+    fits, refusals, warnings = judged(asked, _looked_at(publication, asked.looked_at, files))
     if refusals:
         raise Refused(
             f"nothing was published: KV cannot hold\n{bullet_list(refusals)}",
@@ -97,20 +110,67 @@ def prepare(
     stored, digests = _stored(kv, asked.documents, list(keys.values()))
     _refuse_rewriting(kv, [(keys[version], digests, fits[version]) for version in contents])
     missing = [version for version in contents if keys[version] not in digests]
-    planned = plan(publication, asked, fits, held, stored, missing, since, now())
+    planned = plan(publication, asked, fits, held, stored, missing, since, now(), layout)
     if too_large := oversized(planned):
         raise Refused(f"nothing was published: KV cannot hold\n{bullet_list(too_large)}")
-    whole = map_write(publication)
+    whole = map_write(publication, layout)
     if why := outgrown(whole, publication.pointers, held):
         raise Refused(f"nothing was published: {why}", hint=WITH_LESS)
-    return PreparedPublish(publication, planned, fits, (*warnings, *nearly_outgrown(whole.value)), files)
+    slots = SlotPlan()
+    before = layout_of(held.entry if held else None) or "plain"
+    if layout == "conductor" and before == layout and not everything and since is not None:
+        slots = _changed_slots(kv, publication, asked, fits, files)
+    elif "conductor" in (layout, before):
+        slots = _all_slots(kv, publication, files, layout)
+    return PreparedPublish(publication, planned, fits, (*warnings, *nearly_outgrown(whole.value)), files, slots)
+
+
+def _changed_slots(
+    kv: Kv,
+    publication: Publication,
+    asked: RequiredWrites,
+    fits: Mapping[VersionKey, StorableFile],
+    files: FileCache,
+) -> SlotPlan:
+    """Conductor's keys of the components that have changed."""
+    names = {*asked.indexes, *asked.histories}
+    wanted = list(wanted_slots(publication, names, asked.contents))
+    other = [version for version in dict.fromkeys(version for _, version in wanted) if version not in fits]
+    found = _looked_at(publication, other, files)
+    known = {**fits, **{version: fit for version, fit in found.items() if isinstance(fit, StorableFile)}}
+    writes = list(slot_writes(publication, iter(wanted), names, known))
+    removed = list(removed_slots(publication, names))
+    stored = kv.get_many([*(write.key for write in writes), *removed])
+    metadata = {key: entry.metadata for key, entry in stored.items() if entry}
+    return SlotPlan(
+        tuple(write for write in writes if metadata.get(write.key) != write.metadata),
+        tuple(key for key in removed if is_ours(metadata.get(key))),
+    )
+
+
+def _all_slots(kv: Kv, publication: Publication, files: FileCache, layout: Layout) -> SlotPlan:
+    """All of Conductor's keys, held against those that are there; none of them shall be in the plain layout."""
+    metadata: dict[str, object] = {}
+    for prefix in PREFIXES:
+        metadata |= kv.list_keys(prefix)
+    writes: dict[str, SlotWrite] = {}
+    if layout == "conductor":
+        names = publication.pointers.keys() | publication.releases.keys()
+        found = _looked_at(publication, list(publication.contents), files)
+        fits = {version: fit for version, fit in found.items() if isinstance(fit, StorableFile)}
+        wanted = wanted_slots(publication, names, publication.contents)
+        writes = {write.key: write for write in slot_writes(publication, wanted, names, fits)}
+    return SlotPlan(
+        tuple(write for key, write in writes.items() if metadata.get(key) != write.metadata),
+        tuple(key for key, found in metadata.items() if key not in writes and is_ours(found)),
+    )
 
 
 def _looked_at(
-    publication: Publication, asked: RequiredWrites, files: FileCache
+    publication: Publication, versions: Sequence[VersionKey], files: FileCache
 ) -> dict[VersionKey, StorableFile | str]:
     found: dict[VersionKey, StorableFile | str] = {}
-    for part in chunks(asked.looked_at, CHUNK):
+    for part in chunks(versions, CHUNK):
         known = {version: publication.contents.get(version) for version in part}
         data = files.read(content.blob for content in known.values() if content)
         for version, content in known.items():

@@ -31,8 +31,8 @@ class Content:
 class Publication:
     """All that git says KV should hold, as of one commit of the ledger.
 
-    `pointers` hold `latest` and `stable` too. `moves` are oldest first, with their generation and without
-    `published_at`.
+    `types` are those of the components whose type is known. `pointers` hold `latest` and `stable` too. `moves` are
+    oldest first, with their generation and without `published_at`.
     """
 
     generation: int
@@ -41,6 +41,7 @@ class Publication:
     moves: Mapping[str, tuple[Move, ...]] = field(default_factory=dict)
     releases: Mapping[str, tuple[Release, ...]] = field(default_factory=dict)
     contents: Mapping[VersionKey, Content] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)
 
 
 class PublicationSource(Protocol):

@@ -32,6 +32,7 @@ from edgit.kv.comparison import (
     shown,
     trimmed,
 )
+from edgit.kv.conductor import Layout, SlotWrite, layout_of
 from edgit.kv.local import LocalKv
 from edgit.kv.plan import bullet_list, content_metadata, nearly_outgrown
 from edgit.kv.prepare import CHUNK, PreparedPublish, chunks, prepare
@@ -115,8 +116,11 @@ def publish(
     full: bool = False,
     sleep: Callable[[float], None] = time.sleep,
     announcer: GenerationAnnouncer | None = None,
+    layout: Layout | None = None,
 ) -> PublishReport:
     """Bring KV to the tip of the ledger.
+
+    `layout` says which further keys there shall be; None keeps to what KV was published with.
 
     `replace` publishes over a map that git does not know, which takes a generation above KV's; `full` compares
     everything with KV and not only what has changed since KV's generation. Raises `PublishRefused`, `Refused` for
@@ -125,15 +129,17 @@ def publish(
     started = time.monotonic()
     held, found = compare_with_git(source, kv)
     _refuse(source, kv, held, found, replace)
+    before_layout = layout_of(held.entry if held else None) or "plain"
+    layout = layout or before_layout
     changed: tuple[PointerDifference, ...] = ()
-    if found.kind == "current" and not full:
+    if found.kind == "current" and not full and layout == before_layout:
         assert held is not None
         written, warnings = {"contents": 0, "indexes": 0, "histories": 0, "map": 0}, nearly_outgrown(held.entry.value)
         told = None if dry_run else _caught_up(kv, announcer, held.entry, source.generation)
     else:
         publication = source.publication()
-        work = prepare(source, kv, publication, held, found, now, full or replace)
-        written, warnings = work.plan.counts, work.warnings
+        work = prepare(source, kv, publication, held, found, now, full or replace, layout)
+        written, warnings = work.plan.counts | ({"slots": work.slots.total} if work.slots.total else {}), work.warnings
         changed = differences(held.pointers if held else {}, trimmed(publication.pointers))
         told = None if dry_run else _carry_out(kv, work, held, progress, sleep, announcer)
     return PublishReport(
@@ -215,7 +221,7 @@ def _carry_out(
     """Write what is planned. Gives what went wrong when it was announced, None where it was not."""
     told = None
     planned = work.plan
-    done, total = 0, planned.total
+    done, total = 0, planned.total + work.slots.total
     for part in chunks(planned.contents, CHUNK):
         progress(done, total, "contents")
         kv.put_many(_content_writes(work, part))
@@ -225,8 +231,16 @@ def _carry_out(
         kv.put_many(documents)
         done += len(documents)
     if planned.map is not None:
-        progress(done, total, "version map")
         _refuse_overtaking(kv, held)
+    for slots in chunks(work.slots.writes, CHUNK):
+        progress(done, total, "Conductor's keys")
+        kv.put_many(_slot_writes(work, slots))
+        done += len(slots)
+    if work.slots.gone:
+        kv.delete_many(work.slots.gone)
+        done += len(work.slots.gone)
+    if planned.map is not None:
+        progress(done, total, "version map")
         generation = work.publication.generation
         if announcer is not None:
             kv.put_many([_kept(planned.map, generation)])
@@ -276,6 +290,19 @@ def _content_writes(work: PreparedPublish, versions: Sequence[VersionKey]) -> li
     return [
         KvWrite(content_key(*version), data[content.blob].decode(), content_metadata(content, work.fits[version]))
         for version, content in contents.items()
+    ]
+
+
+def _slot_writes(work: PreparedPublish, slots: Sequence[SlotWrite]) -> list[KvWrite]:
+    contents = work.publication.contents
+    data = work.files.read(contents[slot.content].blob for slot in slots if not isinstance(slot.content, str))
+    return [
+        KvWrite(
+            slot.key,
+            slot.content if isinstance(slot.content, str) else data[contents[slot.content].blob].decode(),
+            slot.metadata,
+        )
+        for slot in slots
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgit.errors import Refused
-from edgit.kv.comparison import read_map
+from edgit.kv.comparison import read_map, with_types
 from edgit.kv.store import Kv
 from resolver.documents import ROLLOUT, VERSION_MAP, decode_rollout, encode_rollout
 from resolver.errors import InvalidDocument
@@ -29,7 +29,7 @@ def snapshot(kv: Kv) -> dict[str, object]:
     except InvalidDocument as error:
         raise Refused(f"{kv.name}: `{ROLLOUT}` cannot be read: {error.detail}", hint="`edgit canary get`") from None
     return {
-        VERSION_MAP: held.pointers,
+        VERSION_MAP: with_types(held.pointers, held.types),
         ROLLOUT: encode_rollout(table),
         "generation": held.generation,
         "revision": held.revision or revision_of(held.entry.value),

@@ -9,7 +9,7 @@ from edgit.errors import Refused
 from edgit.git.process import Git
 from edgit.kv.publication import Content, Publication
 from edgit.ledger.entries import LedgerEntry, LedgerState
-from edgit.ledger.history import published_pointers
+from edgit.ledger.history import published_pointers, recorded_types
 from edgit.ledger.reading import descends_from, read_entries, read_last_entry, read_state
 from resolver.documents import Move, Release
 from resolver.snapshot import Pointers
@@ -48,7 +48,8 @@ class LedgerSource:
         moves: dict[str, list[Move]] = {}
         releases: dict[str, list[Release]] = {}
         contents: dict[tuple[str, str], Content] = {}
-        for entry in read_entries(self.git, self.revision):
+        entries = read_entries(self.git, self.revision)
+        for entry in entries:
             for moved, at, actor in entry.moves:
                 move = Move(at, moved.environment, moved.after, actor, entry.generation)
                 moves.setdefault(moved.component, []).append(move)
@@ -67,6 +68,7 @@ class LedgerSource:
             {name: tuple(sorted(found, key=lambda move: (move.at, move.generation))) for name, found in moves.items()},
             {name: tuple(found) for name, found in releases.items()},
             contents,
+            recorded_types(entries),
         )
 
     def read(self, blobs: Sequence[str]) -> Mapping[str, bytes]:

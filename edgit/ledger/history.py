@@ -108,6 +108,12 @@ def last_good(moves: Iterable[LedgerMove]) -> str | None:
     return (good[-1] if good else None) if current is None else (good[-2] if len(good) > 1 else None)
 
 
+def recorded_types(entries: Iterable[LedgerEntry]) -> dict[str, str]:
+    """Component → type, as the last of these entries says that says one."""
+    changes = (change for entry in entries for change in entry.changes)
+    return {c.component: c.type for c in changes if isinstance(c, Created) and c.type}
+
+
 def published_pointers(state: LedgerState) -> dict[str, dict[str, str]]:
     """The version map of a state: its pointers, with `latest` and `stable`."""
     places = by_precedence(version for versions in state.versions.values() for version in versions)

@@ -8,11 +8,11 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from edgit.components.files import locate
-from edgit.components.tags import PREFIX, ComponentTags, read_tags, tag_ref
+from edgit.components.tags import PREFIX, ComponentTags, read_tags
 from edgit.errors import EdgitError
 from edgit.git.process import Git
 from edgit.git.tags import commits_of
@@ -56,15 +56,10 @@ def refs_at(git: Git, remote: str) -> dict[str, str]:
     return git.remote_refs(remote, LEDGER, f"{PREFIX}*")
 
 
-def all_tags(repository: Repository, there: Mapping[str, str]) -> ComponentTags:
-    """The names of tags, here and at the remote. A tag of an older form keeps its name wherever it is."""
-    return read_tags({**there, **repository.refs})
-
-
-def pointer_ref(names: ComponentTags, component: str, environment: str) -> str:
-    """The ref of a pointer: under the name that it has already, else this tool's own."""
-    existing = names.environments.get(component, {}).get(environment)
-    return existing.ref if existing else tag_ref(component, environment)
+def all_tags(repository: Repository, there: Mapping[str, str], keys: Iterable[str] = ()) -> ComponentTags:
+    """The names of tags, here and at the remote. A tag of an older form keeps its name wherever it is. `keys` are those
+    of the remote's ledger, as far as they may be new here."""
+    return read_tags({**there, **repository.refs}, {*repository.types, *keys})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +102,7 @@ def read_tag_conflicts(repository: Repository, there: Mapping[str, str]) -> list
         return []
     commits = commits_of(git, (id for tag in tags.values() for id in (tag.id, there[tag.ref])))
     ends = [(name, commits.get(id)) for (name, _), tag in tags.items() for id in (tag.id, there[tag.ref])]
-    files = locate(git, ((name, commit) for name, commit in ends if commit))
+    files = locate(git, ((name, commit) for name, commit in ends if commit), repository.types)
     blobs = {pair: file.blob for pair, file in files.items()}
     created = read_index(git, repository.tip).created
     recorded = repository.state.versions if repository.tip else {}

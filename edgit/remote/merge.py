@@ -15,12 +15,12 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from edgit.components.files import ComponentFile, locate
-from edgit.components.tags import ComponentTags, tag_ref
+from edgit.components.tags import ComponentTags
 from edgit.git.tags import commits_of, name_of
 from edgit.ledger.entries import Created, LedgerChange, LedgerEntry, Moved
 from edgit.ledger.reading import read_entries, read_last_entry, read_state
 from edgit.ledger.writer import LedgerWriter
-from edgit.remote.differences import pointer_ref
+from edgit.remote.differences import all_tags
 from edgit.repository.lock import RepositoryLock
 from edgit.repository.reading import Repository
 from edgit.repository.version_tags import (
@@ -91,7 +91,7 @@ class _Replay:
             if stray := strays.get((component, version)):
                 commit, file = stray
                 self._set_apart(Created(component, version, "", commit, path=file.path), file.blob)
-            ref = existing.ref if existing else tag_ref(component, version)
+            ref = existing.ref if existing else self.names.ref(component, version, created.type)
             self.writer.set_ref(ref, at.id, existing.id if existing else None)
             self.version_tags[component, version] = at
         # Where the remote's own tag was moved on since, by another tool, ours catches up with the ledger afterwards.
@@ -106,7 +106,8 @@ class _Replay:
         }
         commits = commits_of(self.repository.git, (tag.id for tag in tags.values()))
         ends = {version: commits[tag.id] for version, tag in tags.items() if tag.id in commits}
-        files = locate(self.repository.git, ((component, commit) for (component, _), commit in ends.items()))
+        wanted = ((component, commit) for (component, _), commit in ends.items())
+        files = locate(self.repository.git, wanted, self.repository.types)
         return {
             (component, version): (commit, file)
             for (component, version), commit in ends.items()
@@ -124,7 +125,7 @@ class _Replay:
         if name not in self.repository.tags.versions.get(made.component, {}):
             own = replace(made, version=name, tag=self.repository.git.none)
             at = made_anew(self.writer, own, blob, said=f"made as {made.version}")
-            self.writer.set_ref(tag_ref(made.component, name), at.id, None)
+            self.writer.set_ref(self.names.ref(made.component, name, made.type), at.id, None)
             self.version_tags[made.component, name] = at
         return name
 
@@ -190,7 +191,7 @@ class _Replay:
         tag, version_tag = change.tag, change.version_tag
         at = self.version_tag(change.component, after) if after else None
         if after and at and (at.id != version_tag or tag not in self.ours):
-            ref = pointer_ref(self.names, *pointer)
+            ref = self.names.ref(*pointer)
             tag = new_pointer_tag(self.writer, ref, change.component, after, change.environment, at)
             version_tag = at.id
         before = self.tags.pop(pointer, change.tag_before)
@@ -199,9 +200,11 @@ class _Replay:
         return replace(change, before=live, after=after, tag_before=before, tag=tag, version_tag=version_tag)
 
 
-def merge(lock: RepositoryLock, repository: Repository, theirs: str, names: ComponentTags, seen: str) -> MergeResult:
+def merge(
+    lock: RepositoryLock, repository: Repository, theirs: str, there: Mapping[str, str], seen: str
+) -> MergeResult:
     """Make the ledger `theirs` with this repository's own entries replayed on top, and let the tags follow, in one
-    transaction. `names` are all tags here and at the remote; the ref `seen` keeps what `theirs` was."""
+    transaction. `there` are the refs of the remote; the ref `seen` keeps what `theirs` was."""
     git = repository.git
     ours: tuple[LedgerEntry, ...] = ()
     base = None
@@ -211,7 +214,9 @@ def merge(lock: RepositoryLock, repository: Repository, theirs: str, names: Comp
     if base is None:
         ours = tuple(_without_old_tags(ours))
     tags = git.check(moved.tag for entry in ours for moved, _, _ in entry.moves if moved.tag)
-    writer = LedgerWriter(git, read_last_entry(git, theirs), read_state(git, theirs))
+    state = read_state(git, theirs)
+    names = all_tags(repository, there, {*state.versions, *state.pointers})
+    writer = LedgerWriter(git, read_last_entry(git, theirs), state)
     tagged = [(name, version) for name, found in repository.tags.versions.items() for version in found]
     lookup = look_up_versions(repository, tagged)
     merging = _Replay(repository, writer, lookup, names, read_entries(git, theirs, after=base), tags)
@@ -222,7 +227,7 @@ def merge(lock: RepositoryLock, repository: Repository, theirs: str, names: Comp
     foreign = {found.pointer for found in repository.drift.unrecorded_moves if found.tag.id not in received}
     for pointer, tag in merging.tags.items():
         if pointer not in foreign:
-            ref = pointer_ref(names, *pointer)
+            ref = names.ref(*pointer)
             writer.set_ref(ref, tag, repository.refs.get(ref))
     writer.set_ref(seen, theirs, git.ref(seen))
     writer.before = repository.tip

@@ -18,7 +18,7 @@ from edgit.git.process import RefUpdate
 from edgit.ledger.entries import LEDGER, LedgerEntry
 from edgit.ledger.history import LedgerIndex
 from edgit.ledger.reading import descends_from, read_index
-from edgit.remote.differences import all_tags, needed_remote, pointer_ref, read_tag_conflicts, refs_at, tracking_ref
+from edgit.remote.differences import all_tags, needed_remote, read_tag_conflicts, refs_at, tracking_ref
 from edgit.remote.merge import MergeResult, Pointer, merge
 from edgit.repository.lock import RepositoryLock
 from edgit.repository.reading import Repository, read_repository
@@ -60,7 +60,7 @@ def pull(lock: RepositoryLock, repository: Repository) -> PullResult:
         repository = read_repository(git, from_tags=False)
     merged = MergeResult()
     if theirs and not descends_from(git, repository.tip, theirs):
-        merged = merge(lock, repository, theirs, all_tags(repository, there), tracking_ref(remote))
+        merged = merge(lock, repository, theirs, there, tracking_ref(remote))
     elif theirs and git.ref(tracking_ref(remote)) != theirs:
         git.attempt("update-ref", tracking_ref(remote), theirs)
     repository = lock.catch_up(read_repository(git, from_tags=False))
@@ -96,7 +96,7 @@ def _tell_lost(
     sets them right. One that another tool has moved is no such: it is new."""
     names = all_tags(repository, there)
     for pointer, moved in sorted(theirs.last_moves.items()):
-        ref = pointer_ref(names, *pointer)
+        ref = names.ref(*pointer)
         at = there.get(ref)
         was_before = at is None or at in ours.known_tags.get(pointer, ())
         if at != moved.tag and was_before and repository.refs.get(ref) != at:
@@ -117,8 +117,9 @@ def _bring_foreign(
         name = read_name(ref)
         if name is None or is_version(name.slot) or repository.refs.get(ref) == id:
             continue
-        if id not in ours.known_tags.get((name.component, name.slot), ()):
-            strange[ref] = (name.component, name.slot)
+        pointer = (name.key(repository.types), name.slot)
+        if id not in ours.known_tags.get(pointer, ()):
+            strange[ref] = pointer
     here = repository.git.check(there[ref] for ref in strange)
     updates = [RefUpdate(ref, there[ref], repository.refs.get(ref)) for ref in strange if there[ref] in here]
     if updates:

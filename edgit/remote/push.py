@@ -18,7 +18,7 @@ from edgit.components.tags import PREFIX
 from edgit.errors import NotReached, Refused
 from edgit.ledger.entries import LEDGER, LedgerEntry
 from edgit.ledger.reading import descends_from, read_entries, read_index
-from edgit.remote.differences import all_tags, needed_remote, pointer_ref, read_tag_conflicts, refs_at, tracking_ref
+from edgit.remote.differences import all_tags, needed_remote, read_tag_conflicts, refs_at, tracking_ref
 from edgit.repository.reading import Repository
 
 #: So many refs go into one git command: a command line is bounded.
@@ -154,7 +154,7 @@ def _leases(
     leases: dict[str, tuple[str | None, str | None]] = {}
     strange = []
     for pointer, moved in index.last_moves.items():
-        ref = pointer_ref(names, *pointer)
+        ref = names.ref(*pointer)
         want = moved.tag if pointer in foreign else repository.refs.get(ref)
         have = there.get(ref)
         if have == want:

@@ -19,7 +19,7 @@ from edgit.repository.changes import ChangeOutcome, begin, complete
 from edgit.repository.drift import UnrecordedMove
 from edgit.repository.lock import RepositoryLock
 from edgit.repository.reading import Repository
-from edgit.repository.records import VersionRecords, describe_versions
+from edgit.repository.records import describe_versions
 
 
 def record_move(
@@ -34,7 +34,7 @@ def record_move(
     recorded = said.version in writer.versions.get(found.component, {})
     trace = None if recorded else repository.trace_of(found.component, said.version)
     wanted = {found.component: {said.version: trace}} if trace else {}
-    records = describe_versions(repository.git, wanted, repository.now) if wanted else VersionRecords()
+    records = describe_versions(repository.git, wanted, repository.types, repository.now)
     if not recorded and not records.created:
         lock.notes.append(f"{name} was moved by another tool to {said.version}, whose file is nowhere to be found")
         return None
@@ -71,7 +71,7 @@ def adopt(
         if not only or name in only
     }
     wanted = {name: tags for name, tags in wanted.items() if tags}
-    records = describe_versions(repository.git, wanted, repository.now) if wanted else VersionRecords()
+    records = describe_versions(repository.git, wanted, repository.types, repository.now)
     if records.created:
         what = records.created[0].name if len(records.created) == 1 else f"{len(records.created)} versions"
         writer.add(f"adopt: {what}", records.created, records.files)

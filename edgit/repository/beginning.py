@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from edgit.components.keys import KnownTypes
 from edgit.components.tags import ComponentTags
 from edgit.git.process import Git
 from edgit.git.tags import not_in_the_future, read_dates
@@ -30,7 +31,7 @@ class Beginning:
 
 
 def read_beginning(
-    git: Git, tags: ComponentTags, environment_tags: Sequence[EnvironmentTag], now: int
+    git: Git, tags: ComponentTags, environment_tags: Sequence[EnvironmentTag], types: KnownTypes, now: int
 ) -> Beginning | None:
     """What the tags tell; None where they tell nothing."""
     if not tags.components():
@@ -38,7 +39,7 @@ def read_beginning(
     wanted = {name: dict(found) for name, found in tags.versions.items()}
     for name, versions in find_untagged_versions(tags, environment_tags).items():
         wanted[name] = {**versions, **wanted.get(name, {})}
-    records = describe_versions(git, wanted, now)
+    records = describe_versions(git, wanted, types, now)
     changes: list[LedgerChange] = [*records.created, *_read_moves(git, environment_tags, now)]
     if not changes:
         return None

@@ -3,7 +3,8 @@
 Rules:
 
 - a component is what has a file, a tag or a place in the ledger;
-- what has a tag or a place in the ledger is known, however spoilt the files or the registry are today.
+- what has a tag or a place in the ledger is known, however spoilt the files or the registry are today;
+- a text that states a type (`schemas/answer`, `schema://answer`) asks for that type, a bare name for its key.
 """
 
 from __future__ import annotations
@@ -12,17 +13,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from edgit.components.discovery import Component
-from edgit.components.files import read_components, read_components_if_possible
+from edgit.components.files import read_files, read_files_if_possible
+from edgit.components.keys import by_key, find_key, typed_key
 from edgit.components.tags import Tag
 from edgit.components.versions import by_precedence, highest_first
 from edgit.errors import EdgitError
 from edgit.repository.reading import Repository
-from resolver.errors import listed, nearest
+from resolver.errors import InvalidReference, listed, nearest
+from resolver.reference import parse_reference
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The components of a repository, each with its versions, the highest first, and its type."""
+    """The components of a repository by their keys, each with its versions, the highest first, and its type."""
 
     components: Mapping[str, Component]
     versions: Mapping[str, list[str]]
@@ -35,9 +38,9 @@ class Catalog:
 
 def read_catalog(repository: Repository) -> Catalog:
     """All components. Raises `EdgitError` where the registry cannot be read."""
-    components = read_components(repository.git)
+    components = by_key(read_files(repository.git), repository.types)
     tags, recorded = repository.tags, repository.state
-    names = {*components, *tags.components(), *recorded.pointers, *recorded.versions}
+    names = {*components, *repository.types}
     found = {name: {*tags.versions.get(name, {}), *recorded.versions.get(name, {})} for name in names}
     places = by_precedence(version for versions in found.values() for version in versions)
     return Catalog(
@@ -49,17 +52,13 @@ def read_catalog(repository: Repository) -> Catalog:
 
 def read_types(repository: Repository, names: Iterable[str]) -> dict[str, str | None]:
     """The types of these components, as far as they can be told: also where the registry cannot be read."""
-    components = read_components_if_possible(repository.git)
+    components = by_key(read_files_if_possible(repository.git), repository.types)
     return {name: _type(repository, components, name) for name in names}
 
 
 def _type(repository: Repository, components: Mapping[str, Component], name: str) -> str | None:
-    """A component's type, from its file, else from a tag that states it."""
-    if name in components:
-        return components[name].type
-    tags = repository.tags
-    stated = [*tags.versions.get(name, {}).values(), *tags.environments.get(name, {}).values()]
-    return next((tag.type for tag in stated if tag.type), None)
+    """A component's type, from the ledger or a tag that states it, else from its file."""
+    return repository.types.get(name) or (components[name].type if name in components else None)
 
 
 def versions_of(repository: Repository, component: str) -> list[str]:
@@ -67,26 +66,35 @@ def versions_of(repository: Repository, component: str) -> list[str]:
     return highest_first({*repository.tags.versions.get(component, {}), *repository.state.versions.get(component, {})})
 
 
-def known(repository: Repository, component: str) -> str:
-    """The component's name. Raises `EdgitError` that says which there are."""
-    tags, recorded = repository.tags, repository.state
-    if any(component in names for names in (tags.versions, tags.environments, recorded.pointers, recorded.versions)):
-        return component
-    names = read_catalog(repository).names
-    if component in names:
-        return component
-    close = nearest(component, names)
+def known(repository: Repository, text: str) -> str:
+    """The key of the component that a text names. Raises `EdgitError` that says which there are."""
+    if text in repository.types:
+        return text
+    try:
+        asked = parse_reference(text)
+    except InvalidReference:
+        asked = None
+    if asked and asked.type and typed_key(asked.type, asked.name) in repository.types:
+        return typed_key(asked.type, asked.name)
+    types = read_catalog(repository).types
+    key = find_key(asked.name, asked.type, types, types) if asked and asked.selector is None else None
+    if key is not None:
+        return key
+    hint = "a component is a file such as components/prompts/<name>.md; .edgit/components.json names others"
+    if asked and asked.type and asked.name in types:
+        raise EdgitError(
+            f"not found: `{asked.name}` is a {types[asked.name]}; there is no {asked.type} `{asked.name}`", hint=hint
+        )
+    close = nearest(text, types)
     raise EdgitError(
-        f"unknown component `{component}`.{close}"
-        if close
-        else f"unknown component `{component}`; there are {listed(names)}",
-        hint="a component is a file such as components/prompts/<name>.md; .edgit/components.json names others",
+        f"unknown component `{text}`.{close}" if close else f"unknown component `{text}`; there are {listed(types)}",
+        hint=hint,
     )
 
 
 def needed_version_tag(repository: Repository, component: str, version: str) -> Tag:
     """The tag of a version. Raises `EdgitError` that says which versions there are."""
-    known(repository, component)
+    component = known(repository, component)
     tag = repository.tags.versions.get(component, {}).get(version)
     if tag:
         return tag

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edgit.components.meaning import TagMeaning
-from edgit.components.tags import PREFIX, Tag, read_name, tag_ref
+from edgit.components.tags import PREFIX, ComponentTags, Tag, read_name
 from edgit.git.objects import Object
 from edgit.git.process import Git
 from edgit.git.tags import read_tag_object
@@ -66,6 +66,7 @@ class Drift:
 def read_drift(
     git: Git,
     refs: Mapping[str, str],
+    tags: ComponentTags,
     tip: str,
     state: LedgerState,
     environment_tags: Sequence[EnvironmentTag],
@@ -97,7 +98,7 @@ def read_drift(
     return Drift(
         tuple(moves),
         tuple(
-            _stale(pointer, tagged.get(pointer), expected.get(pointer), recorded.get(pointer), refs, objects)
+            _stale(pointer, tagged.get(pointer), expected.get(pointer), recorded.get(pointer), refs, tags, objects)
             for pointer in stale
         ),
     )
@@ -111,7 +112,7 @@ def _was_before(index: LedgerIndex, unfinished: Mapping[str, str | None], each: 
     if each.stated_name is None:
         return False
     named = read_name(PREFIX + each.stated_name)
-    own = named is not None and (named.component, named.slot) == each.pointer
+    own = named is not None and named.may_be(*each.pointer)
     return own and each.tag.id in index.known_tags.get(each.pointer, ())
 
 
@@ -130,14 +131,15 @@ def _stale(
     expected: str | None,
     version: str | None,
     refs: Mapping[str, str],
+    tags: ComponentTags,
     objects: Mapping[str, Object],
 ) -> StaleTag:
-    ref, found = (each.tag.ref, each.tag.id) if each else (tag_ref(*pointer), None)
+    ref, found = (each.tag.ref, each.tag.id) if each else (tags.ref(*pointer), None)
     own = objects.get(expected or "")
     if own is not None and own.kind == "tag":
         # The name that the ledger's own tag stands under, and none of the environment's other tags.
         stated = PREFIX + read_tag_object(own.body).name
         named = read_name(stated)
-        if named and (named.component, named.slot) == pointer:
+        if named and named.may_be(*pointer):
             ref, found = stated, refs.get(stated)
     return StaleTag(*pointer, ref, found, expected, version)

@@ -50,4 +50,4 @@ def _made_for(tag: Object | None, stale: StaleTag) -> str | None:
         return None
     ref = PREFIX + read_tag_object(tag.body).name
     named = read_name(ref)
-    return ref if named and (named.component, named.slot) == (stale.component, stale.environment) else None
+    return ref if named and named.may_be(stale.component, stale.environment) else None

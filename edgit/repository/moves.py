@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from edgit.components.tags import Tag, tag_name, tag_ref
+from edgit.components.tags import Tag, tag_name
 from edgit.errors import Refused
 from edgit.git.tags import commits_of
 from edgit.ledger.entries import Moved
@@ -80,7 +80,7 @@ def _move_one(
     """A pointer's move, with its tag moved in the writer's transaction."""
     existing = repository.tags.environments.get(desired.component, {}).get(desired.environment)
     # A tag of an older form, which the tool that wrote it still reads, goes on under its name.
-    ref = existing.ref if existing else tag_ref(desired.component, desired.environment)
+    ref = repository.tags.ref(*desired.pointer)
     before = existing.id if existing else None
     tag: str | None = None
     at: VersionTag | None = None
@@ -107,7 +107,7 @@ def _describe_new_versions(
         else:
             tags[each.component, each.version] = needed_version_tag(repository, each.component, each.version)
     commits = commits_of(repository.git, (tag.id for tag in tags.values()))
-    files = locate_tagged(repository.git, by_component(tags.items()), commits)
+    files = locate_tagged(repository.git, by_component(tags.items()), repository.types, commits)
     unknown = {}
     for (name, version), tag in tags.items():
         blob = files[name, version].blob if (name, version) in files else None
@@ -126,4 +126,4 @@ def _describe_new_versions(
             )
     if not unknown:
         return VersionRecords()
-    return describe_versions(repository.git, by_component(unknown.items()), repository.now)
+    return describe_versions(repository.git, by_component(unknown.items()), repository.types, repository.now)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from edgit.components.files import locate, read_components_if_possible
+from edgit.components.discovery import Component
+from edgit.components.files import locate, read_files_if_possible
+from edgit.components.keys import by_key
 from edgit.components.registry import REGISTRY
 from edgit.components.tags import Tag, unread
 from edgit.git.tags import commits_of
-from edgit.repository.reading import Repository
+from edgit.ledger.entries import Created
+from edgit.repository.reading import Repository, read_past
 from edgit.repository.records import locate_tagged
 from resolver.errors import listed
 
@@ -31,13 +34,42 @@ def read_problems(repository: Repository) -> list[str]:
             for name, tags in read_versions_without_file(repository).items()
             for tag in tags
         ),
-        *(
-            f"`{name}` is the name of several files: {listed([component.path, *component.others])}; the first counts, "
-            f"unless {REGISTRY} names another"
-            for name, component in sorted(read_components_if_possible(repository.git).items())
-            if component.others
-        ),
+        *(problem for _, problem in read_naming_problems(repository)),
     ]
+
+
+def read_naming_problems(repository: Repository) -> list[tuple[Component, str]]:
+    """Files that claim one type and name, and files whose name is another one than they are tagged under."""
+    components = by_key(read_files_if_possible(repository.git), repository.types)
+    found = [
+        (
+            component,
+            f"`{key}` is the name of several files: {listed([component.path, *component.others])}; the first counts, "
+            f"unless {REGISTRY} names another",
+        )
+        for key, component in sorted(components.items())
+        if component.others
+    ]
+    unversioned = {c.path: key for key, c in components.items() if c.said and key not in repository.types}
+    if not unversioned:
+        return found
+    for (tagged, version), path in sorted(read_last_paths(repository).items()):
+        key = unversioned.get(path)
+        if key is not None and tagged not in components:
+            problem = f"{path} says that its name is `{key}`, and it is tagged as `{tagged}`, which is read as before"
+            found.append((components[key], f"{problem}; next: edgit tag create {key} {version}"))
+    return found
+
+
+def read_last_paths(repository: Repository) -> dict[tuple[str, str], str]:
+    """(component, its last version) → the file that this was made from, as far as it is on record."""
+    last = {
+        change.component: change
+        for entry in read_past(repository)
+        for change in entry.changes
+        if isinstance(change, Created)
+    }
+    return {(name, change.version): change.path for name, change in last.items() if change.path}
 
 
 def read_versions_without_file(repository: Repository) -> dict[str, list[Tag]]:
@@ -45,7 +77,7 @@ def read_versions_without_file(repository: Repository) -> dict[str, list[Tag]]:
     unrecorded = repository.unrecorded_versions()
     if repository.tip:
         commits = commits_of(repository.git, (tag.id for tags in unrecorded.values() for tag in tags.values()))
-        there = set(locate_tagged(repository.git, unrecorded, commits))
+        there = set(locate_tagged(repository.git, unrecorded, repository.types, commits))
     else:
         there = {(name, version) for name, versions in repository.state.versions.items() for version in versions}
     left = {name: [tag for v, tag in tags.items() if (name, v) not in there] for name, tags in unrecorded.items()}
@@ -87,5 +119,5 @@ def _read_duplicate_files(repository: Repository) -> dict[tuple[str, str], str]:
     ]
     commits = commits_of(repository.git, (id for _, id in several))
     ends = {(name, id): commits[id] for name, id in several if id in commits}
-    located = locate(repository.git, ((name, commit) for (name, _), commit in ends.items()))
+    located = locate(repository.git, ((name, commit) for (name, _), commit in ends.items()), repository.types)
     return {(name, id): located[name, commit].blob for (name, id), commit in ends.items() if (name, commit) in located}

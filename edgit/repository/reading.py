@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from edgit.components.keys import KnownTypes
 from edgit.components.tags import ComponentTags, Tag, read_tags
 from edgit.git.process import Git
 from edgit.ledger.entries import LEDGER, LedgerEntry, LedgerState
@@ -28,6 +29,7 @@ from edgit.repository.environments import (
     find_untagged_versions,
     read_environment_tags,
 )
+from edgit.repository.types import read_known_types, read_typed_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Repository:
     drift: Drift = field(default_factory=Drift)
     #: The entry that a ledger would begin with; None where there is one, or nothing to begin it from.
     beginning: LedgerEntry | None = None
+    #: The keys that are tagged or on record. Their types are read when they are asked for.
+    types: KnownTypes = field(default_factory=KnownTypes)
 
     def environments(self, component: str) -> dict[str, str]:
         """What is live of a component, by environment."""
@@ -75,18 +79,20 @@ def read_repository(git: Git, *, from_tags: bool = True) -> Repository:
     refs = git.refs("refs/tags", LEDGER)
     tip = refs.get(LEDGER)
     now = int(time.time())
-    tags = choose_latest(git, read_tags(refs), tip, now)
+    state = read_state(git, tip) if tip is not None else LedgerState()
+    tags = choose_latest(git, read_tags(refs, read_typed_keys(git, refs, tip, state, now)), tip, now)
+    types = read_known_types(git, tags, tip, state)
     if tip is None and not from_tags:
-        return Repository(git, now, refs, tags, None)
+        return Repository(git, now, refs, tags, None, types=types)
     environment_tags = read_environment_tags(git, tags)
     if tip is not None:
-        state = read_state(git, tip)
-        drift = read_drift(git, refs, tip, state, environment_tags)
-        return Repository(git, now, refs, tags, tip, environment_tags, state, drift)
-    begun = read_beginning(git, tags, environment_tags, now)
+        drift = read_drift(git, refs, tags, tip, state, environment_tags)
+        return Repository(git, now, refs, tags, tip, environment_tags, state, drift, types=types)
+    begun = read_beginning(git, tags, environment_tags, types, now)
     if begun is None:
-        return Repository(git, now, refs, tags, None, environment_tags)
-    return Repository(git, now, refs, tags, None, environment_tags, begun.state, beginning=begun.entry)
+        return Repository(git, now, refs, tags, None, environment_tags, types=types)
+    types = read_known_types(git, tags, None, begun.state, (begun.entry,))
+    return Repository(git, now, refs, tags, None, environment_tags, begun.state, beginning=begun.entry, types=types)
 
 
 def read_live(git: Git) -> LedgerState:

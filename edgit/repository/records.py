@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from edgit.components.files import ComponentFile, locate
+from edgit.components.keys import KnownTypes
 from edgit.components.tags import Tag
 from edgit.components.versions import by_precedence
 from edgit.git.process import Git
@@ -30,11 +31,13 @@ class VersionRecords:
     files: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
-def describe_versions(git: Git, wanted: TagsByVersion, now: int) -> VersionRecords:
+def describe_versions(git: Git, wanted: TagsByVersion, known: KnownTypes, now: int) -> VersionRecords:
     """The records of these versions, by component and precedence; those whose file is not found are left out."""
     tags = [tag.id for found in wanted.values() for tag in found.values()]
+    if not tags:
+        return VersionRecords()
     commits = commits_of(git, tags)
-    located = locate_tagged(git, wanted, commits)
+    located = locate_tagged(git, wanted, known, commits)
     dates = read_dates(git, tags, now, commits)
     places = by_precedence(version for found in wanted.values() for version in found)
     created: list[Created] = []
@@ -52,7 +55,9 @@ def describe_versions(git: Git, wanted: TagsByVersion, now: int) -> VersionRecor
     return VersionRecords(tuple(created), files)
 
 
-def locate_tagged(git: Git, wanted: TagsByVersion, commits: Mapping[str, str]) -> dict[tuple[str, str], ComponentFile]:
+def locate_tagged(
+    git: Git, wanted: TagsByVersion, known: KnownTypes, commits: Mapping[str, str]
+) -> dict[tuple[str, str], ComponentFile]:
     """(component, version) → the file at the commit of its tag; `commits` has the commits of the tags."""
     ends = {
         (name, version): commits[tag.id]
@@ -60,7 +65,7 @@ def locate_tagged(git: Git, wanted: TagsByVersion, commits: Mapping[str, str]) -
         for version, tag in found.items()
         if tag.id in commits
     }
-    located = locate(git, ((name, commit) for (name, _), commit in ends.items()))
+    located = locate(git, ((name, commit) for (name, _), commit in ends.items()), known)
     return {key: located[key[0], commit] for key, commit in ends.items() if (key[0], commit) in located}
 
 

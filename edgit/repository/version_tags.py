@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from edgit.components.tags import PREFIX, Tag, tag_ref
+from edgit.components.tags import PREFIX, ComponentTags, Tag
 from edgit.errors import EdgitError
 from edgit.git.objects import Object
 from edgit.git.tags import lightweight_tags
@@ -35,6 +35,8 @@ class VersionLookup:
     """What is needed to find, or to make anew, the tags of some versions."""
 
     tags: Mapping[str, Mapping[str, Tag]]
+    #: All tags there are, for the name of one that is made anew.
+    names: ComponentTags
     lightweight: frozenset[str]
     #: How a version came to be; read only where the tag of one is gone.
     created: Mapping[tuple[str, str], Created]
@@ -50,6 +52,7 @@ def look_up_versions(repository: Repository, wanted: Iterable[tuple[str, str]]) 
     gone = [(name, version) for name, version in pairs if version not in tags.get(name, {})]
     return VersionLookup(
         tags,
+        repository.tags,
         lightweight_tags(repository.git, ids) if ids else frozenset(),
         read_index(repository.git, repository.tip).created if gone else {},
         repository.state.versions if repository.tip else {},
@@ -59,7 +62,7 @@ def look_up_versions(repository: Repository, wanted: Iterable[tuple[str, str]]) 
 def look_up_restorable(repository: Repository) -> VersionLookup:
     """Read what `restored` needs for any version, also for one that has a tag."""
     created = read_index(repository.git, repository.tip).created
-    return VersionLookup({}, frozenset(), created, repository.state.versions if repository.tip else {})
+    return VersionLookup({}, repository.tags, frozenset(), created, repository.state.versions if repository.tip else {})
 
 
 def existing_or_restored(writer: LedgerWriter, lookup: VersionLookup, component: str, version: str) -> VersionTag:
@@ -68,7 +71,7 @@ def existing_or_restored(writer: LedgerWriter, lookup: VersionLookup, component:
     if existing:
         return VersionTag(existing.id, "commit" if existing.id in lookup.lightweight else "tag")
     tag = restored(writer, lookup, component, version)
-    writer.set_ref(tag_ref(component, version), tag.id, None)
+    writer.set_ref(lookup.names.ref(component, version, lookup.created[component, version].type), tag.id, None)
     return tag
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from edgit.components.files import ComponentFile, locate
-from edgit.components.tags import Tag, tag_name, tag_ref
+from edgit.components.keys import key_to_make, split_key, typed_key
+from edgit.components.tags import PREFIX, Tag, tag_name
 from edgit.errors import Refused
 from edgit.git.process import Git
 from edgit.git.tags import commits_of
@@ -29,7 +30,14 @@ def create_version(
     """Tag a version of a component at a commit, and put it on record. From the same file again it is the same version;
     from another one it is refused."""
     version = canonical(version)
-    file = locate(repository.git, [(component, commit)]).get((component, commit))
+    file = locate(repository.git, [(component, commit)], repository.types).get((component, commit))
+    type = repository.types.get(component)
+    if file and file.type and type not in (None, file.type):
+        raise Refused(
+            f"{component} is a {type}, and at {commit[:10]} only a {file.type} has that name",
+            hint=f"next: edgit tag create {typed_key(file.type, split_key(component)[1])} {version}",
+        )
+    component = key_to_make(component, repository.types)
     if file is None:
         raise Refused(
             f"{component} has no file at {commit[:10]}", hint="commit it first, or name it in .edgit/components.json"
@@ -37,7 +45,7 @@ def create_version(
     writer = begin(lock, repository)
     existing = repository.tags.versions.get(component, {}).get(version)
     recorded = writer.versions.get(component, {}).get(version)
-    tagged, there = _tagged_file(repository.git, component, existing)
+    tagged, there = _tagged_file(repository, component, existing)
     if (existing or recorded) and (recorded or (there.blob if there else None)) != file.blob:
         raise Refused(
             f"{component} {version} exists already, and versions never change",
@@ -53,18 +61,21 @@ def create_version(
     if recorded:
         return complete(lock, writer, unchanged=[DesiredPointer(component, version, version)], dry_run=dry_run)
     _check_text(repository.git, file.path, file.blob)
-    tag = existing.id if existing else writer.tag(tag_name(component, version), commit, "commit", message)
+    ref = repository.tags.ref(component, version, file.type)
+    tag = existing.id if existing else writer.tag(ref.removeprefix(PREFIX), commit, "commit", message)
     if not existing:
-        writer.set_ref(tag_ref(component, version), tag, None)
+        writer.set_ref(ref, tag, None)
     created = Created(component, version, tag, tagged or commit, file.type, file.path)
     writer.add(f"version: {created}", [created], {(component, version): file.blob})
     return complete(lock, writer, dry_run=dry_run)
 
 
-def _tagged_file(git: Git, component: str, tag: Tag | None) -> tuple[str | None, ComponentFile | None]:
+def _tagged_file(repository: Repository, component: str, tag: Tag | None) -> tuple[str | None, ComponentFile | None]:
     """The commit of a version's tag, and the component's file there."""
-    commit = commits_of(git, [tag.id]).get(tag.id) if tag else None
-    return commit, locate(git, [(component, commit)]).get((component, commit)) if commit else None
+    commit = commits_of(repository.git, [tag.id]).get(tag.id) if tag else None
+    if commit is None:
+        return None, None
+    return commit, locate(repository.git, [(component, commit)], repository.types).get((component, commit))
 
 
 def _check_text(git: Git, path: str, blob: str) -> None:
@@ -78,17 +89,17 @@ def restore_version(
     lock: RepositoryLock, repository: Repository, component: str, version: str, *, dry_run: bool = False
 ) -> ChangeOutcome:
     """Bring back the tag of a version that the ledger knows, at its commit, or at a new one that holds its file."""
-    known(repository, component)
+    component = known(repository, component)
     version = canonical(version)
     recorded = repository.state.versions.get(component, {}).get(version) if repository.tip else None
     existing = repository.tags.versions.get(component, {}).get(version)
-    _, file = _tagged_file(repository.git, component, existing)
+    _, file = _tagged_file(repository, component, existing)
     if recorded and file and file.blob == recorded:
         unchanged = DesiredPointer(component, version, version)
         return ChangeOutcome((), (unchanged,), tuple(lock.notes), dry_run)
     writer = begin(lock, repository)
     tag = restored(writer, look_up_restorable(repository), component, version)
     before = existing.id if existing else None
-    writer.set_ref(existing.ref if existing else tag_ref(component, version), tag.id, before)
+    writer.set_ref(repository.tags.ref(component, version, repository.types.get(component)), tag.id, before)
     lock.notes.append(f"{tag_name(component, version)} is back")
     return complete(lock, writer, dry_run=dry_run)

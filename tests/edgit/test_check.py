@@ -151,7 +151,7 @@ _good = st.one_of(
                 *(f"{name}@{pointer}" for pointer in POINTERS[name]),
                 *([name] if "prod" in POINTERS[name] else []),
                 f"{name}@>=0.1.0",
-                *([f"{TYPES[name]}://{name}@latest"] if TYPES[name] else []),
+                *([f"{TYPES[name]}://{name}@latest"] if name in TYPES else []),
             ]
         )
         for name in VERSIONS

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgit.components.discovery import Component, discover, read_path
-from edgit.components.files import locate, read_components
+from edgit.components.discovery import Component, Texts, discover, read_path
+from edgit.components.files import locate, read_files
+from edgit.components.keys import by_key
 from edgit.components.registry import read_registry
 from edgit.errors import EdgitError
 from edgit.git.process import Git
@@ -21,10 +22,16 @@ from resolver.reference import is_name
 from tests.edgit.repo import Repo, clone, make
 
 
+def texts(**files: str) -> Texts:
+    """The texts of files, by the stem of their path."""
+    return lambda paths: {path: files[Path(path).stem] for path in paths if Path(path).stem in files}
+
+
 def found(repo: Repo) -> dict[str, str]:
     """Name → path, as edgit sees the files of today."""
     with repo.here():
-        return {name: component.path for name, component in read_components(Git.open(repo.root)).items()}
+        components = by_key(read_files(Git.open(repo.root)), repo.read().types)
+        return {key: component.path for key, component in components.items()}
 
 
 # Paths
@@ -82,22 +89,26 @@ def test_any_path_is_read_or_is_not(text: str, folder: str) -> None:
 
 
 def test_two_files_of_one_name_are_both_kept() -> None:
-    both = discover(["components/prompts/x.md", "components/queries/x.sql"], {})
-    assert both == {"x": Component("x", "components/prompts/x.md", "prompt", ("components/queries/x.sql",))}
+    both = discover(["components/prompts/x.md", "components/prompts/x.txt"], {}, texts())
+    assert both == (Component("x", "components/prompts/x.md", "prompt", ("components/prompts/x.txt",)),)
 
 
 def test_below_components_goes_before_the_root() -> None:
-    assert discover(["prompts/x.md", "components/queries/x.sql"], {}) == {
-        "x": Component("x", "components/queries/x.sql", "query")
-    }
+    assert discover(["prompts/x.md", "components/prompts/x.txt"], {}, texts()) == (
+        Component("x", "components/prompts/x.txt", "prompt"),
+    )
+    assert discover(["prompts/x.md", "components/queries/x.sql"], {}, texts()) == (
+        Component("x", "components/queries/x.sql", "query"),
+        Component("x", "prompts/x.md", "prompt"),
+    )
 
 
 def test_the_registry_goes_before_both() -> None:
     registry = read_registry(b'{"components": {"x": {"path": "other/x.md"}, "y": {"path": "prompts/z.md"}}}')
-    assert discover(["components/prompts/x.md", "prompts/z.md"], registry) == {
-        "x": Component("x", "other/x.md", None),
-        "y": Component("y", "prompts/z.md", "prompt"),
-    }
+    assert discover(["components/prompts/x.md", "prompts/z.md"], registry, texts()) == (
+        Component("x", "other/x.md", None),
+        Component("y", "prompts/z.md", "prompt"),
+    )
 
 
 # The registry
@@ -142,7 +153,15 @@ def test_shorter_forms(text: str) -> None:
         ('{"components": {"x": {"path": "a/../../x"}}}', "`x` needs a `path` below the repository's root"),
         ('{"components": {"x": {"path": "a\\nb"}}}', "characters that cannot be printed"),
         ('{"components": {"a b": {"path": "a.md"}}}', "`a b` is not a component name"),
-        ('{"components": {"prompts/x": {"path": "a.md"}}}', "`x` instead of `prompts/x`"),
+        ('{"components": {"prompts/docs/x": {"path": "a.md"}}}', "`docs/x` instead of `prompts/docs/x`"),
+        (
+            '{"components": {"prompts/x": {"path": "a.md", "type": "docs"}}}',
+            "`prompts/x` says prompt, and its `type` docs",
+        ),
+        (
+            '{"x": {"path": "prompts/a"},\n"prompts/x": "prompts/b"}',
+            ".edgit/components.json:2: `x` and `prompts/x` are",
+        ),
         ('{"components": {\n"x": "a/b",\n"x": "a/c"}}', ".edgit/components.json:3: `x` stands there twice"),
         ("[" * 100000, "nested too deeply"),
     ],
@@ -363,7 +382,7 @@ def test_a_version_stays_readable_wherever_its_file_has_been(tmp_path: Path) -> 
             repo.git("commit", "-qm", "gone")
         with repo.here():
             world = repo.read()
-            files = locate(world.git, [("x", commit) for commit in commits])
+            files = locate(world.git, [("x", commit) for commit in commits], world.types)
             assert [files["x", commit].path for commit in commits] == places
             assert versions_of(world, "x") == [f"v1.{number}.0" for number in range(5)][::-1]
             assert read_versions_without_file(world) == {}
@@ -385,7 +404,8 @@ def test_the_registry_of_that_commit_counts_and_not_todays(tmp_path: Path) -> No
     spoilt = repo.write(".edgit/components.json", "{")
     now = repo.write(".edgit/components.json", "{}")
     with repo.here():
-        files = locate(repo.read().git, [("x", commit) for commit in (old, spoilt, now)])
+        world = repo.read()
+        files = locate(world.git, [("x", commit) for commit in (old, spoilt, now)], world.types)
     assert files["x", old].path == "notes/one.md"
     assert files["x", spoilt].path == "components/prompts/x.md"
     assert files["x", now].path == "components/prompts/x.md"
@@ -398,7 +418,8 @@ def test_a_file_that_the_registry_gave_to_another_name_is_that_ones_alone(tmp_pa
     repo.git("rm", "-rfq", ".edgit", "components")
     repo.git("commit", "-qm", "gone")
     with repo.here():
-        files = locate(repo.read().git, [("y", then), ("z", then)])
+        world = repo.read()
+        files = locate(world.git, [("y", then), ("z", then)], world.types)
     assert files["y", then].path == "components/prompts/z.md"
     assert ("z", then) not in files
 
