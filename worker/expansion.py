@@ -10,26 +10,19 @@ Rules:
 
 from __future__ import annotations
 
-import functools
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from resolver.ensemble import Site, find_sites, read_yaml
+from resolver.ensemble import Site
 from resolver.ensemble.expand import WITHIN, Placed, Verdict, expand
-from resolver.errors import InvalidEnsemble, InvalidReference
+from resolver.ensemble.includes import DEEPEST, find_included, with_partials
+from resolver.errors import InvalidEnsemble
 from resolver.plan import AgentDecision, Plan, ResolvedReference, resolve_site
-from resolver.reference import Reference, find_reference
+from resolver.reference import Reference
 from resolver.snapshot import Pin, Request, Resolver
 
-#: How deep contents may include others, and how many parts one run may have.
-DEEPEST = 8
+#: How many parts one run may have.
 MOST_INCLUDED = 256
-#: Contents of which an isolate remembers what they refer to.
-_MOST_READ = 512
-
-#: `{{> template://header@v1.0.0}}`, with or without quotes, and with parameters behind it.
-_PARTIAL = re.compile(r"""\{\{>\s*(["']?)([^}"'\s]+)\1[^}]*\}\}""")
 
 
 class Desk(Protocol):
@@ -73,7 +66,7 @@ async def expanded(plan: Plan, agents: Iterable[AgentDecision], desk: Desk, requ
     included = await _included(tuple(parts.values()), desk, request)
     contents = {found.path: found for found in (*(part.found for part in parts.values()), *included)}
     placed = {
-        path: Placed(found.component, str(found.version), found.type, _with_partials(path, contents))
+        path: Placed(found.component, str(found.version), found.type, _whole(path, contents))
         for path, found in contents.items()
     }
     ensemble = expand(plan.raw, {agent.path: _verdict(agent) for agent in agents}, placed)
@@ -107,39 +100,17 @@ async def _included(level: Sequence[_Part], desk: Desk, request: Request) -> lis
 
 def _sites(found: ResolvedReference) -> tuple[Site, ...]:
     is_agent = found.type == "agent" or found.path.endswith(".agent")
-    return _sites_in(found.content or "", f"{found.component}@{found.version}", is_agent)
+    return find_included(found.content or "", f"{found.component}@{found.version}", is_agent)
 
 
-@functools.lru_cache(_MOST_READ)
-def _sites_in(text: str, file: str, is_agent: bool) -> tuple[Site, ...]:
-    """Where a content refers to others, each by its path in it: of an agent that of a field, else the partial's name.
-
-    Raises `InvalidEnsemble` for an agent that is no YAML, and for a reference that is none.
-    """
-    if not is_agent:
-        return tuple(_partials(text, file))
-    source = read_yaml(text, file)
-    return tuple(find_sites(source, ())) if isinstance(source.value, dict) else ()
-
-
-def _partials(text: str, file: str) -> Iterator[Site]:
-    for _, written in dict.fromkeys(_PARTIAL.findall(text)):
-        try:
-            found = find_reference(None, written, direct=False)
-        except InvalidReference as error:
-            raise InvalidEnsemble(f"{file}: `{written}`: {error.detail}") from None
-        if found is not None:
-            yield Site(written, found)
-
-
-def _with_partials(path: str, contents: Mapping[str, ResolvedReference]) -> str:
+def _whole(path: str, contents: Mapping[str, ResolvedReference]) -> str:
     """A content, with the contents of what it includes in their places."""
 
-    def part(match: re.Match[str]) -> str:
-        inner = f"{path}{WITHIN}{match[2]}"
-        return _with_partials(inner, contents) if inner in contents else match[0]
+    def content_of(written: str) -> str | None:
+        inner = f"{path}{WITHIN}{written}"
+        return _whole(inner, contents) if inner in contents else None
 
-    return _PARTIAL.sub(part, contents[path].content or "")
+    return with_partials(contents[path].content or "", content_of)
 
 
 def _pin(found: ResolvedReference) -> Pin:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -21,7 +21,7 @@ from edgit.repository.catalog import read_catalog
 from edgit.repository.problems import read_naming_problems
 from edgit.repository.reading import Repository
 from edgit.repository.records import locate_tagged
-from resolver.snapshot import Resolver, Snapshot
+from resolver.snapshot import Pin, Resolver, Snapshot
 
 
 @click.command()
@@ -100,10 +100,21 @@ def _read_known(repository: Repository) -> KnownComponents:
         for name, tags in repository.tags.versions.items()
     }
     commits = commits_of(repository.git, (tag.id for tags in unrecorded.values() for tag in tags.values()))
-    readable = locate_tagged(repository.git, unrecorded, repository.types, commits).keys() | {
-        (name, version) for name, versions in state.versions.items() for version in versions
-    }
+    located = locate_tagged(repository.git, unrecorded, repository.types, commits)
     versions = {name: tuple(found) for name, found in catalog.versions.items()}
     types = {name: type for name, type in catalog.types.items() if type is not None}
     snapshot = Snapshot(pointers=published_pointers(state), indexes=versions, types=types)
-    return KnownComponents(Resolver(snapshot), versions, lambda *version: version in readable)
+
+    def read(pins: Collection[Pin]) -> dict[Pin, str]:
+        """One question to git, however many versions there are."""
+        recorded = {pin: state.versions.get(pin[0], {}).get(pin[1]) for pin in pins}
+        blobs = {pin: located[pin].blob if pin in located else recorded[pin] for pin in pins}
+        bodies = repository.git.read({blob for blob in blobs.values() if blob is not None})
+        # What is on record is there, though this clone may not have its file.
+        return {
+            pin: bodies[blob].body.decode(errors="replace") if blob in bodies else ""
+            for pin, blob in blobs.items()
+            if blob is not None
+        }
+
+    return KnownComponents(Resolver(snapshot), versions, read)

@@ -4,6 +4,7 @@ Rules:
 
 - the same choice is made that the edge makes, for one environment, from what git says;
 - a version that is written out must exist, and its file must be there;
+- what the content of a version refers to is followed, as the edge follows it for a run;
 - every ensemble is looked at to its end; an ensemble that cannot be read is a finding like any other;
 - what loads, and is close to something that is known, is a finding too (`slip`). A name that nothing in the ensemble
   has, and that is close to none, is a `warning`: a caller may send it.
@@ -11,13 +12,15 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from resolver.ensemble import Slip, format_path, load_ensemble, read_yaml
+from resolver.ensemble import Site, Slip, format_path, load_ensemble, read_yaml
+from resolver.ensemble.includes import DEEPEST, find_included
 from resolver.errors import InvalidEnsemble, NotFound, listed, nearest
 from resolver.reference import Reference
-from resolver.snapshot import Request, Resolver
+from resolver.snapshot import Choice, Pin, Request, Resolver
 
 #: The kind of a finding that may be no fault.
 WARNING = "warning"
@@ -45,17 +48,32 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class KnownComponents:
-    """What git says of the components; `reachable` tells whether a version's file can be read."""
+    """What git says of the components; `read` gives the contents of those versions whose files are there."""
 
     resolver: Resolver
     versions: Mapping[str, tuple[str, ...]]
-    reachable: Callable[[str, str], bool]
+    read: Callable[[Collection[Pin]], Mapping[Pin, str]]
+
+
+class _Asked(NamedTuple):
+    """A reference, its place in an ensemble, and the contents on the way to it."""
+
+    file: str
+    line: int | None
+    column: int | None
+    reference: Reference
+    chain: tuple[Pin, ...] = ()
+
+    def finding(self, kind: str, detail: str) -> Finding:
+        way = " → ".join(f"{name}@{version}" for name, version in self.chain)
+        told = f"{detail}, in {way}" if way else detail
+        return Finding(self.file, self.line, self.column, kind, str(self.reference), told)
 
 
 def check(ensembles: Iterable[tuple[str, str]], known: KnownComponents, environment: str) -> tuple[list[Finding], int]:
     """What is wrong in these (file, text), and how many references were looked at."""
     findings: list[Finding] = []
-    count = 0
+    asked: list[_Asked] = []
     for file, text in ensembles:
         try:
             ensemble = load_ensemble(text, file)
@@ -65,19 +83,58 @@ def check(ensembles: Iterable[tuple[str, str]], known: KnownComponents, environm
         findings += _slips(file, ensemble.slips, known)
         source = read_yaml(text, file)
         places = {format_path(path): place for path, place in source.places.items()}
-        for unit in ensemble.units:
-            for site in unit.sites:
-                reference = site.found.reference
-                if not site.found.certain and known.resolver.known(reference) not in known.versions:
-                    continue
-                count += 1
+        for site in dict.fromkeys(site for unit in ensemble.units for site in unit.sites):
+            if _is_meant(site, known):
                 line, column = source.lines.position(places[site.path].index)
-                findings += [
-                    Finding(file, line, column, kind, str(reference), detail)
-                    for kind, detail in _faults(reference, known, environment)
-                ]
+                asked.append(_Asked(file, line, column, site.found.reference))
+    count = 0
+    while asked:
+        count += len(asked)
+        asked, faults = _followed(asked, known, environment)
+        findings += faults
     findings.sort(key=lambda found: (found.file, found.line or 0, found.column or 0))
     return findings, count
+
+
+def _is_meant(site: Site, known: KnownComponents) -> bool:
+    return site.found.certain or known.resolver.known(site.found.reference) in known.versions
+
+
+def _followed(asked: Iterable[_Asked], known: KnownComponents, environment: str) -> tuple[list[_Asked], list[Finding]]:
+    """What the contents of these references refer to, and what is wrong."""
+    findings: list[Finding] = []
+    chosen: list[tuple[_Asked, Choice]] = []
+    for each in asked:
+        choice = _choice(each.reference, known, environment)
+        if isinstance(choice, Choice):
+            chosen.append((each, choice))
+        else:
+            findings.append(each.finding(*choice))
+    contents = known.read({(choice.component, choice.version) for _, choice in chosen})
+    within: list[_Asked] = []
+    for each, choice in chosen:
+        pin = (choice.component, choice.version)
+        chain = (*each.chain, pin)
+        name = f"{pin[0]}@{pin[1]}"
+        if pin not in contents:
+            findings.append(
+                each.finding("unreachable", f"`{each.reference}`: {pin[0]} {pin[1]} has no file in git any more")
+            )
+        elif pin in each.chain:
+            findings.append(each.finding("cycle", f"`{each.reference}`: {name} includes itself"))
+        elif len(chain) > DEEPEST:
+            findings.append(each.finding("cycle", f"`{each.reference}`: more than {DEEPEST} levels deep"))
+        else:
+            is_agent = choice.type == "agent" or each.reference.type == "agent"
+            try:
+                sites = find_included(contents[pin], name, is_agent)
+            except InvalidEnsemble as error:
+                findings.append(each.finding("invalid", f"`{each.reference}`: {name}: {error.detail}"))
+                continue
+            within += [
+                each._replace(reference=site.found.reference, chain=chain) for site in sites if _is_meant(site, known)
+            ]
+    return within, findings
 
 
 def _slips(file: str, slips: Iterable[Slip], known: KnownComponents) -> Iterator[Finding]:
@@ -87,31 +144,21 @@ def _slips(file: str, slips: Iterable[Slip], known: KnownComponents) -> Iterator
             yield Finding(file, slip.line, slip.column, "slip" if slip.sure else WARNING, None, slip.detail)
 
 
-def _faults(reference: Reference, known: KnownComponents, environment: str) -> Iterator[tuple[str, str]]:
+def _choice(reference: Reference, known: KnownComponents, environment: str) -> Choice | tuple[str, str]:
+    """The version that a reference leads to; else what is wrong: of which kind, and how it is told."""
     try:
         name, selector = known.resolver.component(reference), reference.selector
     except NotFound as error:
-        yield "type", f"`{reference}`: {error.detail}"
-        return
+        return "type", f"`{reference}`: {error.detail}"
     versions = known.versions.get(name)
     if versions is None:
         close = nearest(name, known.versions)
-        yield (
-            "dangling",
-            f"`{reference}`: unknown component `{name}`." + (close or f" There are {listed(known.versions)}"),
-        )
-        return
-    if selector is not None and selector.kind == "version":
-        version = selector.text
-        if version not in versions:
-            yield "dangling", f"`{reference}`: {name} has no {version}; it has {listed(versions)}"
-            return
-    else:
-        try:
-            version = known.resolver.choose(reference, Request(environment=environment)).version
-        except NotFound as error:
-            kind = "out of range" if selector is not None and selector.kind == "range" else "dangling"
-            yield kind, f"`{reference}`: {error.detail}"
-            return
-    if not known.reachable(name, version):
-        yield "unreachable", f"`{reference}`: {name} {version} has no file in git any more"
+        there = close or f" There are {listed(known.versions)}"
+        return "dangling", f"`{reference}`: unknown component `{name}`.{there}"
+    if selector is not None and selector.kind == "version" and selector.text not in versions:
+        return "dangling", f"`{reference}`: {name} has no {selector.text}; it has {listed(versions)}"
+    try:
+        return known.resolver.choose(reference, Request(environment=environment))
+    except NotFound as error:
+        kind = "out of range" if selector is not None and selector.kind == "range" else "dangling"
+        return kind, f"`{reference}`: {error.detail}"

@@ -18,13 +18,14 @@ Where to look:
 | of which kinds is a condition?                  | `conditions` |
 | where do references stand?                      | `sites`      |
 | what loads, and is probably meant otherwise?    | `slips`      |
+| what do contents refer to?                      | `includes`   |
 | what does one run look like?                    | `expand`     |
 """
 
 from resolver.ensemble.conditions import Condition, DuringRun, Evaluated, Fixed
 from resolver.ensemble.flow import Ensemble, FlowReader, Unit
 from resolver.ensemble.schema import read_document
-from resolver.ensemble.sites import Site, find_sites
+from resolver.ensemble.sites import Site
 from resolver.ensemble.slips import Slip
 from resolver.ensemble.yaml import format_path, read_yaml
 
@@ -37,7 +38,6 @@ __all__ = [
     "Site",
     "Slip",
     "Unit",
-    "find_sites",
     "format_path",
     "load_ensemble",
     "read_yaml",

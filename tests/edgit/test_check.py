@@ -25,13 +25,15 @@ POINTERS = {
     "mail/header": {"latest": "v0.9.0", "stable": "v0.9.0"},
 }
 TYPES: Mapping[str, str] = {"my-prompt": "prompt", "company": "query"}
+#: What the contents refer to; all others refer to nothing.
+CONTENTS: dict[tuple[str, str], str] = {}
 
 
 def known(lost: frozenset[tuple[str, str]] = frozenset()) -> KnownComponents:
     return KnownComponents(
         Resolver(Snapshot(pointers=POINTERS, indexes=VERSIONS, types=TYPES)),
         VERSIONS,
-        reachable=lambda component, version: (component, version) not in lost,
+        read=lambda pins: {pin: CONTENTS.get(pin, "") for pin in pins if pin not in lost},
     )
 
 
@@ -232,3 +234,77 @@ def test_a_tag_whose_commit_has_no_such_file_is_unreachable(repo: Repo) -> None:
 
 def test_nothing_to_check_is_an_error(repo: Repo) -> None:
     assert "there are no ensembles here" in repo.edgit("check", code=1).err
+
+
+# What contents refer to
+
+WITHIN = {
+    ("page", "v1.0.0"): "{{> template://head@v1.0.0}} {{> local}}",
+    ("head", "v1.0.0"): "{{> template://logo@v9.9.9}}",
+    ("head", "v2.0.0"): "{{> template://page@v1.0.0}}",
+    ("writer", "v1.0.0"): "name: writer\nconfig:\n  prompt: my-prompt@nowhere\n  schema: word\n",
+    ("broken", "v1.0.0"): "name: [\n",
+}
+
+
+def within(**changed: str) -> KnownComponents:
+    """Components whose contents refer to others; `changed` has the contents of some by name."""
+    contents = WITHIN | {(name, "v1.0.0"): text for name, text in changed.items()}
+    versions: dict[str, tuple[str, ...]] = dict.fromkeys(
+        ("page", "head", "logo", "writer", "broken", "my-prompt", "a"), ("v1.0.0", "v2.0.0")
+    )
+    versions |= {f"t{number}": ("v1.0.0",) for number in range(12)}
+    types = {"page": "template", "head": "template", "writer": "agent", "broken": "agent"}
+    return KnownComponents(
+        Resolver(Snapshot(pointers={name: {"prod": "v1.0.0"} for name in versions}, indexes=versions, types=types)),
+        versions,
+        read=lambda pins: {pin: contents.get(pin, "") for pin in pins},
+    )
+
+
+def test_what_contents_refer_to_is_followed_and_told_at_the_ensemble() -> None:
+    found, count = check([("flow.yaml", ensemble("page@v1.0.0"))], within(), "prod")
+    assert count == 3
+    assert [(each.kind, each.line, each.column) for each in found] == [("dangling", 6, 16)]
+    assert found[0].detail == (
+        "`template://logo@v9.9.9`: logo has no v9.9.9; it has v1.0.0, v2.0.0, in page@v1.0.0 → head@v1.0.0"
+    )
+
+
+def test_an_agents_own_yaml_is_followed() -> None:
+    found, count = check([("flow.yaml", ensemble("writer@prod", field="agent"))], within(), "prod")
+    assert (count, [each.kind for each in found]) == (2, ["dangling"])
+    assert "unknown environment `nowhere`" in found[0].detail
+    assert found[0].detail.endswith(", in writer@v1.0.0")
+    found, _ = check([("flow.yaml", ensemble("broken@prod", field="agent"))], within(), "prod")
+    assert [each.kind for each in found] == ["invalid"]
+
+
+def test_contents_that_include_themselves_are_a_cycle() -> None:
+    found, _ = check([("flow.yaml", ensemble("page@v1.0.0"))], within(page="{{> template://head@v2.0.0}}"), "prod")
+    (cycle,) = found
+    assert (cycle.kind, cycle.line) == ("cycle", 6)
+    assert "page@v1.0.0 includes itself, in page@v1.0.0 → head@v2.0.0" in cycle.detail
+
+
+def test_contents_are_followed_no_deeper_than_the_edge_goes() -> None:
+    deep = {f"t{number}": f"{{{{> template://t{number + 1}}}}}" for number in range(11)}
+    found, _ = check([("flow.yaml", ensemble("t0@prod"))], within(**deep), "prod")
+    assert [(each.kind, "more than 8 levels deep" in each.detail) for each in found] == [("cycle", True)]
+    found, _ = check([("flow.yaml", ensemble("t3@prod"))], within(**deep), "prod")
+    assert [each.kind for each in found] == ["cycle"]
+    found, _ = check([("flow.yaml", ensemble("t4@prod"))], within(**deep), "prod")
+    assert found == []
+
+
+def test_contents_are_read_from_git(tmp_path: Path) -> None:
+    repo = make(tmp_path)
+    repo.write("templates/page.html", "<p>{{> template://nobody@prod}}</p>")
+    repo.write("ensembles/one.yaml", "name: one\nflow:\n  - agent: html\n    template: page@v1.0.0\n")
+    repo.edgit("tag", "create", "page", "v1.0.0")
+    for _ in range(2):
+        done = repo.edgit("check", code=1)
+        assert "ensembles/one.yaml:4:15: dangling: `template://nobody@prod`: unknown component `nobody`" in done.out
+        assert "in page@v1.0.0" in done.out
+        # The same once the ledger has the version.
+        repo.edgit("adopt", code=None)
