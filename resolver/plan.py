@@ -27,7 +27,7 @@ from resolver.errors import InvalidRequest, NotFound
 from resolver.expression import UNDEFINED, Key, Needed, Scope
 from resolver.expression.javascript import to_text, truthy
 from resolver.reference import Reference
-from resolver.snapshot import Choice, Group, Pin, Request, Resolver, Route
+from resolver.snapshot import Choice, Group, Request, Resolver, Route
 
 Reason = Literal["unconditional", "condition", "needs", "during the run", "not in the flow"]
 
@@ -45,6 +45,8 @@ class ResolvedReference(msgspec.Struct, frozen=True, omit_defaults=True, gc=Fals
     route: Route | None
     note: str | None = None
     error: str | None = None
+    type: str | None = None
+    media_type: str | None = None
     content: str | None = None
 
 
@@ -70,7 +72,8 @@ class Plan:
     key: Key | None
     group: Group | None
     references: tuple[Reference, ...]
-    pins: frozenset[Pin]
+    #: Those of the references that pin a version.
+    pinning: tuple[Reference, ...]
 
 
 def compile_plan(ensemble: Ensemble) -> Plan:
@@ -79,18 +82,8 @@ def compile_plan(ensemble: Ensemble) -> Plan:
     references = tuple(dict.fromkeys(site.found.reference for site in sites))
     pointing = tuple(found for found in references if found.selector is None or found.selector.environment is not None)
     group = None if ensemble.group is None else Group(ensemble.group, pointing)
-    return Plan(ensemble.name, ensemble.units, ensemble.key, group, references, pins_of(references))
-
-
-def pins_of(references: Iterable[Reference]) -> frozenset[Pin]:
-    """The versions that references pin."""
-    return frozenset(
-        [
-            (found.name, found.selector.text)
-            for found in references
-            if found.selector and found.selector.kind == "version"
-        ]
-    )
+    pinning = tuple(found for found in references if found.selector and found.selector.kind == "version")
+    return Plan(ensemble.name, ensemble.units, ensemble.key, group, references, pinning)
 
 
 def key_text(value: object) -> str | None:
@@ -128,7 +121,9 @@ def resolve_references(
 
 
 def _resolved(path: str, reference: Reference, choice: Choice) -> ResolvedReference:
-    return ResolvedReference(path, str(reference), reference.name, choice.version, choice.route, choice.note)
+    return ResolvedReference(
+        path, str(reference), choice.component, choice.version, choice.route, choice.note, type=choice.type
+    )
 
 
 def _decide(unit: Unit, resolver: Resolver, request: Request, group: Group | None) -> AgentDecision:
@@ -148,7 +143,7 @@ def _site(
 ) -> ResolvedReference | None:
     """What stands at a site; None where it is text."""
     reference, certain = site.found.reference, site.found.certain
-    if not certain and reference.name not in resolver.snapshot.pointers:
+    if not certain and resolver.known(reference) not in resolver.snapshot.pointers:
         return None
     try:
         return _resolved(site.path, reference, resolver.choose(reference, request, group))

@@ -11,6 +11,8 @@ Rules:
   stand there was probably forgotten;
 - no white space stands around a reference or its selector, and it stands on one line;
 - `str(reference)` is the reference again, its version written with a `v`;
+- two components of different types may have one name. A type is asked for by the scheme, by the directory, or else by
+  the field that the reference stands in. How it is found says `resolver/snapshot.py`;
 - a string of an ensemble is a reference only where `find_reference` says so. Everything else is plain text.
 """
 
@@ -18,7 +20,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from resolver import version
@@ -36,11 +38,34 @@ DIRECTORIES = {
     "agent": "agents",
     "ensemble": "ensembles",
 }
+#: What a component of each type is written in. JSON is YAML too.
+MEDIA_TYPES = {
+    "prompt": "text/markdown",
+    "template": "text/html",
+    "query": "application/sql",
+    "config": "application/yaml",
+    "script": "text/javascript",
+    "schema": "application/schema+json",
+    "docs": "text/markdown",
+    "agent": "application/yaml",
+    "ensemble": "application/yaml",
+}
 TYPES = {directory: kind for kind, directory in DIRECTORIES.items()}
 #: The types that have a URI scheme of their own.
 SCHEMES = ("template", "prompt", "query", "config", "script", "schema", "docs")
-#: The fields of an agent or step that carry a reference.
-FIELDS = frozenset({"component", "agent", "prompt", "schema", "template", "query", "script", "layout"})
+#: The fields of an agent or step that carry a reference, and the type that each asks for; `component` takes any.
+FIELDS: dict[str, str | None] = {
+    "component": None,
+    "agent": "agent",
+    "evaluator": "agent",
+    "prompt": "prompt",
+    "schema": "schema",
+    "template": "template",
+    "layout": "template",
+    "query": "query",
+    "script": "script",
+    "config": "config",
+}
 
 #: Longest name, in bytes of UTF-8: a KV key holds 512, and the version and a prefix go along with it.
 LONGEST_NAME = 256
@@ -79,12 +104,18 @@ class Selector:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A component and which version of it; `scheme` and `directory` are kept as they were written."""
+    """A component and which version of it; `scheme` and `directory` are kept as they were written.
+
+    `wanted` is the type that the field asks for which the reference stands in.
+    """
 
     name: str
     selector: Selector | None = None
     scheme: str | None = None
     directory: str | None = None
+    wanted: str | None = None
+    #: The type that is asked for, in the singular: the one that is written, else the field's. None: any.
+    type: str | None = field(init=False, repr=False, compare=False)
     #: The reference as text; every answer has it.
     _written: str = field(init=False, repr=False, compare=False)
 
@@ -93,11 +124,13 @@ class Reference:
         directory = f"{self.directory}/" if self.directory else ""
         selector = f"@{self.selector}" if self.selector else ""
         object.__setattr__(self, "_written", f"{scheme}{directory}{self.name}{selector}")
+        written = self.scheme or (TYPES[self.directory] if self.directory else None)
+        object.__setattr__(self, "type", written or self.wanted)
 
     @property
-    def type(self) -> str | None:
-        """The type that the reference states, in the singular, or None where it states none."""
-        return self.scheme or (TYPES[self.directory] if self.directory else None)
+    def typed(self) -> str:
+        """The key of a component that shares its name with one of another type: `schemas/answer`."""
+        return self.name if self.type is None else f"{DIRECTORIES[self.type]}/{self.name}"
 
     def __str__(self) -> str:
         return self._written
@@ -211,7 +244,12 @@ def parse_reference(text: str) -> Reference:
     return Reference(name, selector, scheme, directory)
 
 
-def parse_name(text: str) -> str:
+def asking_for(reference: Reference, type: str | None) -> Reference:
+    """The same reference, in a field that asks for this type."""
+    return replace(reference, wanted=type) if reference.type is None and type is not None else reference
+
+
+def parse_name(text: str) -> Reference:
     """The component that `text` names, with or without its type: `my-prompt`, `prompts/my-prompt`.
 
     Raises `InvalidReference`, also for a reference that selects a version.
@@ -220,7 +258,7 @@ def parse_name(text: str) -> str:
     if reference.selector is not None:
         detail = f"a component's name stands here, without a version: `{reference.name}`"
         raise InvalidReference(detail, text=text, offset=text.index("@"))
-    return reference.name
+    return reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +292,9 @@ def find_reference(field: str | None, value: str, *, direct: bool) -> Found | No
         if bare and not must:
             return None
         raise InvalidReference("white space stands around the reference; take it away", text=value, offset=0)
-    return Found(reference, certain=must or not bare)
+    # Conductor bundles scripts, so that one without a version is probably of the bundle.
+    bundled = reference.selector is None and (field == "script" or reference.type == "script")
+    return Found(asking_for(reference, FIELDS.get(field or "")), certain=must or not (bare or bundled))
 
 
 def _is_meant(field: str, text: str) -> bool:

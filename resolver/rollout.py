@@ -11,7 +11,8 @@ Rules:
 - a percentage is read whole or rejected whole, never half-parsed;
 - of the table's entries the most specific one decides, and the component goes before the environment:
   `my-prompt@prod-eu`, then `my-prompt`, then `*@prod-eu`, then `*`. So an entry for all components never changes the
-  percentage of one that has an entry of its own.
+  percentage of one that has an entry of its own. An entry that says a type too is for a component of that type; of
+  two the one that is the component's key decides.
 
 `tests/vectors/rollout.json` publishes the vectors that any other language can repeat. `Canary.takes` is the only place
 where the formula stands.
@@ -30,7 +31,7 @@ from hashlib import sha256
 import msgspec
 
 from resolver.errors import InvalidPercentage, InvalidReference
-from resolver.reference import environment_fault, parse_reference
+from resolver.reference import DIRECTORIES, environment_fault, parse_reference
 
 #: One more than the highest bucket.
 BUCKETS = 2**64
@@ -99,30 +100,32 @@ class RolloutTable:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_of_pointers", any("@" in name for name in self.entries))
 
-    def entry(self, component: str, environment: str) -> str | None:
-        """The entry that decides for this pointer; None where none does."""
+    def entry(self, component: str, environment: str, type: str | None = None) -> str | None:
+        """The entry that decides for this pointer of a component of that type; None where none does."""
         entries = self.entries
-        if not self._of_pointers:
-            return component if component in entries else "*" if "*" in entries else None
-        names = (f"{component}@{environment}", component, f"*@{environment}", "*")
-        return next((name for name in names if name in entries), None)
+        if not self._of_pointers and component in entries:
+            return component
+        directories = [DIRECTORIES[type]] if type else DIRECTORIES.values()
+        names = (component, *(f"{directory}/{component}" for directory in directories))
+        wanted = (*(f"{name}@{environment}" for name in names), *names, f"*@{environment}", "*")
+        return next((name for name in wanted if name in entries), None)
 
-    def percentage(self, component: str, environment: str) -> Percentage:
+    def percentage(self, component: str, environment: str, type: str | None = None) -> Percentage:
         """The percentage of this pointer's canary; nobody where no entry decides."""
-        name = self.entry(component, environment)
+        name = self.entry(component, environment, type)
         return NOBODY if name is None else self.entries[name]
 
 
 @functools.lru_cache(maxsize=4096)
 def parse_entry(text: str) -> str:
-    """An entry of the table, as it is looked up, without its type: `*`, `*@prod-eu`, `my-prompt`, `my-prompt@prod-eu`.
+    """An entry of the table, as it is looked up: `*`, `*@prod-eu`, `my-prompt`, `prompts/my-prompt@prod-eu`.
 
     Raises `InvalidReference` for what no pointer could ever be found by.
     """
     component, at, environment = text.partition("@")
     if component != "*":
         reference = parse_reference(text)
-        component, environment = reference.name, str(reference.selector or "")
+        component, environment = reference.typed, str(reference.selector or "")
     if not at:
         return component
     if fault := environment_fault(environment):

@@ -7,7 +7,10 @@ Rules:
   that its answers are the same whether it remembers or not;
 - the components of a group draw once: all that have a canary run it, or none does. The group's percentage is the
   smallest of theirs. A component without a canary, where another has one, runs its stable version, with a note;
-- a pinned version is itself. Whoever can ask what exists says so in `Pins`.
+- a pinned version is itself. Whoever can ask what exists says so in `Pins`;
+- a component is found by its key. That is its name, or type and name (`schemas/answer`) where a component of another
+  type had the name before. A reference that asks for a type takes the key with the type where there is one. Else it
+  takes the name, unless the component of that name is known to have another type.
 
 How a selector is looked up:
 
@@ -25,11 +28,12 @@ How a selector is looked up:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from resolver.errors import NotFound, listed, nearest
 from resolver.expression import UNDEFINED, Scope
@@ -70,6 +74,8 @@ class Snapshot:
     indexes: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     revision: str | None = None
     generation: int | None = None
+    #: The types that are known, by component.
+    types: Mapping[str, str] = field(default_factory=dict)
 
 
 class Pins(NamedTuple):
@@ -94,11 +100,13 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
 
 class Choice(msgspec.Struct, frozen=True, gc=False):
-    """A version, why it was chosen, and what the reader should know about it besides."""
+    """A component's version, why it was chosen, and what the reader should know about it besides."""
 
+    component: str
     version: str
     route: Route
     note: str | None = None
+    type: str | None = None
 
 
 class Draw(msgspec.Struct, frozen=True, gc=False):
@@ -127,6 +135,22 @@ class Resolver:
         self.snapshot = snapshot
         #: What was found out about pointers and ranges of the snapshot, by place and component.
         self._found: dict[_Where, dict[str, Draw]] = {}
+        #: The components that were found by a type and a name.
+        self._components: dict[str, str] = {}
+
+    def component(self, reference: Reference) -> str:
+        """The key of the component that is meant. Raises `NotFound` where one of that name has another type."""
+        if reference.type is None:
+            return reference.name
+        typed = reference.typed
+        try:
+            return self._components[typed]
+        except KeyError:
+            found = _component(reference, self.snapshot)
+            if len(self._components) >= MOST_REMEMBERED:
+                self._components.clear()
+            self._components[typed] = found
+            return found
 
     def choose(
         self, reference: Reference, request: Request, group: Group | None = None, *, canary: bool = True
@@ -139,13 +163,15 @@ class Resolver:
         wanted = request.environment if selector is None else selector.environment
         if wanted is None:
             return self._by_version(reference, request.pins)
-        name, region = reference.name, request.region
+        name = reference.name if reference.type is None else self.component(reference)
+        region = request.region
         where = wanted if region is None and group is None else (wanted, region, group and (group, request.environment))
         try:
             draw = self._found[where][name]
         except KeyError:
             snapshot = self.snapshot
-            draw = _draw(_pointer(name, wanted, region, snapshot), group, request, snapshot)
+            members = [] if group is None else self._canaries(group, request)
+            draw = _draw(_pointer(name, wanted, region, snapshot), group, members, request, snapshot)
             self._remember(where, name, draw)
         if not canary:
             return draw.without
@@ -159,20 +185,52 @@ class Resolver:
         snapshot = self.snapshot
         needed: set[str] = set()
         for reference in references:
-            selector, name = reference.selector, reference.name
+            selector = reference.selector
             if selector is None or selector.environment is not None or selector.kind == "version":
+                continue
+            name = self.known(reference)
+            if name is None:
                 continue
             pointed = selector.kind != "range" and selector.text in snapshot.pointers.get(name, {})
             if not pointed and name not in snapshot.indexes:
                 needed.add(name)
         return frozenset(needed)
 
+    def known(self, reference: Reference) -> str | None:
+        """The key of the component that is meant; None where one of that name has another type."""
+        try:
+            return self.component(reference)
+        except NotFound:
+            return None
+
+    def pins_of(self, references: Iterable[Reference]) -> frozenset[Pin]:
+        """The versions that the references pin."""
+        return frozenset(
+            (name, found.selector.text)
+            for found in references
+            if found.selector is not None
+            and found.selector.kind == "version"
+            and (name := self.known(found)) is not None
+        )
+
+    def _canaries(self, group: Group, request: Request) -> list[_Pointer]:
+        """Those pointers of a group that have a canary; a member that does not resolve is none."""
+        found = []
+        for member in group.members:
+            wanted = request.environment if member.selector is None else member.selector.environment
+            assert wanted is not None
+            try:
+                found.append(_pointer(self.component(member), wanted, request.region, self.snapshot))
+            except NotFound:
+                continue
+        return [pointer for pointer in found if pointer.candidate is not None]
+
     def _by_version(self, reference: Reference, pins: Pins) -> Choice:
         """What a selector picks that is no environment. Raises `NotFound`."""
-        selector, name = reference.selector, reference.name
+        selector, name = reference.selector, self.component(reference)
         assert selector is not None
         if selector.kind == "version":
-            return _pinned((name, selector.text), pins)
+            return _pinned((name, selector.text), pins, self.snapshot.types.get(name))
         # `@` is the name of no region: what is remembered here never meets a pointer's.
         where = (selector.text, "@", selector.kind)
         draw = self._found.get(where, {}).get(name)
@@ -188,12 +246,20 @@ class Resolver:
         self._found.setdefault(where, {})[name] = draw
 
 
-def _pinned(pin: Pin, pins: Pins) -> Choice:
+def _component(reference: Reference, snapshot: Snapshot) -> str:
+    name, wanted = reference.name, reference.type
+    if reference.typed in snapshot.pointers:
+        return reference.typed
+    if (type := snapshot.types.get(name)) not in (None, wanted):
+        raise NotFound(f"`{name}` is of the type {type}, and there is no {wanted} of that name")
+    return name
+
+
+def _pinned(pin: Pin, pins: Pins, type: str | None) -> Choice:
     if pins.absent and (why := pins.absent.get(pin)) is not None:
         raise NotFound(why)
-    if pins.unchecked and pin in pins.unchecked:
-        return Choice(pin[1], "pinned", "KV could not be asked whether this version exists")
-    return Choice(pin[1], "pinned")
+    unchecked = bool(pins.unchecked) and pin in pins.unchecked
+    return Choice(*pin, "pinned", "KV could not be asked whether this version exists" if unchecked else None, type)
 
 
 class _Pointer(NamedTuple):
@@ -217,51 +283,44 @@ def _pointer(name: str, wanted: str, region: str | None, snapshot: Snapshot) -> 
         environment, version, route = f"{wanted}-{region}", regional, "region"
     if version is None:
         raise NotFound(_unknown_environment(name, wanted, snapshot))
-    return _Pointer(name, environment, Choice(version, route), pointers.get(f"{environment}-canary"))
+    stable = Choice(name, version, route, type=snapshot.types.get(name))
+    return _Pointer(name, environment, stable, pointers.get(f"{environment}-canary"))
 
 
-def _draw(pointer: _Pointer, group: Group | None, request: Request, snapshot: Snapshot) -> Draw:
-    """What is drawn from at a pointer."""
+def _draw(
+    pointer: _Pointer, group: Group | None, members: Sequence[_Pointer], request: Request, snapshot: Snapshot
+) -> Draw:
+    """What is drawn from at a pointer; `members` are those of its group that have a canary."""
     stable, candidate = pointer.stable, pointer.candidate
-    members = [] if group is None else _canaries(group, request, snapshot)
     if candidate is None:
         others = f", and `{members[0].name}` of its group `{group.name}` has one" if group and members else ""
-        noted = Choice(stable.version, stable.route, f"`{pointer.name}` has no canary{others}") if others else stable
+        noted = replace(stable, note=f"`{pointer.name}` has no canary{others}") if others else stable
         return Draw(stable, noted, stable)
     if snapshot.rollout is None:
         note = f"the percentage of the canary {candidate} at that instant is not known"
-        return Draw(stable, Choice(stable.version, stable.route, note), stable)
+        return Draw(stable, replace(stable, note=note), stable)
     salted = (
         salt(pointer.name, pointer.environment, candidate)
         if group is None
         else group_salt(group.name, request.environment)
     )
-    share = _smallest([pointer, *members], snapshot.rollout)
-    return Draw(stable, stable, Choice(candidate, "canary"), Canary.of(salted, share))
+    share = _smallest([pointer, *members], snapshot)
+    taken = replace(stable, version=candidate, route="canary")
+    return Draw(stable, stable, taken, Canary.of(salted, share))
 
 
-def _canaries(group: Group, request: Request, snapshot: Snapshot) -> list[_Pointer]:
-    """Those pointers of a group that have a canary; a member that does not resolve is none."""
-    found = []
-    for member in group.members:
-        wanted = request.environment if member.selector is None else member.selector.environment
-        assert wanted is not None
-        try:
-            found.append(_pointer(member.name, wanted, request.region, snapshot))
-        except NotFound:
-            continue
-    return [pointer for pointer in found if pointer.candidate is not None]
-
-
-def _smallest(pointers: Iterable[_Pointer], rollout: RolloutTable) -> Percentage:
+def _smallest(pointers: Iterable[_Pointer], snapshot: Snapshot) -> Percentage:
     """The smallest percentage of these: nobody faces a canary that its own percentage keeps from them."""
-    shares = [rollout.percentage(pointer.name, pointer.environment) for pointer in pointers]
+    rollout, types = snapshot.rollout, snapshot.types
+    assert rollout is not None
+    shares = [rollout.percentage(each.name, each.environment, types.get(each.name)) for each in pointers]
     return min(shares, key=lambda share: share.threshold)
 
 
 def _highest(name: str, kind: str, text: str, snapshot: Snapshot) -> Choice:
+    type = snapshot.types.get(name)
     if kind != "range" and (version := snapshot.pointers.get(name, {}).get(kind)) is not None:
-        return Choice(version, "pointer")
+        return Choice(name, version, "pointer", type=type)
     versions = snapshot.indexes.get(name)
     if versions is None:
         if name not in snapshot.pointers:
@@ -273,7 +332,7 @@ def _highest(name: str, kind: str, text: str, snapshot: Snapshot) -> Choice:
             f"lies in `{text}`" if kind == "range" else "exists" if kind == "latest" else "is without pre-release"
         )
         raise NotFound(f"{wanted}; it has {listed(versions)}")
-    return Choice(found, "range")
+    return Choice(name, found, "range", type=type)
 
 
 def unknown_component(name: str, snapshot: Snapshot) -> str:

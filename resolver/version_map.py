@@ -7,6 +7,7 @@ A map of 100,000 components is 9 MB of text, and an isolate has little memory. S
   is a third to a seventh. Where an entry is bad, what is good is kept besides;
 - what stands twice is dropped, each time: an environment of a component, or a component, wherever in the map it does;
 - a component is decoded when it is asked for;
+- `$type` of a component says its type. No environment can have that name. Maps of older publishers do not have it;
 - pieces that the map before had are taken over. Where nothing has changed, that map itself comes out;
 - all of it goes in steps of a millisecond or two, so that requests can be answered between them.
 """
@@ -25,14 +26,18 @@ import msgspec
 
 from resolver.documents import VERSION_MAP, Decoded, Problem, Steps, excerpt, finished, refuse_depth
 from resolver.entries import BYTE_ORDER_MARK, FAILURES, SPACE, Member, members, quotes
-from resolver.errors import InvalidDocument, InvalidVersion
+from resolver.errors import InvalidDocument, InvalidVersion, listed
 from resolver.nesting import closed
+from resolver.reference import DIRECTORIES
 from resolver.version import canonical, is_version
 
 _strict_map = msgspec.json.Decoder(dict[str, dict[str, str]])
 _pointers = msgspec.json.Decoder(dict[str, str])
 _raw_map = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _text = msgspec.json.Decoder(str)
+
+#: The field of a component that holds its type.
+TYPE = "$type"
 
 #: Bytes of a piece, at least: some 80 components.
 _PIECE = 8 * 1024
@@ -83,6 +88,8 @@ class Piece(NamedTuple):
     def pointers(self) -> dict[str, dict[str, str]]:
         """What is good in it."""
         found = _strict_map.decode(self._kept)
+        for pointers in found.values():
+            pointers.pop(TYPE, None)
         return found if self.plain else {name: _canonical(pointers) for name, pointers in found.items()}
 
     @property
@@ -97,7 +104,7 @@ class VersionMap(Mapping[str, Mapping[str, str]]):
     a table. `problems` are the entries that were dropped.
     """
 
-    __slots__ = ("_around", "_decoded", "_firsts", "_pieces", "_places", "_revision", "problems")
+    __slots__ = ("_around", "_decoded", "_firsts", "_pieces", "_places", "_revision", "_types", "problems")
 
     def __init__(
         self,
@@ -112,7 +119,13 @@ class VersionMap(Mapping[str, Mapping[str, str]]):
         self._places = places
         self._firsts = [piece.span[0] for piece in pieces if piece.span is not None]
         self._decoded: dict[str, Mapping[str, str]] = {}
+        self._types: dict[str, str] = {}
         self._revision: str | None = None
+
+    @property
+    def types(self) -> Mapping[str, str]:
+        """The type of each component of which the map says it."""
+        return _Types(self)
 
     def __getitem__(self, name: str) -> Mapping[str, str]:
         found = self.get(name)
@@ -165,11 +178,16 @@ class VersionMap(Mapping[str, Mapping[str, str]]):
     def _find(self, name: str) -> Mapping[str, str] | None:
         number = bisect_right(self._firsts, name) - 1 if self._places is None else self._places.get(name, -1)
         raw = None if number < 0 else self._pieces[number].components().get(name)
-        found = None if raw is None else _canonical(_pointers.decode(raw))
-        if found is not None:
-            if len(self._decoded) >= _MOST_DECODED:
-                self._decoded.clear()
-            self._decoded[name] = found
+        if raw is None:
+            return None
+        found = _pointers.decode(raw)
+        type = found.pop(TYPE, None)
+        if len(self._decoded) >= _MOST_DECODED:
+            self._decoded.clear()
+            self._types.clear()
+        if type is not None:
+            self._types[name] = type
+        self._decoded[name] = found = _canonical(found)
         return found
 
     def _stands(self, name: str, number: int) -> bool:
@@ -185,6 +203,21 @@ class _Items(ItemsView[str, Mapping[str, str]]):
             for name, pointers in piece.pointers().items():
                 if self._mapping._stands(name, number):
                     yield name, pointers
+
+
+class _Types(Mapping[str, str]):
+    def __init__(self, pointers: VersionMap) -> None:
+        self._pointers = pointers
+
+    def __getitem__(self, name: str) -> str:
+        self._pointers[name]
+        return self._pointers._types[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._pointers if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class MapReader:
@@ -294,10 +327,12 @@ def _piece(digest: bytes, text: bytes, usual: set[str]) -> Piece:
     """A piece, every entry of it looked at; `usual` are versions that are known to be canonical."""
     try:
         pointers = _strict_map.decode(text)
+        wanted = 2 * len(pointers) + 4 * sum(map(len, pointers.values()))
+        types = {found.pop(TYPE, "prompt") for found in pointers.values()}
         versions = set[str]().union(*map(dict.values, pointers.values())) - usual
     except FAILURES:
-        pointers, versions = {}, {""}
-    if all(map(is_version, versions)) and quotes(text) == 2 * len(pointers) + 4 * sum(map(len, pointers.values())):
+        pointers, types, versions, wanted = {}, set(), {""}, 0
+    if types <= DIRECTORIES.keys() and all(map(is_version, versions)) and quotes(text) == wanted:
         usual |= {version for version in versions if version.startswith("v")}
         return Piece(digest, compress(text, _QUICKLY), _span(list(pointers)), versions <= usual)
     if not closed(text):
@@ -397,7 +432,7 @@ def _component(name: str, value: bytes, problems: list[Problem]) -> dict[str, st
     """The pointers of one component, without those that are bad; None where it is no object."""
     try:
         pointers = _pointers.decode(value)
-        if quotes(value) == 4 * len(pointers):
+        if quotes(value) == 4 * len(pointers) and pointers.get(TYPE, "prompt") in DIRECTORIES:
             return _canonical(pointers)
     except (*FAILURES, InvalidVersion):
         pass
@@ -410,6 +445,9 @@ def _component(name: str, value: bytes, problems: list[Problem]) -> dict[str, st
     for environment, version, fault in found:
         if fault or environment in doubled:
             continue
+        if environment == TYPE:
+            _type(name, version, good, problems)
+            continue
         try:
             good[environment] = canonical(_text.decode(version))
         except FAILURES:
@@ -418,6 +456,19 @@ def _component(name: str, value: bytes, problems: list[Problem]) -> dict[str, st
         except InvalidVersion as error:
             problems.append(Problem(VERSION_MAP, f"{name}.{environment}", error.detail))
     return good
+
+
+def _type(name: str, written: bytes, good: dict[str, str], problems: list[Problem]) -> None:
+    """A component's type, put where it is good."""
+    try:
+        type = _text.decode(written)
+    except FAILURES:
+        type = ""
+    if type in DIRECTORIES:
+        good[TYPE] = type
+    else:
+        detail = f"{excerpt(written)} is no type; there are {listed(DIRECTORIES)}"
+        problems.append(Problem(VERSION_MAP, f"{name}.{TYPE}", detail))
 
 
 def revision_of(text: str) -> str:
@@ -430,4 +481,4 @@ def _revision(digest: str) -> str:
 
 
 def _canonical(component: Mapping[str, str]) -> dict[str, str]:
-    return {environment: canonical(version) for environment, version in component.items()}
+    return {name: found if name == TYPE else canonical(found) for name, found in component.items()}

@@ -73,6 +73,7 @@ def read_snapshot(text: str) -> Decoded[Snapshot]:
     )
     snapshot = Snapshot(
         pointers=pointers.value,
+        types=pointers.value.types,
         rollout=rollout.value,
         revision=metadata.revision or revision_of(versions),
         generation=metadata.generation,

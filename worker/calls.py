@@ -105,6 +105,8 @@ class ComponentAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     route: Route
     key: str
     content: str
+    media_type: str | None
+    type: str | None = None
     note: str | None = None
 
 

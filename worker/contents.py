@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from resolver.documents import decode_content_metadata
-from resolver.reference import DIRECTORIES, Reference
+from resolver.reference import DIRECTORIES, TYPES
 from resolver.snapshot import Pin
 from worker.kv import Entry, Store, read
 from worker.settings import Settings
@@ -25,6 +25,14 @@ class Content(NamedTuple):
 
     text: str
     type: str | None
+
+
+class Wanted(NamedTuple):
+    """A version of a component whose content is wanted, and the component's type where that is known."""
+
+    component: str
+    version: str
+    type: str | None = None
 
 
 class ContentCache:
@@ -67,19 +75,19 @@ class Contents:
         self._layouts = settings.layouts
         self._timeout = settings.kv_timeout
 
-    async def find(self, wanted: Iterable[tuple[Reference, str]], store: Store) -> dict[Pin, Content]:
-        """The contents that there are, by name and version. Raises `KvFailed`."""
+    async def find(self, wanted: Iterable[Wanted], store: Store) -> dict[Pin, Content]:
+        """The contents that there are, by component and version. Raises `KvFailed`."""
         contents: dict[Pin, Content] = {}
-        missing: dict[Pin, Reference] = {}
-        for reference, version in wanted:
-            pin = (reference.name, version)
+        missing: dict[Pin, Wanted] = {}
+        for each in wanted:
+            pin = (each.component, each.version)
             kept = self.kept.get(*pin)
             if kept is not None:
                 contents[pin] = kept
             else:
-                missing.setdefault(pin, reference)
+                missing.setdefault(pin, each)
         for layouts in (self._layouts[:1], self._layouts[1:]):
-            keys = {pin: _content_keys(*pin, reference, layouts) for pin, reference in missing.items()}
+            keys = {pin: _content_keys(each, layouts) for pin, each in missing.items()}
             every = [key for found in keys.values() for key in found]
             if not every:
                 continue
@@ -100,11 +108,21 @@ def _found(keys: Mapping[Pin, Sequence[str]], entries: Mapping[str, Entry | None
     return found
 
 
-def _content_keys(name: str, version: str, reference: Reference, layouts: Sequence[str]) -> list[str]:
-    """The keys that a content may stand under; where the type is not stated, those of every type."""
-    plurals = [DIRECTORIES[reference.type]] if reference.type else list(DIRECTORIES.values())
+def _content_keys(wanted: Wanted, layouts: Sequence[str]) -> list[str]:
+    """The keys that a content may stand under; where the type is not known, those of every type.
+
+    A component's key may begin with the directory of its type, which a layout that has a `{plural}` writes by itself.
+    """
+    directory, _, bare = wanted.component.partition("/")
+    typed = bool(bare) and directory in TYPES
+    plurals = [directory] if typed else [DIRECTORIES[wanted.type]] if wanted.type else list(DIRECTORIES.values())
     keys = (
-        layout.format(name=name, version=version, bare=version[1:], plural=plural)
+        layout.format(
+            name=bare if typed and "{plural}" in layout else wanted.component,
+            version=wanted.version,
+            bare=wanted.version[1:],
+            plural=plural,
+        )
         for layout in layouts
         for plural in plurals
     )

@@ -13,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -25,10 +25,12 @@ from resolver.documents import Move, decode_history, history_key
 from resolver.errors import InvalidReference, InvalidRequest, NotFound, ResolverError, listed, nearest
 from resolver.expression import UNDEFINED, NoKey, Scope
 from resolver.history import format_instant, parse_instant
-from resolver.plan import AgentDecision, Plan, ResolvedReference, key_text, pins_of, resolve, resolve_references
+from resolver.plan import AgentDecision, Plan, ResolvedReference, key_text, resolve, resolve_references
 from resolver.reference import (
     LONGEST_NAME,
+    MEDIA_TYPES,
     Reference,
+    asking_for,
     environment_fault,
     is_region,
     parse_name,
@@ -54,7 +56,7 @@ from worker.calls import (
     VersionCall,
 )
 from worker.clock import Clock
-from worker.contents import Content, Contents
+from worker.contents import Content, Contents, Wanted
 from worker.ensembles import Ensembles
 from worker.kv import Announcements, KvFailed, Store, read
 from worker.lease import Behind
@@ -155,8 +157,8 @@ class Exchange:
             request = self._keyed(with_fields(request, key=None if isinstance(key, NoKey) else key))
         plan, definition = await self._plan(reference, basis, at, request)
         basis = await self._widened(plan.references, at)
-        if plan.pins:
-            request = await self._pinned(request, plan.pins, basis)
+        if plan.pinning:
+            request = await self._pinned(request, basis.resolver.pins_of(plan.pinning), basis)
         agents = resolve(plan, basis.resolver, request)
         if call.content:
             agents = await self._with_contents(plan, agents, basis, request)
@@ -179,7 +181,7 @@ class Exchange:
         request = self._keyed(self._request(call, Scope()))
         parsed = [reference for _, reference in references]
         basis = await self._gathered(parsed, at)
-        if pins := pins_of(parsed):
+        if pins := basis.resolver.pins_of(parsed):
             request = await self._pinned(request, pins, basis)
         resolved = resolve_references(references, basis.resolver, request)
         if call.content:
@@ -202,24 +204,35 @@ class Exchange:
         assert found.version is not None
         assert found.route is not None
         assert found.content is not None
-        return ComponentAnswer(reference.name, found.version, found.route, str(request.key), found.content, found.note)
+        return ComponentAnswer(
+            component=found.component,
+            version=found.version,
+            route=found.route,
+            key=str(request.key),
+            type=found.type,
+            media_type=found.media_type,
+            content=found.content,
+            note=found.note,
+        )
 
     async def version(self, call: VersionCall, component: str | None) -> VersionAnswer:
         """The pointers of one environment, now or at an instant."""
         environment, instant = self._environment(call.environment), self._instant(call.at)
-        name = None if component is None else _name(component, "component")
+        reference = None if component is None else _name(component, "component")
         if instant is None:
             basis = await self._gather([], None)
+        elif reference is not None:
+            basis = await self._past([reference], instant)
         else:
-            names = [name] if name else await names_with_history(self._platform.store, self._edge.settings.kv_timeout)
-            basis = await self._past(names, [], instant)
+            every = await names_with_history(self._platform.store, self._edge.settings.kv_timeout)
+            basis = await self._past(map(Reference, every), instant)
         snapshot = basis.snapshot
-        if name is not None:
+        if reference is not None:
             try:
-                choice = basis.resolver.choose(Reference(name), Request(environment=environment), canary=False)
+                choice = basis.resolver.choose(reference, Request(environment=environment), canary=False)
             except NotFound as error:
                 raise error.located(field="component") from None
-            return VersionAnswer(environment, {name: choice.version}, _written(instant))
+            return VersionAnswer(environment, {choice.component: choice.version}, _written(instant))
         # The environment is picked before anything is kept: a map may hold 100,000 components.
         found = (
             (name, pointers[environment]) for name, pointers in snapshot.pointers.items() if environment in pointers
@@ -235,8 +248,11 @@ class Exchange:
 
     async def history(self, written: str) -> HistoryAnswer:
         """Every recorded move of a component's pointers, the newest first."""
-        name = _name(written, "name")
-        key, timeout = history_key(name), self._edge.settings.kv_timeout
+        reference, timeout = _name(written, "name"), self._edge.settings.kv_timeout
+        name = reference.name
+        if reference.type is not None:
+            name = (await self._gather([], None)).resolver.component(reference)
+        key = history_key(name)
         entry = (await read(self._platform.store, [key], timeout))[key]
         if entry is None:
             names = await names_with_history(self._platform.store, timeout)
@@ -282,7 +298,7 @@ class Exchange:
     async def _gather(self, references: Sequence[Reference], at: datetime | None) -> Basis:
         """The basis: the isolate's snapshot, or the past of what these references name."""
         if at is not None:
-            return await self._past([reference.name for reference in references], references, at)
+            return await self._past(references, at)
         platform = self._platform
         view = await self._edge.snapshots.view(platform.store, platform.behind, platform.announcements)
         self.basis = basis = Basis(view.held.resolver, _info(view), view.stale, view.held)
@@ -299,11 +315,10 @@ class Exchange:
         assert basis is not None
         needed = basis.resolver.indexes_needed(references)
         if at is not None:
-            names = {reference.name for reference in references}
-            if not needed and names <= basis.snapshot.pointers.keys():
-                return basis
             pointers = basis.snapshot.pointers
-            wider = (await self._past(sorted(names), references, at)).snapshot
+            if not needed and all(basis.resolver.known(reference) in pointers for reference in references):
+                return basis
+            wider = (await self._past(references, at)).snapshot
             both = replace(wider, pointers={**pointers, **wider.pointers})
             self.basis = basis = basis._replace(resolver=Resolver(both))
         elif needed:
@@ -312,8 +327,8 @@ class Exchange:
             self.basis = basis = basis._replace(resolver=held.resolver, held=held)
         return basis
 
-    async def _past(self, names: Sequence[str], references: Sequence[Reference], at: datetime) -> Basis:
-        snapshot = await read_past(names, references, at, self._platform.store, self._edge.settings.kv_timeout)
+    async def _past(self, references: Iterable[Reference], at: datetime) -> Basis:
+        snapshot = await read_past(references, at, self._platform.store, self._edge.settings.kv_timeout)
         info = SnapshotInfo(snapshot.revision, None, 0, "history")
         self.basis = basis = Basis(Resolver(snapshot), info, None, None)
         return basis
@@ -360,20 +375,20 @@ class Exchange:
     async def _plan(
         self, reference: Reference, basis: Basis, at: datetime | None, request: Request
     ) -> tuple[Plan, Definition]:
-        name, ensembles = reference.name, self._edge.ensembles
+        ensembles = self._edge.ensembles
         pinned = reference.selector is not None and reference.selector.kind == "version"
-        if name not in basis.snapshot.pointers and not pinned:
+        if basis.resolver.known(reference) not in basis.snapshot.pointers and not pinned:
             return ensembles.bundled(reference), Definition(None, "bundled")
         basis = await self._widened([reference], at)
         choice = basis.resolver.choose(reference, request)
-        plan = ensembles.kept(name, choice.version)
+        plan = ensembles.kept(choice.component, choice.version)
         if plan is not None:
             return plan, Definition(choice.version, choice.route)
         found = await self._one("ensemble", reference, basis, request)
         assert found.version is not None
         assert found.route is not None
         assert found.content is not None
-        return ensembles.keep(name, found.version, found.content), Definition(found.version, found.route)
+        return ensembles.keep(found.component, found.version, found.content), Definition(found.version, found.route)
 
     # Contents
 
@@ -413,7 +428,10 @@ class Exchange:
     ) -> tuple[ResolvedReference, ...]:
         """The same references with their contents; a canary without one gives way to the stable version."""
         find = self._edge.contents.find
-        contents = await find([(references[r.path], str(r.version)) for r in resolved], self._platform.store)
+        contents = await find(
+            [Wanted(r.component, str(r.version), references[r.path].type or r.type) for r in resolved],
+            self._platform.store,
+        )
         canaries = [found for found in resolved if found.route == "canary"]
         missing = [found for found in canaries if (found.component, found.version) not in contents]
         # Of a group all run their canaries, or none does.
@@ -425,7 +443,7 @@ class Exchange:
             for found in (canaries if group and missing else missing)
         }
         if fallbacks:
-            stable = [(references[path], choice.version) for path, choice in fallbacks.items()]
+            stable = [Wanted(c.component, c.version, references[path].type or c.type) for path, c in fallbacks.items()]
             contents |= await find(stable, self._platform.store)
         lost = {(r.component, str(r.version)) for r in resolved if r.route == "pinned"} - contents.keys()
         known = (await self._pinned(request, frozenset(lost), basis)).pins
@@ -478,12 +496,14 @@ def _parsed_all(texts: Sequence[str]) -> list[tuple[str, Reference]]:
 
 def _reference(written: str, type: str | None) -> Reference:
     reference = _parsed(written)
-    if type is not None and reference.type not in (None, type):
+    if type is None or reference.type == type:
+        return reference
+    if reference.type is not None:
         raise InvalidReference(f"`{written[:80]}` names a {reference.type}, and an {type} is wanted here")
-    return reference
+    return asking_for(reference, type)
 
 
-def _name(written: str, field: str) -> str:
+def _name(written: str, field: str) -> Reference:
     try:
         return parse_name(written)
     except InvalidReference as error:
@@ -502,7 +522,7 @@ def _move_answer(move: Move) -> MoveAnswer:
 def _fallback(missing: ResolvedReference, stable: Choice) -> Choice:
     """The stable version, with a note of the canary whose content is missing."""
     note = f"the content of the canary `{missing.component}` {missing.version} is missing; the stable version is served"
-    return Choice(stable.version, stable.route, note)
+    return with_fields(stable, note=note)
 
 
 def _filled(
@@ -520,8 +540,18 @@ def _filled(
     if content is None:
         why = absent.get(pin) or f"there is no content of `{found.component}` {version} in KV"
         raise NotFound(why, field=found.path)
-    if reference.type and content.type and content.type != reference.type:
+    # What only the field asks for is not held against a component of which the map knew no type.
+    if reference.wanted is None and reference.type and content.type and content.type != reference.type:
         raise NotFound(
             f"`{reference}` asks for a {reference.type}, and `{found.component}` is a {content.type}", field=found.path
         )
-    return with_fields(found, version=version, route=route, note=note, content=content.text)
+    type = content.type or found.type
+    return with_fields(
+        found,
+        version=version,
+        route=route,
+        note=note,
+        type=type,
+        media_type=MEDIA_TYPES.get(type or "", "text/plain"),
+        content=content.text,
+    )

@@ -294,6 +294,8 @@ def _component_response(request: Request, found: ComponentAnswer, stale: str | N
         ("x-component-version", found.version),
         ("x-component-route", found.route),
     ]
+    if found.type:
+        headers.append(("x-component-type", found.type))
     key = quote(found.key, safe="@:+,=", errors="replace")
     if len(key) <= LONGEST_KEY_HEADER:
         headers.append(("x-resolver-key", key))

@@ -22,15 +22,15 @@ from resolver.snapshot import Snapshot
 from worker.kv import Store, list_keys, read
 
 
-async def read_past(
-    names: Iterable[str], references: Iterable[Reference], at: datetime, store: Store, timeout: float
-) -> Snapshot:
-    """The snapshot of that instant: the pointers of these components, and the lists that these references need.
+async def read_past(references: Iterable[Reference], at: datetime, store: Store, timeout: float) -> Snapshot:
+    """The snapshot of that instant: the pointers of the components that are named, and the lists that are needed.
 
     Raises `KvFailed`, and `InvalidDocument` for a history that cannot be read.
     """
-    names = list(names)
-    ranged = sorted({r.name for r in references if r.selector and r.selector.kind in ("range", "latest", "stable")})
+    references = list(references)
+    names = dict.fromkeys(name for reference in references for name in keys_of(reference))
+    listing = [r for r in references if r.selector and r.selector.kind in ("range", "latest", "stable")]
+    ranged = sorted({name for reference in listing for name in keys_of(reference)})
     keys = [ROLLOUT_HISTORY, *map(history_key, names), *map(index_key, ranged)]
     entries = await read(store, keys, timeout)
     texts: Mapping[str, str] = {key: entry.value for key, entry in entries.items() if entry is not None}
@@ -44,6 +44,11 @@ async def read_past(
     if ROLLOUT_HISTORY in texts:
         changes = decode_rollout_history(texts[ROLLOUT_HISTORY]).value
     return snapshot_at(at, moves, changes, indexes)
+
+
+def keys_of(reference: Reference) -> tuple[str, ...]:
+    """The keys of KV's documents that may be those of the component that is meant."""
+    return tuple(dict.fromkeys((reference.typed, reference.name)))
 
 
 async def names_with_history(store: Store, timeout: float) -> list[str]:

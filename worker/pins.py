@@ -16,9 +16,8 @@ from typing import TypeAlias
 
 from resolver.documents import finished, index_key
 from resolver.errors import listed, nearest
-from resolver.reference import Reference
 from resolver.snapshot import Pin, Pins, Snapshot, unknown_component
-from worker.contents import Contents
+from worker.contents import Contents, Wanted
 from worker.kv import KvFailed, Store, read
 from worker.lease import NEVER
 from worker.refresh import Lists, list_steps
@@ -82,7 +81,7 @@ class PinnedVersions:
         """Those that KV has neither in a list nor as a content, with that list. Raises `KvFailed`."""
         lists = await self._lists({name for name, _ in pins}, store)
         unlisted = [pin for pin in pins if pin[1] not in (lists[pin[0]] or ())]
-        contents = await self._contents.find([(Reference(name), version) for name, version in unlisted], store)
+        contents = await self._contents.find([Wanted(*pin) for pin in unlisted], store)
         return {pin: lists[pin[0]] for pin in unlisted if pin not in contents}
 
     async def _lists(self, names: set[str], store: Store) -> Lists:

@@ -96,6 +96,7 @@ class SnapshotReader:
             problems += pointers.problems
         snapshot = Snapshot(
             pointers=pointers,
+            types=pointers.types,
             rollout=_rollout(entries[ROLLOUT], before, problems),
             indexes=await self._between_requests(list_steps(fetched.names, entries, problems)),
             revision=metadata.revision or await self._between_requests(pointers.revision_steps()),

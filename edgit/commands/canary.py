@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ from edgit.repository.catalog import read_catalog
 from edgit.repository.reading import read_live, read_repository
 from resolver.documents import VERSION_MAP
 from resolver.errors import InvalidPercentage, InvalidReference, listed, nearest
+from resolver.reference import parse_name
 from resolver.rollout import Percentage, parse_entry, parse_percentage
 
 _SUFFIX = "-canary"
@@ -100,9 +101,11 @@ def canary_set(words: tuple[str, ...], kv: str | None, replace: bool, options: C
     if len(words) > 2:
         raise click.UsageError("it takes a name and a percentage, or a percentage alone")
     percentage = Percent().convert(words[-1], None, click.get_current_context())
-    entry = _entry(words[0] if len(words) == 2 else None)
+    written = _entry(words[0] if len(words) == 2 else None)
     git, store = _where(kv)
-    _check_known(git, store, entry)
+    known = _names(git, store)
+    entry = _by_key(written, known)
+    _check_known(store, entry, known)
     change = rollout.set_percentage(store, entry, percentage, _actor(git), replace=replace, dry_run=options.dry_run)
     _tell(git, store, change, options.format)
 
@@ -119,8 +122,9 @@ def canary_clear(name: str | None, kv: str | None, options: ChangeOptions) -> No
     \b
     edgit canary clear my-prompt
     """
-    entry = _entry(name)
+    written = _entry(name)
     git, store = _where(kv)
+    entry = _by_key(written, _names(git, store))
     change = rollout.set_percentage(store, entry, None, _actor(git), dry_run=options.dry_run)
     _tell(git, store, change, options.format)
 
@@ -201,10 +205,20 @@ def _entry(name: str | None) -> str:
         raise click.UsageError(f"`{name}`: {error.detail}") from None
 
 
-def _check_known(git: Git | None, store: Kv, entry: str) -> None:
+def _names(git: Git | None, store: Kv) -> set[str]:
+    return set(_pointers(store)) | (read_catalog(read_repository(git)).names if git else set())
+
+
+def _by_key(entry: str, known: Collection[str]) -> str:
+    """The entry by the component's key, which has a type only where two types share a name."""
+    name, at, environment = entry.partition("@")
+    bare = name if name == "*" else parse_name(name).name
+    return f"{bare}{at}{environment}" if name not in known and bare in known else entry
+
+
+def _check_known(store: Kv, entry: str, known: Collection[str]) -> None:
     """Raise `EdgitError` for a component that neither git nor KV has: a canary is not stopped by a slip of the pen."""
     name = entry.partition("@")[0]
-    known = set(_pointers(store)) | (read_catalog(read_repository(git)).names if git else set())
     if name != "*" and known and name not in known:
         raise EdgitError(
             f"neither git nor {store.name} has a component `{name}`."

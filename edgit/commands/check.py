@@ -19,7 +19,7 @@ from edgit.ledger.history import published_pointers
 from edgit.repository.catalog import read_catalog
 from edgit.repository.reading import Repository
 from edgit.repository.records import locate_tagged
-from resolver.snapshot import Snapshot
+from resolver.snapshot import Resolver, Snapshot
 
 
 @click.command()
@@ -88,5 +88,6 @@ def _read_known(repository: Repository) -> KnownComponents:
         (name, version) for name, versions in state.versions.items() for version in versions
     }
     versions = {name: tuple(found) for name, found in catalog.versions.items()}
-    snapshot = Snapshot(pointers=published_pointers(state), indexes=versions)
-    return KnownComponents(snapshot, versions, catalog.types, lambda *version: version in readable)
+    types = {name: type for name, type in catalog.types.items() if type is not None}
+    snapshot = Snapshot(pointers=published_pointers(state), indexes=versions, types=types)
+    return KnownComponents(Resolver(snapshot), versions, lambda *version: version in readable)

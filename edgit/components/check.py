@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from resolver.ensemble import Slip, format_path, load_ensemble, read_yaml
 from resolver.errors import InvalidEnsemble, NotFound, listed, nearest
 from resolver.reference import Reference
-from resolver.snapshot import Request, Resolver, Snapshot
+from resolver.snapshot import Request, Resolver
 
 #: The kind of a finding that may be no fault.
 WARNING = "warning"
@@ -45,9 +45,8 @@ class Finding:
 class KnownComponents:
     """What git says of the components; `reachable` tells whether a version's file can be read."""
 
-    snapshot: Snapshot
+    resolver: Resolver
     versions: Mapping[str, tuple[str, ...]]
-    types: Mapping[str, str | None]
     reachable: Callable[[str, str], bool]
 
 
@@ -67,7 +66,7 @@ def check(ensembles: Iterable[tuple[str, str]], known: KnownComponents, environm
         for unit in ensemble.units:
             for site in unit.sites:
                 reference = site.found.reference
-                if not site.found.certain and reference.name not in known.versions:
+                if not site.found.certain and known.resolver.known(reference) not in known.versions:
                     continue
                 count += 1
                 line, column = source.lines.position(places[site.path].index)
@@ -87,7 +86,11 @@ def _slips(file: str, slips: Iterable[Slip], known: KnownComponents) -> Iterator
 
 
 def _faults(reference: Reference, known: KnownComponents, environment: str) -> Iterator[tuple[str, str]]:
-    name, selector = reference.name, reference.selector
+    try:
+        name, selector = known.resolver.component(reference), reference.selector
+    except NotFound as error:
+        yield "type", f"`{reference}`: {error.detail}"
+        return
     versions = known.versions.get(name)
     if versions is None:
         close = nearest(name, known.versions)
@@ -96,9 +99,6 @@ def _faults(reference: Reference, known: KnownComponents, environment: str) -> I
             f"`{reference}`: unknown component `{name}`." + (close or f" There are {listed(known.versions)}"),
         )
         return
-    type = known.types.get(name)
-    if reference.type and type and reference.type != type:
-        yield "type", f"`{reference}` says {reference.type}, and {name} is a {type}"
     if selector is not None and selector.kind == "version":
         version = selector.text
         if version not in versions:
@@ -106,7 +106,7 @@ def _faults(reference: Reference, known: KnownComponents, environment: str) -> I
             return
     else:
         try:
-            version = Resolver(known.snapshot).choose(reference, Request(environment=environment)).version
+            version = known.resolver.choose(reference, Request(environment=environment)).version
         except NotFound as error:
             kind = "out of range" if selector is not None and selector.kind == "range" else "dangling"
             yield kind, f"`{reference}`: {error.detail}"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgit.components.check import Finding, KnownComponents, check
-from resolver.snapshot import Snapshot
+from resolver.snapshot import Resolver, Snapshot
 from tests.edgit.repo import Repo, make
 
 VERSIONS = {
@@ -24,14 +24,13 @@ POINTERS = {
     "company": {"prod": "v1.5.0", "staging": "v2.0.0-rc.1", "latest": "v2.0.0-rc.1", "stable": "v1.5.0"},
     "mail/header": {"latest": "v0.9.0", "stable": "v0.9.0"},
 }
-TYPES: Mapping[str, str | None] = {"my-prompt": "prompt", "company": "query", "mail/header": None}
+TYPES: Mapping[str, str] = {"my-prompt": "prompt", "company": "query", "mail/header": None}
 
 
 def known(lost: frozenset[tuple[str, str]] = frozenset()) -> KnownComponents:
     return KnownComponents(
-        Snapshot(pointers=POINTERS, indexes=VERSIONS),
+        Resolver(Snapshot(pointers=POINTERS, indexes=VERSIONS, types=TYPES)),
         VERSIONS,
-        TYPES,
         reachable=lambda component, version: (component, version) not in lost,
     )
 
@@ -58,7 +57,7 @@ def ensemble(*references: str, field: str = "component") -> str:
         ("my-prompt@^2.0.0", "out of range", "2.0.0"),
         ("my-prompt@staging", "dangling", "staging"),
         ("mail/header", "dangling", "prod"),
-        ("query://my-prompt@prod", "type", "says query, and my-prompt is a prompt"),
+        ("query://my-prompt@prod", "type", "of the type prompt, and there is no query of that name"),
     ],
 )
 def test_what_leads_nowhere(reference: str, kind: str, said: str) -> None:

@@ -95,8 +95,9 @@ def test_the_entry_in_force_is_shown(kv: Kv) -> None:
     [
         ('\ufeff{"a": 1}', "a", "5", '{"a":5}'),
         ('{"a": NaN, "b": 2}', "b", "3", '{"a":NaN,"b":3}'),
-        ('{"prompts/a": 1, "b": 2}', "a", "5", '{"b":2,"a":5}'),
-        ('{"prompts/a": 1, "a": 2}', "a", "5", '{"a":5}'),
+        # An entry with a type may be that of another component of the name; the one that is the key decides.
+        ('{"prompts/a": 1, "b": 2}', "a", "5", '{"prompts/a":1,"b":2,"a":5}'),
+        ('{"prompt://a": 1, "a": 2}', "prompts/a", "5", '{"a":2,"prompts/a":5}'),
         ('{"a": 1, "b": 2, "a": 3}', "a", "5", '{"a":5,"b":2}'),
         ('{"*": 1}', "*@prod-eu", "0", '{"*":1,"*@prod-eu":0}'),
     ],

@@ -287,7 +287,7 @@ def test_references_at_any_depth() -> None:
         "agents[0].config.schema": "word?",
         "agents[0].config.deep[0].template": "components/header@staging",
         "agents[0].config.deep[1]": "query://q@^1",
-        "agents[0].config.deep[2].x": "script://y",
+        "agents[0].config.deep[2].x": "script://y?",
         "agents[0].layout": "page@latest",
     }
 

@@ -159,12 +159,14 @@ def test_the_indexes_that_are_needed() -> None:
 
 
 def test_without_a_key_no_canary_takes_a_request() -> None:
-    assert chosen("my-prompt", snapshot("100"), request(key=None)) == Choice("v1.0.0", "pointer")
+    assert chosen("my-prompt", snapshot("100"), request(key=None)) == Choice("my-prompt", "v1.0.0", "pointer")
 
 
 def test_a_canary_can_be_left_out() -> None:
     reference = parse_reference("my-prompt")
-    assert Resolver(snapshot("100")).choose(reference, request(), canary=False) == Choice("v1.0.0", "pointer")
+    assert Resolver(snapshot("100")).choose(reference, request(), canary=False) == Choice(
+        "my-prompt", "v1.0.0", "pointer"
+    )
 
 
 def test_a_percentage_that_is_not_known_keeps_everybody_on_the_stable_version() -> None:

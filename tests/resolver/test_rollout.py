@@ -309,9 +309,11 @@ def test_what_no_json_can_hold_spoils_its_own_entry_alone(bad: str) -> None:
 @pytest.mark.parametrize(
     ("written", "entry"),
     [('"my-prompt": 5, "my-prompt": 50', "my-prompt"), ('"my-prompt": 5, "my-prompt": 5', "my-prompt"),
-     ('"my-prompt": 5, "my-prom\\u0070t": 50', "my-prompt"), ('"my-prompt": 5, "prompts/my-prompt": 50', "my-prompt"),
+     ('"my-prompt": 5, "my-prom\\u0070t": 50', "my-prompt"),
+     ('"prompt://my-prompt": 5, "prompts/my-prompt": 50', "prompts/my-prompt"),
      ('"prompt://my-prompt": 1, "my-prompt": 2, "my-prompt": 3', "my-prompt"),
-     ('"my-prompt@prod": 5, "prompts/my-prompt@prod": 50', "my-prompt@prod"), ('"*@prod": 5, "*@prod": 50', "*@prod"),
+     ('"prompt://my-prompt@prod": 5, "prompts/my-prompt@prod": 50', "prompts/my-prompt@prod"),
+     ('"*@prod": 5, "*@prod": 50', "*@prod"),
      ('"my-prompt": 5, "my-prompt": "lots"', "my-prompt")],
 )  # fmt: skip
 def test_an_entry_that_stands_twice_moves_nobody(written: str, entry: str) -> None:
@@ -334,13 +336,32 @@ def test_all_that_stands_twice_moves_nobody() -> None:
 @pytest.mark.parametrize(
     ("name", "entry"),
     [("*", "*"), ("*@prod-eu", "*@prod-eu"), ("my-prompt", "my-prompt"), ("my-prompt@prod-eu", "my-prompt@prod-eu"),
-     ("prompts/my-prompt", "my-prompt"), ("prompt://my-prompt", "my-prompt"), ("docs/a/b@prod", "a/b@prod"),
-     ("template://templates/header@staging", "header@staging"), ("teams/a", "teams/a")],
+     ("prompts/my-prompt", "prompts/my-prompt"), ("prompt://my-prompt", "prompts/my-prompt"),
+     ("docs/a/b@prod", "docs/a/b@prod"), ("template://templates/header@staging", "templates/header@staging"),
+     ("teams/a", "teams/a")],
 )  # fmt: skip
 def test_a_name_may_say_its_type_in_the_table_too(name: str, entry: str) -> None:
     assert parse_entry(name) == entry
     decoded = decode_rollout(json.dumps({name: 30}))
     assert (list(decoded.value.entries), decoded.problems) == ([entry], ())
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        # Of the component `answer`, whose type is not known, is a prompt, is a schema; and of `schemas/answer`.
+        ({"answer": 5}, ("5", "5", "5", "0")),
+        ({"prompts/answer": 5}, ("5", "5", "0", "0")),
+        ({"schemas/answer": 5}, ("5", "0", "5", "5")),
+        ({"answer": 5, "schemas/answer": 50}, ("5", "5", "5", "50")),
+        ({"prompts/answer": 5, "answer@prod": 50}, ("50", "50", "50", "0")),
+        ({"answer": 5, "prompt://answer@prod": 50}, ("50", "50", "5", "0")),
+    ],
+)
+def test_an_entry_with_a_type_is_for_a_component_of_that_type(table: dict[str, int], expected: tuple[str, ...]) -> None:
+    decoded = decode_rollout(json.dumps(table)).value
+    asked = [("answer", None), ("answer", "prompt"), ("answer", "schema"), ("schemas/answer", "schema")]
+    assert tuple(str(decoded.percentage(name, "prod", type)) for name, type in asked) == expected
 
 
 @pytest.mark.parametrize(
