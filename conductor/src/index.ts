@@ -7,7 +7,7 @@ import { createAutoDiscoveryAPI as create } from "@ensemble-edge/conductor/api";
 import type { AutoDiscoveryAPIConfig } from "@ensemble-edge/conductor/api";
 import { readers } from "./components.js";
 import type { ConductorExecutor, Env } from "./parts.js";
-import { Unanswered, resolverOf } from "./resolver.js";
+import { resolverOf } from "./resolver.js";
 import type { Address, Binding } from "./resolver.js";
 import { look, run } from "./run.js";
 import type { RunLog, Shared } from "./run.js";
@@ -47,11 +47,11 @@ const SHARED = Symbol("conductor-resolver");
 
 function before<W extends object>(worker: W, options: Options, files: Shared["files"]): W {
   install();
-  const lastGood: Shared["lastGood"] = new Map();
+  const kept = { lastGood: new Map(), lastRead: new Map() };
   const envs = new WeakMap<Env, Env>();
   const warn = once(options.onWarning ?? ((message) => console.warn(`conductor-resolver: ${message}`)));
   const envOf = (env: Env): Env => {
-    const known = envs.get(env) ?? ours(env, options, { lastGood, files, warn });
+    const known = envs.get(env) ?? ours(env, options, { ...kept, files, warn });
     envs.set(env, known);
     return known;
   };
@@ -67,7 +67,7 @@ function before<W extends object>(worker: W, options: Options, files: Shared["fi
 
 const HANDLERS: (string | symbol)[] = ["fetch", "scheduled", "queue", "email"];
 
-function ours(env: Env, options: Options, own: Pick<Shared, "lastGood" | "files" | "warn">): Env {
+function ours(env: Env, options: Options, own: Pick<Shared, "lastGood" | "lastRead" | "files" | "warn">): Env {
   const { resolver = byName, timeout = 3000, environment, latest = "pointer" } = options;
   const source = typeof resolver === "function" ? resolver(env) : resolver;
   if (!source) {
@@ -77,14 +77,7 @@ function ours(env: Env, options: Options, own: Pick<Shared, "lastGood" | "files"
   const { key = () => undefined, onRun = logged } = options;
   const shared: Shared = { ...own, bound: env, resolver: resolverOf(source, timeout), environment, latest, key, onRun };
   // Outside of a run, as where an agent is executed by itself.
-  const lookup = async (component: string, selector: string) => {
-    try {
-      return await look(shared, component, selector);
-    } catch (error) {
-      if (!(error instanceof Unanswered && error.status === 404)) own.warn(`${component} is read from KV: ${error}`);
-      return undefined;
-    }
-  };
+  const lookup = (component: string, selector: string) => look(shared, component, selector);
   return { ...env, ...readers(env, lookup), [SHARED]: shared } as Env;
 }
 

@@ -46,6 +46,7 @@ export interface Resolution {
 export interface Component {
   component: string;
   version: string;
+  route: string;
   content: string;
   type?: string;
 }
@@ -112,8 +113,8 @@ function overHttp({ url, token, fetch: send = (...request) => fetch(...request) 
     component: async (reference, key) => {
       const path = reference.split("/").map(encodeURIComponent).join("/");
       const response = await ask(`/components/${path}${key === undefined ? "" : `?key=${encodeURIComponent(key)}`}`);
-      const version = response.headers.get("x-component-version");
-      return { component: reference.replace(/@.*$/, ""), version, content: await response.text() };
+      const [version, route] = ["version", "route"].map((name) => response.headers.get(`x-component-${name}`));
+      return { component: reference.replace(/@.*$/, ""), version, route, content: await response.text() };
     },
   };
 }

@@ -24,6 +24,8 @@ export interface Shared {
   bound: Env;
   /** Ensemble → an answer that holds for every input and key, as text: each run gets an object of its own. */
   lastGood: Map<string, { revision: string | null; text: string }>;
+  /** Reference → what it was when it was read last, but for canaries. */
+  lastRead: Map<string, Component>;
   /** Ensemble → its file as it is written; Conductor's parsed form has lost fields that Conductor does not know. */
   files: Map<string, string>;
   environment?: string;
@@ -56,7 +58,7 @@ class Run {
   /** The definitions that are of this run alone. */
   private own: Definition[] = [];
   /** The resolver did not answer this run: it is not waited for a second time. */
-  private away = false;
+  away = false;
   /** One question at a time, each with what the ones before it have decided. */
   private asking: Promise<unknown> = Promise.resolve();
   private readonly read = new Map<string, Promise<Component | undefined>>();
@@ -78,8 +80,9 @@ class Run {
       this.keep(answer);
       return this.as(answer);
     } catch (error) {
-      this.failed(error, "Conductor's own file is run");
+      this.failed(error);
       const kept = this.away ? shared.lastGood.get(ensemble.name) : undefined;
+      shared.warn(`${ensemble.name}: ${kept ? "its last good answer" : "Conductor's own file"} is run, until the resolver answers`);
       return kept ? this.as(JSON.parse(kept.text) as Resolution, "last good") : ensemble;
     }
   }
@@ -178,7 +181,7 @@ class Run {
         // What will not run has no output, and nothing may wait for it.
         this.decided(await this.ask({ ...Object.fromEntries(needed), ...outputs }));
       } catch (error) {
-        this.failed(error, `the step at ${path} is skipped`);
+        this.failed(error);
       }
     };
     await (this.asking = this.asking.then(decide));
@@ -187,9 +190,9 @@ class Run {
     return agent?.selected === false ? "condition evaluated to false" : "its condition could not be decided";
   }
 
-  private failed(error: unknown, consequence: string): void {
+  private failed(error: unknown): void {
     this.away ||= !(error instanceof Unanswered) || error.away;
-    this.shared.warn(`${this.ensemble.name}: ${error instanceof Error ? error.message : error}; ${consequence}`);
+    this.shared.warn(`${this.ensemble.name}: ${error instanceof Error ? error.message : error}`);
   }
 
   /** A component that is read while the run lasts: with the run's key, and once. */
@@ -201,25 +204,40 @@ class Run {
   }
 
   private async find(component: string, selector: string): Promise<Component | undefined> {
-    if (this.away) return undefined;
-    try {
-      const found = await look(this.shared, component, selector, this.key);
-      this.ran(found);
-      return found;
-    } catch (error) {
-      if (!(error instanceof Unanswered && error.status === 404)) this.failed(error, `${component} is read from KV`);
-      return undefined;
-    }
+    const found = await look(this.shared, component, selector, this, this.key);
+    if (found) this.ran(found);
+    return found;
   }
 }
 
-/** A component by its selector; `latest` is what Conductor puts where a reference has none, so it is the pointer. */
-export function look(shared: Shared, component: string, selector: string, key?: string): Promise<Component> {
+/**
+ * A component by its selector; undefined where the resolver has none. While it is away, what was read last is taken.
+ * `latest` is what Conductor puts where a reference has no version, so it is the pointer.
+ */
+export async function look(
+  shared: Shared,
+  component: string,
+  selector: string,
+  asker: { away: boolean } = { away: false },
+  key?: string,
+): Promise<Component | undefined> {
   if (selector === "latest" && shared.latest === "pointer") {
     shared.warn(LATEST);
     selector = shared.environment ?? "";
   }
-  return shared.resolver.component(selector ? `${component}@${selector}` : component, key);
+  const reference = selector ? `${component}@${selector}` : component;
+  try {
+    if (asker.away) return shared.lastRead.get(reference);
+    const found = await shared.resolver.component(reference, key);
+    if (found.route !== "canary") shared.lastRead.set(reference, found);
+    return found;
+  } catch (error) {
+    if (error instanceof Unanswered && error.status === 404) return undefined;
+    shared.warn(`${reference}: ${error instanceof Error ? error.message : error}`);
+    if (error instanceof Unanswered && !error.away) return undefined;
+    asker.away = true;
+    return shared.lastRead.get(reference);
+  }
 }
 
 const LATEST =

@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.edge.hosts import Isolate, lever, refreshed
+from tests.edge.hosts import Isolate, free_port, lever, refreshed
 from tests.edge.workerd.config import ROOT, Edge, Embed, script
 from tests.edge.workerd.process import workerd
 from worker.local.seed import seed
@@ -202,12 +202,6 @@ def conductor(name: str, deployed: dict[str, Any]) -> dict[str, Any]:
         "globalOutbound": "this-machine",
     }
     return {"name": name, "worker": worker}
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as end:
-        end.bind(("127.0.0.1", 0))
-        return int(end.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
