@@ -148,7 +148,7 @@ class Run {
       ["unconditional", "not in the flow", "during the run"].includes(reason) && references.every(({ route }) => route !== "canary"),
     );
     if (!always || lastGood.get(this.ensemble.name)?.revision === revision) return;
-    lastGood.set(this.ensemble.name, { revision, text: JSON.stringify(answer) });
+    remembered(lastGood, this.ensemble.name, { revision, text: JSON.stringify(answer) });
   }
 
   private ran({ component, version }: Pick<Reference, "component" | "version">): void {
@@ -229,7 +229,7 @@ export async function look(
   try {
     if (asker.away) return shared.lastRead.get(reference);
     const found = await shared.resolver.component(reference, key);
-    if (found.route !== "canary") shared.lastRead.set(reference, found);
+    if (found.route !== "canary") remembered(shared.lastRead, reference, found);
     return found;
   } catch (error) {
     if (error instanceof Unanswered && error.status === 404) return undefined;
@@ -238,6 +238,13 @@ export async function look(
     asker.away = true;
     return shared.lastRead.get(reference);
   }
+}
+
+/** Keep a value by its key, and no more than a hundred. */
+function remembered<T>(values: Map<string, T>, key: string, value: T): void {
+  const [oldest] = values.keys();
+  if (values.size >= 100 && oldest !== undefined && !values.has(key)) values.delete(oldest);
+  values.set(key, value);
 }
 
 const LATEST =

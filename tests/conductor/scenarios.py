@@ -125,6 +125,13 @@ def two_users_without(world: World) -> Any:
     return [world.runs("templated", user, "plain") for user in (ADA, BOB)]
 
 
+def shadowed(world: World) -> Any:
+    """An ensemble's own agent goes before a bundled one of its name; without the drop-in it is the other way."""
+    own = world.runs("shadowed", {})
+    own.pop("_meta", None)
+    return [own, world.runs("shadowed", {}, "plain")]
+
+
 def outputs(world: World) -> Any:
     """Who runs is known when the first has run."""
     said = [world.runs("open", {"amount": amount, "name": "Ada"}) for amount in (1, 1000)]
@@ -267,6 +274,7 @@ SCENARIOS: tuple[Callable[[World], Any], ...] = (
     trigger,
     two_users,
     two_users_without,
+    shadowed,
     outputs,
     agents,
     unversioned,
@@ -303,6 +311,7 @@ WANTED: Mapping[str, Any] = {
     "trigger": [200, _ADA],
     "two_users": [{"said": "Hello Ada"}, {"said": "Hello Bob"}, _ADA, _BOB],
     "two_users_without": [{"said": "Hello Ada"}, {"said": "Hello Ada"}],
+    "shadowed": [{"content": "tone v1.0.0"}, {"got": {}}],
     "outputs": [
         {"approve": {"content": "tone v1.0.0"}, "refuse": _SKIPPED},
         {"approve": _SKIPPED, "refuse": {"content": "tone v1.0.0"}},

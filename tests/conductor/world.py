@@ -62,26 +62,27 @@ def package() -> Path:
     return out / "index.js"
 
 
+def bundle(conductor: Conductor, name: str, entry: str, resolver: Path) -> Path:
+    """The Worker of an entry, as one file."""
+    file, out = (BUILD / f"{conductor.name}-{name}{suffix}" for suffix in (".ts", ".js"))
+    file.write_text(entry, "utf-8")
+    parts = {"conductor": conductor.sources, "resolver": resolver, "entry": file, "out": out}
+    asked = {part: str(path) for part, path in parts.items()}
+    run("node", HERE / "build.mjs", json.dumps(asked | {"projects": [str(project) for project in conductor.projects]}))
+    return out
+
+
 def bundles(conductor: Conductor) -> tuple[Path, Path, Path]:
     """The project's Worker with the drop-in, by one changed line, without it, and with all its options."""
     text = conductor.entry.read_text("utf-8")
     lines = text.splitlines()
     assert lines.count(OWN) + lines.count(CHANGED) == 1, f"{conductor.entry} has not the one line"
     resolver = package()
-    built = []
-    entries = {
-        "with": text.replace(OWN, CHANGED),
-        "without": text.replace(CHANGED, OWN),
-        "options": (HERE / "optioned.ts").read_text("utf-8"),
-    }
-    for name, source in entries.items():
-        entry, out = (BUILD / f"{conductor.name}-{name}{suffix}" for suffix in (".ts", ".js"))
-        entry.write_text(source, "utf-8")
-        parts = {"conductor": conductor.sources, "resolver": resolver, "entry": entry, "out": out}
-        asked = {name: str(part) for name, part in parts.items()}
-        run("node", HERE / "build.mjs", json.dumps(asked | {"projects": [str(part) for part in conductor.projects]}))
-        built.append(out)
-    return built[0], built[1], built[2]
+    return (
+        bundle(conductor, "with", text.replace(OWN, CHANGED), resolver),
+        bundle(conductor, "without", text.replace(CHANGED, OWN), resolver),
+        bundle(conductor, "options", (HERE / "optioned.ts").read_text("utf-8"), resolver),
+    )
 
 
 @dataclass(frozen=True)
@@ -118,14 +119,14 @@ class World:
         return [json.loads(line[line.index(begin) :])[name] for line in self.said().splitlines() if begin in line]
 
 
-def service(name: str, bundle: Path, bindings: list[Any]) -> dict[str, Any]:
+def service(name: str, bundle: Path, bindings: list[Any], *, kv: bool = True) -> dict[str, Any]:
     """A Conductor Worker as a service of workerd's."""
     worker = {
         "modules": [{"name": "index.js", "esModule": Embed(bundle)}],
         "compatibilityDate": "2026-07-01",
         "compatibilityFlags": ["nodejs_compat", "experimental"],
         "bindings": [
-            {"name": "EDGIT", "kvNamespace": "kv-store"},
+            *([{"name": "EDGIT", "kvNamespace": "kv-store"}] if kv else []),
             {"name": "AI", "service": {"name": "beside", "entrypoint": "AI"}},
             *bindings,
         ],

@@ -53,14 +53,13 @@ async function discovered(
     if (!config) continue;
     const ensemble = parseEnsemble(config);
     project.ensembles.set(ensemble.name, ensemble);
-    // Habit: an inline agent is everybody's, and outlives the request: the one that came last under its name.
-    for (const agent of ensemble.agents ?? []) add(agentOf(agent));
   }
   return project;
 }
 
 async function executed(project: Project, ensemble: Ensemble | undefined, env: Env, input: Record<string, unknown>): Promise<Response> {
   if (!ensemble) return Response.json({ message: "Ensemble not found" }, { status: 404 });
+  // Habit: the executor is made for each request, but the agents of the project are the isolate's.
   const executor = new Executor({ env });
   for (const agent of project.agents.values()) executor.registerAgent(agent);
   const result = await executor.executeEnsemble(ensemble, input);
