@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any
 
@@ -139,6 +140,24 @@ def outputs(world: World) -> Any:
         for output in answer.values():
             output.pop("_meta", None) if isinstance(output, dict) else None
     return said
+
+
+def meanwhile(world: World) -> Any:
+    """What is published during a run changes nothing in it."""
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(world.runs, "slow", {**ADA, "ms": 2500})
+        time.sleep(0.7)
+        world.publish(published(prod="v1.1.0"))
+        begun_before = running.result()
+    begun_after = world.runs("slow", ADA)
+    world.publish(published())
+    return [begun_before, begun_after]
+
+
+def refused(world: World) -> Any:
+    """A token that the resolver does not take: Conductor runs its own file, and the log says why."""
+    said = world.runs("answer", ADA, "refused")["reply"]
+    return [said, "Unauthorized" in world.said()]
 
 
 def agents(world: World) -> Any:
@@ -276,6 +295,7 @@ SCENARIOS: tuple[Callable[[World], Any], ...] = (
     two_users_without,
     shadowed,
     outputs,
+    meanwhile,
     agents,
     unversioned,
     layouts,
@@ -288,6 +308,7 @@ SCENARIOS: tuple[Callable[[World], Any], ...] = (
     questions,
     secrets,
     large,
+    refused,
     away,
     log,
 )
@@ -316,6 +337,7 @@ WANTED: Mapping[str, Any] = {
         {"approve": {"content": "tone v1.0.0"}, "refuse": _SKIPPED},
         {"approve": _SKIPPED, "refuse": {"content": "tone v1.0.0"}},
     ],
+    "meanwhile": [{"said": "reply v1.0.0 to Ada"}, {"said": "reply v1.1.0 to Ada"}],
     "agents": [{"got": {"content": "analyzer v1.0.0 for Ada"}}, {"content": "analyzer v2.0.0 for Ada"}],
     "unversioned": ["tone v1.0.0", "tone v1.0.0", ["prompts/tone", "prompts/tone"]],
     "layouts": [
@@ -344,6 +366,7 @@ WANTED: Mapping[str, Any] = {
     "questions": {"answer": [1, True, True], "open": [2, True, True], "parity": [1, True, True]},
     "secrets": [200, ["kept-deep", "kept-agent"]],
     "large": [{"odd": "tone v2.0.0"}, True],
+    "refused": ["reply from KV to Ada", True],
     "away": {
         "before": _ADA,
         "cut": [

@@ -3,6 +3,7 @@
     "direct"   the Worker with the drop-in, bound to the resolver
     "watched"  the same, by way of beside.js, which listens and can be cut
     "http"     the same over HTTP, with a token
+    "refused"  the same, without it
     "debug"    the same, bound to the resolver of the debug environment
     "options"  optioned.ts: everything that can be said
     "plain"    the Worker as its template has it, without the drop-in
@@ -11,6 +12,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -49,7 +51,9 @@ class Conductor:
 
 def run(*command: str | Path) -> str:
     """What a command says. Raises `RuntimeError` with all of it where it fails."""
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=ROOT)
+    path = f"{NODE_MODULES / '.bin'}:{os.environ['PATH']}"
+    arguments = [str(part) for part in command]
+    done = subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PATH": path})
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
     return done.stdout
@@ -58,7 +62,7 @@ def run(*command: str | Path) -> str:
 def package() -> Path:
     """The drop-in, compiled."""
     out = BUILD / "conductor-resolver"
-    run(NODE_MODULES / ".bin/tsc", "--project", ROOT / "conductor", "--outDir", out)
+    run("tsc", "--project", ROOT / "conductor", "--outDir", out)
     return out / "index.js"
 
 
@@ -155,13 +159,14 @@ def world(conductor: Conductor) -> Iterator[World]:
                 {"name": "RESOLVER_TOKEN", "text": TOKEN},
             ],
         ),
+        service("refused", changed, [{"name": "RESOLVER_URL", "text": f"http://127.0.0.1:{port}"}]),
         service("debug", changed, [{"name": "RESOLVER", "service": "edge-debug"}]),
         service("options", options, [{"name": "SOMEWHERE", "service": "edge"}]),
         service("plain", plain, []),
         {"name": "beside", "worker": script(HERE / "beside.js", [{"name": "EDGE", "service": "edge"}])},
         {"name": "this-machine", "network": {"allow": ["local", "private"]}},
     ]
-    sockets = {name: name for name in ("direct", "watched", "http", "debug", "options", "plain", "beside")}
+    sockets = {name: name for name in ("direct", "watched", "http", "refused", "debug", "options", "plain", "beside")}
     with (
         workerd(edges, services=services, sockets=sockets, ports={"edge": port}) as process,
         Isolate(process) as asked,
