@@ -5,6 +5,7 @@ Rules:
 - `resolve` is pure: the same plan, snapshot and request give the same answer, in any process, for ever;
 - an agent runs when all conditions on the way to it hold. One that is false decides; else one that needs an output
   which was not sent leaves it open (`selected: null` with `needs`), and never turns into a silent false;
+- an agent that does not run gives nothing: what reads its output reads undefined;
 - references of an agent that is selected, or may be, must resolve; those of an agent that is not selected are
   resolved as well, and carry their error instead of failing the request;
 - a bare word that is a reference only because the version map knows it is text where it does not resolve.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -74,6 +75,9 @@ class Plan:
     references: tuple[Reference, ...]
     #: Those of the references that pin a version.
     pinning: tuple[Reference, ...]
+    #: What an input has where it was not sent, and the state that the run begins with; None where there is no state.
+    defaults: Mapping[str, object]
+    state: Mapping[str, object] | None
 
 
 def compile_plan(ensemble: Ensemble) -> Plan:
@@ -83,7 +87,24 @@ def compile_plan(ensemble: Ensemble) -> Plan:
     pointing = tuple(found for found in references if found.selector is None or found.selector.environment is not None)
     group = None if ensemble.group is None else Group(ensemble.group, pointing)
     pinning = tuple(found for found in references if found.selector and found.selector.kind == "version")
-    return Plan(ensemble.name, ensemble.units, ensemble.key, group, references, pinning)
+    return Plan(
+        ensemble.name,
+        ensemble.units,
+        ensemble.key,
+        group,
+        references,
+        pinning,
+        ensemble.defaults,
+        ensemble.state,
+    )
+
+
+def with_defaults(plan: Plan, scope: Scope) -> Scope:
+    """The scope with the ensemble's defaults for what was not sent. What was sent as null stays null."""
+    sent = {} if scope.input is UNDEFINED else scope.input
+    if not plan.defaults or not isinstance(sent, dict):
+        return scope
+    return scope._replace(input={**plan.defaults, **sent})
 
 
 def key_text(value: object) -> str | None:
@@ -103,7 +124,19 @@ def key_text(value: object) -> str | None:
 
 def resolve(plan: Plan, resolver: Resolver, request: Request) -> tuple[AgentDecision, ...]:
     """What the request runs. Raises `NotFound` for a reference of an agent that may run and has no version."""
-    return tuple(_decide(unit, resolver, request, plan.group) for unit in plan.units)
+    decisions = []
+    #: The names whose steps were all passed over: their outputs are undefined, and nobody can ever send them.
+    silent: set[str] = set()
+    heard: set[str] = set()
+    for unit in plan.units:
+        decision = _decide(unit, plan, resolver, request, silent)
+        decisions.append(decision)
+        if decision.selected is not False:
+            heard.add(unit.name)
+            silent.discard(unit.name)
+        elif unit.name not in heard:
+            silent.add(unit.name)
+    return tuple(decisions)
 
 
 def resolve_references(
@@ -126,11 +159,11 @@ def _resolved(path: str, reference: Reference, choice: Choice) -> ResolvedRefere
     )
 
 
-def _decide(unit: Unit, resolver: Resolver, request: Request, group: Group | None) -> AgentDecision:
-    selected, reason, condition, needs = _selected(unit, request.scope)
+def _decide(unit: Unit, plan: Plan, resolver: Resolver, request: Request, silent: Collection[str]) -> AgentDecision:
+    selected, reason, condition, needs = _selected(unit, plan, request.scope, silent)
     references = []
     for site in unit.sites:
-        resolved = _site(site, resolver, request, group, must=selected is not False)
+        resolved = _site(site, resolver, request, plan.group, must=selected is not False)
         if resolved is not None:
             references.append(resolved)
     return AgentDecision(
@@ -155,14 +188,16 @@ def _site(
         return ResolvedReference(site.path, str(reference), reference.name, None, None, error=error.detail)
 
 
-def _selected(unit: Unit, scope: Scope) -> tuple[bool | None, Reason, str | None, frozenset[str]]:
+def _selected(
+    unit: Unit, plan: Plan, scope: Scope, silent: Collection[str]
+) -> tuple[bool | None, Reason, str | None, frozenset[str]]:
     """Whether the unit runs, why, the text of the condition that decided, and the outputs that are wanted."""
     if not unit.used:
         return False, "not in the flow", None, frozenset()
     if not unit.conditions:
         return True, "unconditional", None, frozenset()
     open_: Evaluated | None = None
-    during: DuringRun | None = None
+    during: Evaluated | DuringRun | None = None
     needs: set[str] = set()
     for condition in unit.conditions:
         match condition:
@@ -170,9 +205,16 @@ def _selected(unit: Unit, scope: Scope) -> tuple[bool | None, Reason, str | None
                 try:
                     holds = truthy(expression.evaluate(scope))
                 except Needed:
-                    needs.update(expression.needs(scope))
-                    open_ = open_ or condition
-                    continue
+                    wanted = _wanted(condition, _before(unit, plan, condition, scope, silent))
+                    if isinstance(wanted, bool):
+                        holds = wanted
+                    elif wanted & condition.during:
+                        during = during or condition
+                        continue
+                    else:
+                        needs |= wanted
+                        open_ = open_ or condition
+                        continue
             case Fixed():
                 holds = condition.holds
             case DuringRun():
@@ -185,3 +227,19 @@ def _selected(unit: Unit, scope: Scope) -> tuple[bool | None, Reason, str | None
     if during is not None:
         return None, "during the run", during.text, frozenset()
     return True, "condition", unit.conditions[-1].text, frozenset()
+
+
+def _before(unit: Unit, plan: Plan, condition: Evaluated, scope: Scope, silent: Collection[str]) -> Scope:
+    """The scope with what is known besides of names that were not sent."""
+    variables, outputs = scope.variables, dict.fromkeys((*condition.absent, *silent), UNDEFINED)
+    if plan.state is not None and not unit.after_state:
+        variables = {"state": plan.state, **variables}
+    return scope._replace(variables=variables, outputs={**outputs, **scope.outputs})
+
+
+def _wanted(condition: Evaluated, scope: Scope) -> bool | frozenset[str]:
+    """Whether the condition holds; the names that it needs where nobody can say."""
+    try:
+        return truthy(condition.expression.evaluate(scope))
+    except Needed:
+        return frozenset(condition.expression.needs(scope))

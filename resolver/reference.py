@@ -50,9 +50,15 @@ MEDIA_TYPES = {
     "agent": "application/yaml",
     "ensemble": "application/yaml",
 }
+#: How the files of components end, which is no part of their names.
+EXTENSIONS = frozenset(
+    {"md", "txt", "yaml", "yml", "json", "sql", "ts", "js", "mjs", "html", "hbs", "liquid", "mjml", "py", "prompt"}
+)
 TYPES = {directory: kind for kind, directory in DIRECTORIES.items()}
 #: The types that have a URI scheme of their own.
 SCHEMES = ("template", "prompt", "query", "config", "script", "schema", "docs")
+#: The scheme that says no type: `kv://templates/x@v1.0.0`, as Conductor's html and email agents write it.
+_ANY_TYPE = "kv"
 #: The fields of an agent or step that carry a reference, and the type that each asks for; `component` takes any.
 FIELDS: dict[str, str | None] = {
     "component": None,
@@ -76,7 +82,7 @@ _SEGMENT = r"\w[\w.-]*"
 _NAME = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
 _ENVIRONMENT = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _RANGE_LIKE = re.compile(r"[\^~<>=*].*|\|\|.*|[xX]|[xX]\..*|[vV]?[0-9].*", re.DOTALL)
-_KNOWN_SCHEME = re.compile(rf"(?:{'|'.join(SCHEMES)})://")
+_KNOWN_SCHEME = re.compile(rf"(?:{'|'.join((*SCHEMES, _ANY_TYPE))})://")
 _ANY_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 #: White space to JavaScript, and so within a range, and none to Python.
@@ -124,7 +130,8 @@ class Reference:
         directory = f"{self.directory}/" if self.directory else ""
         selector = f"@{self.selector}" if self.selector else ""
         object.__setattr__(self, "_written", f"{scheme}{directory}{self.name}{selector}")
-        written = self.scheme or (TYPES[self.directory] if self.directory else None)
+        by_scheme = None if self.scheme == _ANY_TYPE else self.scheme
+        written = by_scheme or (TYPES[self.directory] if self.directory else None)
         object.__setattr__(self, "type", written or self.wanted)
 
     @property
@@ -215,7 +222,7 @@ def parse_reference(text: str) -> Reference:
     start = 0
     if found := _ANY_SCHEME.match(text):
         scheme, start = found[1], found.end()
-        if scheme not in SCHEMES:
+        if scheme not in SCHEMES and scheme != _ANY_TYPE:
             raise InvalidReference(f"unknown scheme `{scheme}://`; there are {listed(SCHEMES)}", text=text, offset=0)
     path, at, selected = text[start:].partition("@")
     head, slash, rest = path.partition("/")
@@ -231,7 +238,7 @@ def parse_reference(text: str) -> Reference:
             text=text,
             offset=name_start + (wrong.end() if wrong else 0),
         )
-    if scheme and directory and TYPES[directory] != scheme:
+    if scheme in SCHEMES and directory and TYPES[directory] != scheme:
         raise InvalidReference(
             f"`{scheme}://` and `{directory}/` state two types; keep one of them", text=text, offset=start
         )
@@ -247,6 +254,11 @@ def parse_reference(text: str) -> Reference:
 def asking_for(reference: Reference, type: str | None) -> Reference:
     """The same reference, in a field that asks for this type."""
     return replace(reference, wanted=type) if reference.type is None and type is not None else reference
+
+
+def renamed(reference: Reference, name: str) -> Reference:
+    """The same reference to another component."""
+    return replace(reference, name=name)
 
 
 def parse_name(text: str) -> Reference:

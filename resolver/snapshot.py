@@ -37,7 +37,7 @@ from msgspec.structs import replace
 
 from resolver.errors import NotFound, listed, nearest
 from resolver.expression import UNDEFINED, Scope
-from resolver.reference import Reference
+from resolver.reference import EXTENSIONS, Reference, renamed
 from resolver.rollout import Canary, Percentage, RolloutTable, group_salt, salt
 from resolver.version import highest, parse_range
 
@@ -250,6 +250,10 @@ def _component(reference: Reference, snapshot: Snapshot) -> str:
     name, wanted = reference.name, reference.type
     if reference.typed in snapshot.pointers:
         return reference.typed
+    stem, _, ending = name.rpartition(".")
+    if ending in EXTENSIONS and name not in snapshot.pointers:
+        # `prompts/a.md` is how the file is called, and the component is `a`.
+        return _component(renamed(reference, stem), snapshot)
     if (type := snapshot.types.get(name)) not in (None, wanted):
         raise NotFound(f"`{name}` is of the type {type}, and there is no {wanted} of that name")
     return name

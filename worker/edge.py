@@ -25,7 +25,7 @@ from resolver.documents import Move, decode_history, history_key
 from resolver.errors import InvalidReference, InvalidRequest, NotFound, ResolverError, listed, nearest
 from resolver.expression import UNDEFINED, NoKey, Scope
 from resolver.history import format_instant, parse_instant
-from resolver.plan import AgentDecision, Plan, ResolvedReference, key_text, resolve, resolve_references
+from resolver.plan import AgentDecision, Plan, ResolvedReference, key_text, resolve, resolve_references, with_defaults
 from resolver.reference import (
     LONGEST_NAME,
     MEDIA_TYPES,
@@ -152,13 +152,14 @@ class Exchange:
             # The ensemble says what its users are drawn by. Its stable version is asked (without a key there is no
             # canary), so that the key which is returned draws the ensemble's own canary as well.
             stable, _ = await self._plan(reference, basis, at, request)
-            key = stable.key.evaluate(scope) if stable.key else None
+            key = stable.key.evaluate(with_defaults(stable, scope)) if stable.key else None
             note = f"{key.why}, so that a key was drawn for this request alone" if isinstance(key, NoKey) else None
             request = self._keyed(with_fields(request, key=None if isinstance(key, NoKey) else key))
         plan, definition = await self._plan(reference, basis, at, request)
         basis = await self._widened(plan.references, at)
         if plan.pinning:
             request = await self._pinned(request, basis.resolver.pins_of(plan.pinning), basis)
+        request = with_fields(request, scope=with_defaults(plan, scope))
         agents = resolve(plan, basis.resolver, request)
         if call.content:
             agents = await self._with_contents(plan, agents, basis, request)

@@ -11,17 +11,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from resolver.ensemble.sites import Site
 from resolver.expression import Expression
 from resolver.expression.tree import ArrayLiteral, Binary, Call, Filtered, Literal, Unary
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """It holds where the value of the expression is true. `path` is where it stands, and `text` what stands there."""
+    """It holds where the value of the expression is true. `path` is where it stands, and `text` what stands there.
+
+    `during` are names that only the run has at that place (the `item` of a `foreach`), and `absent` those that are
+    undefined before the first round of a loop, unless they were sent.
+    """
 
     path: str
     text: str
     expression: Expression
+    during: frozenset[str] = frozenset()
+    absent: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -43,8 +50,19 @@ class DuringRun:
 
 Condition: TypeAlias = Evaluated | Fixed | DuringRun
 
-Way: TypeAlias = tuple[Condition, ...]
-"""The conditions that all must hold for a step to run, from the outermost in."""
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The steps around a step: the conditions that all must hold for it to run, from the outermost in; the names that
+    only the run has there; the references that stand on those steps themselves."""
+
+    conditions: tuple[Condition, ...] = ()
+    during: frozenset[str] = frozenset()
+    sites: tuple[Site, ...] = ()
+
+    def then(self, conditions: Iterable[Condition]) -> Way:
+        """The way with more conditions."""
+        return replace(self, conditions=(*self.conditions, *conditions))
 
 
 def negated(condition: Evaluated | Fixed) -> Evaluated | Fixed:

@@ -10,8 +10,8 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from resolver.ensemble.conditions import Condition, DuringRun, Evaluated, Fixed, Way, is_case, is_no_case, negated
@@ -38,6 +38,8 @@ class Unit:
     sites: tuple[Site, ...]
     #: False for a definition that no step of the flow runs.
     used: bool = True
+    #: Whether a step before it may have changed the state.
+    after_state: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,60 @@ class Ensemble:
     units: tuple[Unit, ...]
     key: Key | None = None
     group: str | None = None
+    #: What an input has where it was not sent, and the state that the run begins with; None where there is no state.
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    state: Mapping[str, object] | None = None
     document: Document | None = field(default=None, repr=False)
     slips: tuple[Slip, ...] = ()
+
+
+_NOWHERE = Way()
+#: The names that a run has only in the steps of these.
+LOOP_NAMES = {
+    "foreach": frozenset({"item", "index"}),
+    "map-reduce": frozenset({"item", "index"}),
+    "while": frozenset({"iteration", "lastIterationResults"}),
+}
+
+
+def defaults_of(raw: Mapping[str, object]) -> dict[str, object]:
+    """What an ensemble's `input:` gives where nothing was sent: `x: 9`, or `x: {type: number, default: 9}`."""
+    fields = raw.get("input")
+    found: dict[str, object] = {}
+    for name, given in fields.items() if isinstance(fields, dict) else ():
+        default = given.get("default") if isinstance(given, dict) else given
+        if default is not None:
+            found[name] = default
+    return found
+
+
+def state_of(raw: Mapping[str, object]) -> Mapping[str, object] | None:
+    """The state that a run begins with; None where the ensemble has none."""
+    state = raw.get("state")
+    if not isinstance(state, dict):
+        return None
+    initial = state.get("initial")
+    return initial if isinstance(initial, dict) else {}
+
+
+def step_names(block: Block) -> frozenset[str]:
+    """The names by which the outputs of a step, or of the steps within, are known."""
+    found: set[str] = set()
+    if isinstance(block, Step):
+        if block.agent is not None:
+            return frozenset({block.id or block.name or block.agent.partition("@")[0]})
+        for kind in () if block.type else block.kinds:
+            found |= _names_within(block.known(kind))
+    for field_name in dict.fromkeys(name for names in NESTING.values() for name in names):
+        found |= _names_within(block.known(field_name))
+    return frozenset(found)
+
+
+def _names_within(nested: object) -> frozenset[str]:
+    if isinstance(nested, Block):
+        return step_names(nested)
+    many = nested if isinstance(nested, list) else nested.values() if isinstance(nested, dict) else ()
+    return frozenset[str]().union(*map(_names_within, many))
 
 
 class FlowReader:
@@ -66,6 +120,8 @@ class FlowReader:
         self.runs: list[Path] = []
         self.ids: list[Path] = []
         self.slips: list[Slip] = []
+        #: Whether a step up to here may have changed the state.
+        self.state_set = False
 
     def ensemble(self) -> Ensemble:
         document = self.document
@@ -84,11 +140,14 @@ class FlowReader:
             there = listed(self.source.value)
             raise self.source.error((), f"an ensemble has `agents:` or `flow:`, and this one has {there}")
         if document.flow:
-            units = list(self._steps(document.flow, ("flow",), ()))
+            units = list(self._steps(document.flow, ("flow",), Way()))
             units += [self._agent(i, used=False) for i, agent in enumerate(agents) if agent.name not in self.used]
         else:
             units = [self._agent(position) for position in range(len(agents))]
-        return Ensemble(name, tuple(units), self._key(), self._group(), document, self._slips())
+        raw = self.source.value
+        assert isinstance(raw, dict)
+        key, group = self._key(), self._group()
+        return Ensemble(name, tuple(units), key, group, defaults_of(raw), state_of(raw), document, self._slips())
 
     def _name(self) -> str:
         document = self.document
@@ -142,8 +201,11 @@ class FlowReader:
     # A flow: each step that runs an agent is a unit; the steps around it are conditions on the way to it.
 
     def _steps(self, steps: list[Step], path: Path, way: Way) -> Iterator[Unit]:
+        before: frozenset[str] = frozenset()
         for position, step in enumerate(steps):
-            yield from self._step(step, (*path, position), way)
+            # In a loop what ran before a step has run in this round as well.
+            yield from self._step(step, (*path, position), replace(way, during=way.during - before))
+            before |= step_names(step)
 
     def _step(self, step: Step, path: Path, way: Way) -> Iterator[Unit]:
         self.slips += key_slips(self.source, path, Step)
@@ -154,24 +216,43 @@ class FlowReader:
             raise self.source.error((*path, "component"), "a step that runs no agent has no use for a `component`")
         (kind,) = step.kinds
         block: Block | list[Step] = step
+        way = self._around(path, way)
         if not step.type:
-            way = (*way, *self._conditions(step, path))
+            way = way.then(self._conditions(step, path, way))
             block, path = step.known(kind), (*path, kind)
             self.slips += key_slips(self.source, path, Block)
+            way = self._around(path, way)
         if isinstance(block, list):
             yield from self._steps(block, path, way)
-            return
-        conditions = tuple(self._conditions(block, path))
-        if kind == "switch":
-            yield from self._switch(block, path, (*way, *conditions))
-            return
+        elif kind == "switch":
+            yield from self._switch(block, path, way.then(self._conditions(block, path, way)))
+        else:
+            yield from self._block(kind, block, path, way)
+
+    def _around(self, path: Path, way: Way) -> Way:
+        """The way with the references that stand on the step itself: all within it want them."""
+        raw = self.source.at(path)
+        nested = {*NESTING, *(name for names in NESTING.values() for name in names)}
+        return (
+            replace(way, sites=(*way.sites, *find_sites(self.source, path, nested))) if isinstance(raw, dict) else way
+        )
+
+    def _block(self, kind: str, block: Block, path: Path, way: Way) -> Iterator[Unit]:
+        during = LOOP_NAMES.get(kind, frozenset())
+        absent = during | step_names(block) if kind == "while" else frozenset()
+        conditions = tuple(self._conditions(block, path, way, absent))
         for name in NESTING[kind]:
-            taken: Way = conditions
+            taken: tuple[Condition, ...] = conditions
+            only_here = during | absent
             if name == "else":
                 taken = tuple(map(negated, conditions))
             elif name == "catch":
                 taken = (*conditions, DuringRun(format_path((*path, name)), "a step of the `try` fails"))
-            yield from self._nested(block.known(name), (*path, name), (*way, *taken))
+                only_here = frozenset({"error"})
+            elif name == "reduce":
+                only_here = frozenset({"results", "mapResults"})
+            inner = replace(way.then(taken), during=way.during | only_here)
+            yield from self._nested(block.known(name), (*path, name), inner)
 
     def _switch(self, block: Block, path: Path, way: Way) -> Iterator[Unit]:
         where = (*path, "value")
@@ -179,10 +260,10 @@ class FlowReader:
         value = self.read[where] = self._parsed(parse_field, text, where)
         cases = block.cases or {}
         for case, steps in cases.items():
-            condition = is_case(format_path(where), text, value, case)
-            yield from self._steps(steps, (*path, "cases", case), (*way, condition))
-        condition = is_no_case(format_path(where), text, value, cases)
-        yield from self._steps(block.default or [], (*path, "default"), (*way, condition))
+            condition = replace(is_case(format_path(where), text, value, case), during=way.during)
+            yield from self._steps(steps, (*path, "cases", case), way.then([condition]))
+        condition = replace(is_no_case(format_path(where), text, value, cases), during=way.during)
+        yield from self._steps(block.default or [], (*path, "default"), way.then([condition]))
 
     def _nested(self, nested: Step | list[Step] | None, path: Path, way: Way) -> Iterator[Unit]:
         if isinstance(nested, list):
@@ -191,8 +272,8 @@ class FlowReader:
             yield from self._step(nested, path, way)
 
     def _run(self, step: Step, agent: str, path: Path, way: Way) -> Unit:
-        conditions = [*way, *self._conditions(step, path)]
-        sites = list(find_sites(self.source, path, skip=("agent",) if agent in self.local else ()))
+        conditions = [*way.conditions, *self._conditions(step, path, way)]
+        sites = [*way.sites, *find_sites(self.source, path, ("agent",) if agent in self.local else ())]
         operation = step.operation
         if agent in self.local:
             definition = self._agent(self.local[agent])
@@ -203,9 +284,15 @@ class FlowReader:
         self.runs.append((*path, "agent"))
         if step.id or step.name:
             self.ids.append((*path, "id" if step.id else "name"))
-        return Unit(step.id or step.name or agent, operation, format_path(path), tuple(conditions), tuple(sites))
+        after_state = self.state_set
+        state = self.source.at(path).get("state")
+        self.state_set |= isinstance(state, dict) and bool(state.get("set"))
+        name = step.id or step.name or agent
+        return Unit(name, operation, format_path(path), tuple(conditions), tuple(sites), after_state=after_state)
 
-    def _conditions(self, holder: Agent | Block, path: Path) -> Iterator[Evaluated | Fixed]:
+    def _conditions(
+        self, holder: Agent | Block, path: Path, way: Way = _NOWHERE, absent: frozenset[str] = frozenset()
+    ) -> Iterator[Evaluated | Fixed]:
         raw = self.source.at(path)
         given = [name for name in ("condition", "when") if name in raw]
         if len(given) == 2:
@@ -219,7 +306,7 @@ class FlowReader:
                 yield Fixed(format_path(where), str(value).lower(), value)
             else:
                 expression = self.read[where] = self._parsed(parse_condition, value, where)
-                yield Evaluated(format_path(where), value, expression)
+                yield Evaluated(format_path(where), value, expression, way.during, absent)
 
     def _parsed(self, parse: Callable[[str], Parsed], text: str, path: Path) -> Parsed:
         try:

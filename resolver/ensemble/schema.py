@@ -38,6 +38,10 @@ _REQUIRED = {
 }
 
 
+#: The fields that are read only on a step that nests; `parallel:` and its like say by themselves that it does.
+_OF_NESTING = frozenset({"type", "value", *(field for fields in NESTING.values() for field in fields)})
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="allow")
 
@@ -104,6 +108,15 @@ class Step(Block):
     switch: Block | None = None
     while_: Block | None = Field(None, alias="while")
     map_reduce: Block | None = Field(None, alias="map-reduce")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _runs_an_agent(cls, given: Any) -> Any:
+        """What only a step that nests has is Conductor's business on a step that runs an agent: it drops such keys."""
+        if not isinstance(given, dict) or not isinstance(given.get("agent"), str):
+            return given
+        nests = given.get("type") in NESTING
+        return given if nests else {key: value for key, value in given.items() if key not in _OF_NESTING}
 
     @property
     def kinds(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from resolver.ensemble.yaml import Path, YamlFile, format_path
@@ -18,14 +18,14 @@ class Site:
     found: Found
 
 
-def find_sites(source: YamlFile, path: Path, skip: tuple[str, ...] = ()) -> Iterator[Site]:
+def find_sites(source: YamlFile, path: Path, skip: Collection[str] = ()) -> Iterator[Site]:
     """The references of the agent or step at `path`, at any depth. Raises `InvalidEnsemble` for one that is none."""
     raw = source.at(path)
     assert isinstance(raw, dict)
     for field, value in raw.items():
         if field == "component" and value is None:
             raise source.error((*path, field), "`component` is empty; name a component, or take the line out")
-        if field not in ("name", "id", *skip):
+        if field not in ("name", "id") and field not in skip:
             yield from _search(source, field, value, (*path, field), direct=True)
 
 

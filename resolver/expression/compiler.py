@@ -138,12 +138,19 @@ def _input_path(keys: tuple[str, ...]) -> Evaluate:
 
 
 def _context_path(name: str, keys: tuple[str, ...], variable: Evaluate) -> Evaluate:
-    """What follows an agent's output, of which `output` is another name, or else a variable."""
+    """What follows an agent's output, of which `output` is another name, or else a variable.
+
+    `success` and `failed` say whether the agent ran, unless its output has a member of that name.
+    """
     output_keys = keys[1:] if keys[:1] == ("output",) else keys
+    verdict = keys[0] if len(keys) == 1 and keys[0] in ("success", "failed") else None
 
     def read(scope: Scope) -> object:
         if name in scope.outputs:
-            return _follow(scope.outputs[name], output_keys)
+            output = scope.outputs[name]
+            if verdict is not None and not js.has_member(output, verdict):
+                return verdict == "success" and output is not UNDEFINED
+            return _follow(output, output_keys)
         return _follow(variable(scope), keys)
 
     return read

@@ -24,7 +24,7 @@ POINTERS = {
     "company": {"prod": "v1.5.0", "staging": "v2.0.0-rc.1", "latest": "v2.0.0-rc.1", "stable": "v1.5.0"},
     "mail/header": {"latest": "v0.9.0", "stable": "v0.9.0"},
 }
-TYPES: Mapping[str, str] = {"my-prompt": "prompt", "company": "query", "mail/header": None}
+TYPES: Mapping[str, str] = {"my-prompt": "prompt", "company": "query"}
 
 
 def known(lost: frozenset[tuple[str, str]] = frozenset()) -> KnownComponents:

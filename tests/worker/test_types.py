@@ -48,6 +48,11 @@ def host() -> Host:
         ("schemas/answer@v2.0.0", "schemas/answer", "v2.0.0", "schema"),
         ("schemas/answer@^1", "schemas/answer", "v1.9.0", "schema"),
         ("schemas/answer@latest", "schemas/answer", "v2.1.0", "schema"),
+        # The ending belongs to the file.
+        ("prompts/answer.md@v1.0.0", "answer", "v1.0.0", "prompt"),
+        ("schemas/answer.json", "schemas/answer", "v2.0.0", "schema"),
+        ("kv://schemas/answer@prod", "schemas/answer", "v2.0.0", "schema"),
+        ("kv://answer", "answer", "v1.0.0", "prompt"),
         # Of what an older publisher wrote no type is known.
         ("older", "older", "v0.1.0", None),
         ("configs/older", "older", "v0.1.0", None),

@@ -48,6 +48,13 @@ _CONSTANTS = {
 _HEAD = re.compile(r"(?:[&!]\S*\s+)*(?:[|>][^\n]*\n?|[\"']?)")
 
 
+#: A quoted text; or, as the group, a placeholder outside of one, with all that touches it.
+_PLACEHOLDER = re.compile(
+    r"""\"(?:[^"\\]|\\.)*\"|'(?:[^']|'')*'"""
+    r"""|([^\s,{}\[\]"':]*(?:\$\{[^{}\n]*\}|\{\{[^{}\n]*\}\})(?:\$\{[^{}\n]*\}|[^\s,{}\[\]])*)"""
+)
+
+
 def read_yaml(text: str, file: str) -> YamlFile:
     """Read one YAML document. Raises `InvalidEnsemble` with file, line and column."""
     lines = Lines(text, file)
@@ -58,12 +65,48 @@ def read_yaml(text: str, file: str) -> YamlFile:
         # Without the line itself: the character would upset whatever shows it.
         detail = f"the character U+{ord(refused[0]):04X} is not allowed in YAML; between double quotes it is an escape"
         raise InvalidEnsemble(detail, file=file, line=line, column=column)
+    try:
+        return _read(lines)
+    except InvalidEnsemble as error:
+        raise _quote_it(lines, error) from None
+
+
+def _read(lines: Lines) -> YamlFile:
     breaks = _LineBreaks(lines.text)
     root = _composed(lines, breaks)
     if root is None:
         raise lines.error("the file is empty", 0)
     reader = _Reader(lines, breaks)
     return YamlFile(lines, reader.read(root, ()), reader.places)
+
+
+def _quote_it(lines: Lines, error: InvalidEnsemble) -> InvalidEnsemble:
+    """The error; where its line can be read once a placeholder is quoted, one that says so and shows that line."""
+    start = lines.starts[(error.line or 1) - 1]
+    line = lines.text[start:].partition("\n")[0]
+    bare = [found for found in _PLACEHOLDER.finditer(line) if found[1]]
+    if not bare:
+        return error
+    detail = f"YAML reads the braces of `{bare[0][0]}` as its own; "
+    if not all(_stands_alone(line, found.start(), found.end()) for found in bare):
+        return lines.error(detail + "put the whole text that it stands in between quotes", start + bare[0].start())
+    quoted = _PLACEHOLDER.sub(lambda found: _in_quotes(found[0]) if found[1] else found[0], line)
+    try:
+        _read(Lines(lines.text[:start] + quoted + lines.text[start + len(line) :], lines.file))
+    except InvalidEnsemble as other:
+        if other.line == error.line:
+            return error
+    return lines.error(f"{detail}quote it: `{quoted.strip()}`", start + bare[0].start())
+
+
+def _stands_alone(line: str, start: int, end: int) -> bool:
+    """Whether what is there is a value or an item by itself, and not a part of a longer text."""
+    before, behind = line[:start].rstrip(), line[end:].lstrip()
+    return before[-1:] in ("", ":", ",", "[", "{", "-") and behind[:1] in ("", ",", "]", "}", "#")
+
+
+def _in_quotes(placeholder: str) -> str:
+    return f"'{placeholder}'" if '"' in placeholder else f'"{placeholder}"'
 
 
 def _composed(lines: Lines, breaks: _LineBreaks) -> Any:
