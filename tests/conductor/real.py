@@ -45,7 +45,11 @@ def print_times(started: World) -> None:
             if turn >= 20:
                 times.append((time.perf_counter() - begun) * 1000)
     print(f"\n{TURNS} runs of `answer` each, in turns, in one process   p50 ms   p99 ms")
-    for name, label in (("plain", "without the drop-in"), ("direct", "with it, over RPC"), ("http", "with it, over HTTP")):
+    for name, label in (
+        ("plain", "without the drop-in"),
+        ("direct", "with it, over RPC"),
+        ("http", "with it, over HTTP"),
+    ):
         cuts = statistics.quantiles(took[name], n=100)
         print(f"{label:<54}{cuts[49]:7.1f}  {cuts[98]:7.1f}")
 

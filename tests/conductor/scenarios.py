@@ -380,7 +380,13 @@ WANTED: Mapping[str, Any] = {
         "mended": {"odd": "tone v2.0.0"},
     },
     "log": [
-        {"ensemble": "answer", "key": "logged", "generation": True, "versions": {"reply": "v1.0.0"}, "source": "resolver"},
+        {
+            "ensemble": "answer",
+            "key": "logged",
+            "generation": True,
+            "versions": {"reply": "v1.0.0"},
+            "source": "resolver",
+        },
         {"ensemble": "versioned", "versions": {"analyzer": "v1.0.0"}, "source": "resolver"},
     ],
 }

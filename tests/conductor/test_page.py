@@ -48,7 +48,9 @@ def test_the_five_minutes(tmp_path: Path) -> None:
     entry.write_text(entry.read_text("utf-8").replace(CHANGED, OWN), "utf-8")
     resolver, conductor = free_port(), free_port()
     script = PREAMBLE + "".join(blocks)
-    script = script.replace("localhost:8787", f"127.0.0.1:{resolver}").replace("localhost:8790", f"127.0.0.1:{conductor}")
+    script = script.replace("localhost:8787", f"127.0.0.1:{resolver}").replace(
+        "localhost:8790", f"127.0.0.1:{conductor}"
+    )
     environment = {
         **os.environ,
         **{f"GIT_{who}_{what}": "ada@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
@@ -77,7 +79,9 @@ def test_the_five_minutes(tmp_path: Path) -> None:
 
 def test_the_binding_names_the_resolvers_deployments() -> None:
     text = PAGE.read_text("utf-8")
-    found = re.search(r"^<!-- examples/conductor/wrangler.toml -->\n```toml\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    found = re.search(
+        r"^<!-- examples/conductor/wrangler.toml -->\n```toml\n(.*?)^```$", text, re.DOTALL | re.MULTILINE
+    )
     assert found
     assert (EXAMPLE / "wrangler.toml").read_text("utf-8").endswith(found[1])
     resolver = tomllib.loads((ROOT / "wrangler.toml").read_text("utf-8"))

@@ -1,12 +1,12 @@
 """A Conductor, real or miniature, in one workerd with the staged resolver: bound to it, and to the KV that it reads.
 
-    "direct"   the Worker with the drop-in, bound to the resolver
-    "watched"  the same, by way of beside.js, which listens and can be cut
-    "http"     the same over HTTP, with a token
-    "refused"  the same, without it
-    "debug"    the same, bound to the resolver of the debug environment
-    "options"  optioned.ts: everything that can be said
-    "plain"    the Worker as its template has it, without the drop-in
+"direct"   the Worker with the drop-in, bound to the resolver
+"watched"  the same, by way of beside.js, which listens and can be cut
+"http"     the same over HTTP, with a token
+"refused"  the same, without it
+"debug"    the same, bound to the resolver of the debug environment
+"options"  optioned.ts: everything that can be said
+"plain"    the Worker as its template has it, without the drop-in
 """
 
 from __future__ import annotations
