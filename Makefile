@@ -73,7 +73,7 @@ quick: setup node
 
 # The staged Worker in workerd is left out: nothing is counted there.
 coverage: setup node
-	@$(VENV)/bin/pytest --numprocesses auto --cov --cov-report=term --cov-report=html:build/coverage --ignore=tests/edge
+	@$(VENV)/bin/pytest --numprocesses auto --cov --cov-report=term --cov-report=html:build/coverage --ignore=tests/edge --ignore=tests/conductor
 	@echo "line by line: build/coverage/index.html"
 
 test: setup node staged

@@ -19,7 +19,16 @@ settings.register_profile("quick", deadline=None, max_examples=25)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 #: The files, or folders, that take longest.
-LONG = ("test_page.py", "test_killed", "test_runbook.py", "test_cli.py", "test_adopt.py", "tests/edge/", "tests/edgit/")
+LONG = (
+    "test_page.py",
+    "test_killed",
+    "test_runbook.py",
+    "test_cli.py",
+    "test_adopt.py",
+    "tests/conductor/",
+    "tests/edge/",
+    "tests/edgit/",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

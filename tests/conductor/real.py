@@ -1,7 +1,8 @@
 """The scenarios, asked of a real Conductor and of the miniature: python -m tests.conductor.real FOLDER
 
-`FOLDER` is what real.sh has made of a checkout: `src`, `template`, and `node_modules` with their packages. It prints a table,
-and what a run takes with the drop-in and without. The exit code is 1 where anything is not as it is wanted, or the two differ.
+`FOLDER` is what real.sh has made of a checkout: `src`, `template`, and `node_modules` with their packages. It prints a
+table, and what a run takes with the drop-in and without. The exit code is 1 where anything is not as it is wanted, or the
+two differ.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def results(conductor: Conductor, *, timed: bool = False) -> dict[str, Any]:
         for scenario in SCENARIOS:
             try:
                 found[scenario.__name__] = json.loads(json.dumps(scenario(started)))
-            except Exception as error:  # noqa: BLE001 - the other scenarios are run all the same
+            except Exception as error:
                 found[scenario.__name__] = f"{type(error).__name__}: {error}"
         if timed:
             print_times(started)

@@ -1,7 +1,6 @@
-"""What a team with Conductor and the drop-in would see, asked of a `World`: the same of the real one and the miniature.
+"""What a team with Conductor and the drop-in would see, asked of a `World`: of the real one and of the miniature.
 
-Each scenario gives plain values, which stand in `WANTED`. They are run in order, since KV lives on: each says first what is
-published.
+Each scenario gives plain values, which stand in `WANTED`. They are run in order, since KV lives on.
 """
 
 from __future__ import annotations

@@ -52,8 +52,9 @@ class Conductor:
 def run(*command: str | Path) -> str:
     """What a command says. Raises `RuntimeError` with all of it where it fails."""
     path = f"{NODE_MODULES / '.bin'}:{os.environ['PATH']}"
-    arguments = [str(part) for part in command]
-    done = subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PATH": path})
+    given = [str(part) for part in command]
+    env = {**os.environ, "PATH": path}
+    done = subprocess.run(given, capture_output=True, text=True, cwd=ROOT, env=env, check=False)
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
     return done.stdout
