@@ -34,7 +34,9 @@ interface Namespace {
 export function readers(env: Env, lookup: Lookup): Env {
   // One that is not bound is there as well, so that no KV is needed for what the resolver has.
   const bound = BINDINGS.map((name) => env[name]).find(Boolean);
-  return Object.fromEntries(BINDINGS.map((name) => [name, namespace((env[name] ?? bound) as Namespace | undefined, lookup)]));
+  return Object.fromEntries(
+    BINDINGS.map((name) => [name, namespace((env[name] ?? bound) as Namespace | undefined, lookup)]),
+  );
 }
 
 function namespace(real: Namespace | undefined, lookup: Lookup): Namespace {

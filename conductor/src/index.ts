@@ -1,7 +1,7 @@
 // Conductor asks the resolver: in the Worker's entry, `createAutoDiscoveryAPI` comes from here.
 //
-// Conductor has no place for this, and makes its executors itself, wherever something is run. So it is the methods of its
-// classes that are stepped before, once for each bundle; an executor whose `env` is not ours works as ever.
+// Conductor has no place for this, and makes its executors itself, wherever something is run. So it is the methods of
+// its classes that are stepped before, once for each bundle; an executor whose `env` is not ours works as ever.
 import { Executor, ThinkAgent } from "@ensemble-edge/conductor";
 import { createAutoDiscoveryAPI as create } from "@ensemble-edge/conductor/api";
 import type { AutoDiscoveryAPIConfig } from "@ensemble-edge/conductor/api";
@@ -32,7 +32,9 @@ export interface Options {
 }
 
 /** Conductor's own `createAutoDiscoveryAPI`, with the resolver before it. */
-export function createAutoDiscoveryAPI(config: AutoDiscoveryAPIConfig & { resolver?: Options } = {}): ReturnType<typeof create> {
+export function createAutoDiscoveryAPI(
+  config: AutoDiscoveryAPIConfig & { resolver?: Options } = {},
+): ReturnType<typeof create> {
   const { resolver: options, ...own } = config;
   return before(create(own), options ?? {}, filesOf(own.ensembles ?? []));
 }
@@ -118,9 +120,14 @@ function install(): void {
   if (installed) return;
   const executor = Executor.prototype as ConductorExecutor;
   const think = ThinkAgent.prototype as { execute(context: unknown): Promise<unknown>; thinkConfig: object };
-  const wanted = { "Executor.executeEnsemble": executor.executeEnsemble, "Executor.executeStep": executor.executeStep, "ThinkAgent.execute": think.execute };
+  const wanted = {
+    "Executor.executeEnsemble": executor.executeEnsemble,
+    "Executor.executeStep": executor.executeStep,
+    "ThinkAgent.execute": think.execute,
+  };
   const missing = Object.entries(wanted).filter(([, method]) => typeof method !== "function");
-  if (missing.length) throw new Error(`conductor-resolver fits Conductor 0.5; this one has no ${missing.map(([name]) => name)}`);
+  if (missing.length)
+    throw new Error(`conductor-resolver fits Conductor 0.5; this one has no ${missing.map(([name]) => name)}`);
   installed = true;
 
   const { executeEnsemble } = executor;

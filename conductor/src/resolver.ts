@@ -35,7 +35,7 @@ export interface Agent {
 /** The answer to a question about an ensemble. */
 export interface Resolution {
   ensemble: string;
-  definition: { version: string | null };
+  definition: { version: string | null; route: string };
   key: string;
   snapshot: { revision: string | null; generation: number | null };
   agents: Agent[];

@@ -38,7 +38,13 @@ export interface Shared {
 export type Execute = ConductorExecutor["executeEnsemble"];
 
 /** Run `ensemble` as the resolver says. It fails only where the ensemble itself fails. */
-export async function run(shared: Shared, executor: ConductorExecutor, execute: Execute, ensemble: Ensemble, input: unknown): Promise<Result> {
+export async function run(
+  shared: Shared,
+  executor: ConductorExecutor,
+  execute: Execute,
+  ensemble: Ensemble,
+  input: unknown,
+): Promise<Result> {
   const run = new Run(shared, executor, ensemble, input);
   const what = await run.begin();
   try {
@@ -82,7 +88,7 @@ class Run {
     } catch (error) {
       this.failed(error);
       const kept = this.away ? shared.lastGood.get(ensemble.name) : undefined;
-      shared.warn(`${ensemble.name}: ${kept ? "its last good answer" : "Conductor's own file"} is run, until the resolver answers`);
+      shared.warn(`${ensemble.name}: ${kept ? "its last good answer" : "Conductor's own file"} is run`);
       return kept ? this.as(JSON.parse(kept.text) as Resolution, "last good") : ensemble;
     }
   }
@@ -91,10 +97,12 @@ class Run {
   executor(): ConductorExecutor {
     const own = Object.create(this.real) as ConductorExecutor;
     own.agentRegistry = new Agents(this.real.agentRegistry, this.own);
-    own.env = { ...this.real.env, ...readers(this.shared.bound, (component, selector) => this.lookup(component, selector)) };
-    own.executeStep = (step, flow, index) => this.step(own, step, flow.executionContext, () =>
-      this.real.executeStep.call(own, step, flow, index),
-    );
+    own.env = {
+      ...this.real.env,
+      ...readers(this.shared.bound, (component, selector) => this.lookup(component, selector)),
+    };
+    own.executeStep = (step, flow, index) =>
+      this.step(own, step, flow.executionContext, () => this.real.executeStep.call(own, step, flow, index));
     return own;
   }
 
@@ -102,7 +110,13 @@ class Run {
     const versions = [...this.versions].map(([component, found]) => [component, [...found].join(", ")]);
     const { source, generation, key = null } = this;
     try {
-      this.shared.onRun({ ensemble: this.ensemble.name, key, generation, versions: Object.fromEntries(versions), source });
+      this.shared.onRun({
+        ensemble: this.ensemble.name,
+        key,
+        generation,
+        versions: Object.fromEntries(versions),
+        source,
+      });
     } catch (error) {
       this.shared.warn(`onRun has failed: ${error}`);
     }
@@ -126,7 +140,8 @@ class Run {
     this.generation = answer.snapshot.generation;
     this.decided(answer);
     if (answer.definition.version) this.ran({ component: answer.ensemble, version: answer.definition.version });
-    for (const agent of answer.agents) if (agent.selected !== false) agent.references.forEach((found) => this.ran(found));
+    for (const agent of answer.agents)
+      if (agent.selected !== false) agent.references.forEach((found) => this.ran(found));
     const { expanded } = answer;
     this.own = withFunctions(expanded.agents ?? [], this.ensemble.agents ?? []);
     // An empty flow is an error to Conductor. A `switch` without cases is a step that does nothing.
@@ -144,9 +159,9 @@ class Run {
   private keep(answer: Resolution): void {
     const { revision } = answer.snapshot;
     const { lastGood } = this.shared;
-    const always = answer.agents.every(({ reason, references }) =>
-      ["unconditional", "not in the flow", "during the run"].includes(reason) && references.every(({ route }) => route !== "canary"),
-    );
+    const routes = [answer.definition, ...answer.agents.flatMap(({ references }) => references)];
+    const always =
+      routes.every(({ route }) => route !== "canary") && answer.agents.every(({ reason }) => ALWAYS.includes(reason));
     if (!always || lastGood.get(this.ensemble.name)?.revision === revision) return;
     remembered(lastGood, this.ensemble.name, { revision, text: JSON.stringify(answer) });
   }
@@ -159,7 +174,12 @@ class Run {
   }
 
   /** One step of an agent. What is open is decided now; one that will not run is skipped as the graph executor does. */
-  private async step(own: ConductorExecutor, step: Step, outputs: Outputs, real: () => Promise<Result>): Promise<Result> {
+  private async step(
+    own: ConductorExecutor,
+    step: Step,
+    outputs: Outputs,
+    real: () => Promise<Result>,
+  ): Promise<Result> {
     const name = step.id || step.name || step.agent;
     const reason = step.open === undefined ? undefined : await this.skipped(step.open, outputs);
     if (reason !== undefined) {
@@ -167,7 +187,7 @@ class Run {
       return { success: true, value: undefined };
     }
     const result = await real();
-    // Conductor looks for the output of the step before under its agent's name, which for a versioned one is not its id.
+    // Conductor looks for the output of the step before under its agent's name, which is not its id.
     if (step.agent.includes("@") && name !== step.agent) outputs[step.agent] = outputs[name];
     return result;
   }
@@ -247,6 +267,9 @@ function remembered<T>(values: Map<string, T>, key: string, value: T): void {
   values.set(key, value);
 }
 
+/** The reasons that no input and no key has a part in. */
+const ALWAYS = ["unconditional", "not in the flow", "during the run"];
+
 const LATEST =
   "a component was asked for as @latest, which Conductor writes where a reference names no version: " +
   'the environment\'s pointer is taken. `latest: "as written"` leaves it';
@@ -286,6 +309,9 @@ function withFunctions(definitions: Definition[], own: Definition[]): Definition
 /** The outputs of what ran, as conditions read them. */
 function context(found: Outputs): NonNullable<Call["context"]> {
   const { input, trigger, scoring, state, ...steps } = found;
-  const outputs = Object.entries(steps).map(([name, step]) => [name, (step as { output?: unknown } | null)?.output ?? null]);
+  const outputs = Object.entries(steps).map(([name, step]) => [
+    name,
+    (step as { output?: unknown } | null)?.output ?? null,
+  ]);
   return { outputs: Object.fromEntries(outputs.filter(([name]) => !String(name).includes("@"))), state };
 }

@@ -24,12 +24,18 @@ export function written(call: Call, told: (message: string) => void): string {
   told("the input is over 1 MiB, so only its numbers, booleans and short texts were sent; conditions see no more");
   const { input, context } = call;
   const outputs = Object.entries(context?.outputs ?? {}).map(([name, output]) => [name, scalars(output)]);
-  const cut = { ...call, input: scalars(withoutCookies(input)), context: context && { outputs: Object.fromEntries(outputs) } };
+  const cut = {
+    ...call,
+    input: scalars(withoutCookies(input)),
+    context: context && { outputs: Object.fromEntries(outputs) },
+  };
   return textOf(cut);
 }
 
 function textOf(call: Call): string {
-  return JSON.stringify(call, (name: string, value: unknown) => (/headers$/i.test(name) ? withoutCredentials(value) : value));
+  return JSON.stringify(call, (name: string, value: unknown) =>
+    /headers$/i.test(name) ? withoutCredentials(value) : value,
+  );
 }
 
 /** Headers as an object or as pairs, without those that say who somebody is. */

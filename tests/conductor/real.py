@@ -1,7 +1,7 @@
 """The scenarios, asked of a real Conductor and of the miniature: python -m tests.conductor.real FOLDER
 
 `FOLDER` is what real.sh has made of a checkout: `src`, `template`, and `node_modules` with their packages. It prints a
-table, and what a run takes with the drop-in and without. The exit code is 1 where anything is not as it is wanted, or the
+table, and what a run takes with the drop-in and without. The exit code is 1 where anything is not as wanted, or the
 two differ.
 """
 
