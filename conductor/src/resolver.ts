@@ -127,7 +127,7 @@ function unanswered({ status, title, detail }: Problem): Unanswered {
 }
 
 async function within(ms: number, answer: Promise<unknown>): Promise<unknown> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let timer!: ReturnType<typeof setTimeout>;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Unanswered(`no answer within ${ms} ms`, true)), ms);
   });

@@ -23,7 +23,9 @@ cp -R "$template" "$real/template"
 node -e '
   const [own, template] = process.argv.slice(1).map((file) => JSON.parse(require("fs").readFileSync(file, "utf8")));
   const { ["@ensemble-edge/conductor"]: _, ...others } = template.dependencies;
-  const dependencies = { ...others, ...own.dependencies, ...own.optionalDependencies };
+  const { typescript, "@cloudflare/workers-types": types } = template.devDependencies;
+  const tools = { typescript, "@cloudflare/workers-types": types };
+  const dependencies = { ...others, ...own.dependencies, ...own.optionalDependencies, ...tools };
   console.log(JSON.stringify({ name: "real", private: true, type: "module", dependencies }, null, 2));
 ' "$package/package.json" "$template/package.json" > "$real/package.json.new"
 if ! cmp -s "$real/package.json.new" "$real/package.json" || ! test -d "$real/node_modules"; then
@@ -34,4 +36,12 @@ fi
 cd "$root"
 make -s staged
 echo "Conductor $(node -p "require('$package/package.json').version") of $path"
+
+# The package under the template's TypeScript and its strictness.
+cat > "$real/tsconfig.json" <<END
+{ "extends": "./template/tsconfig.json", "compilerOptions": { "noEmit": true }, "include": ["$root/conductor/src"], "exclude": [] }
+END
+"$real/node_modules/.bin/tsc" --project "$real"
+echo "the package fits the template's tsconfig, TypeScript $("$real/node_modules/.bin/tsc" --version | cut -d' ' -f2)"
+
 exec .venv/bin/python -m tests.conductor.real "$real"

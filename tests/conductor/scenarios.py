@@ -156,7 +156,7 @@ def meanwhile(world: World) -> Any:
 def refused(world: World) -> Any:
     """A token that the resolver does not take: Conductor runs its own file, and the log says why."""
     said = world.runs("answer", ADA, "refused")["reply"]
-    return [said, "Unauthorized" in world.said()]
+    return [said, "send the deployment's token" in world.said()]
 
 
 def agents(world: World) -> Any:
