@@ -13,11 +13,9 @@ import json
 import os
 import shutil
 import sys
-import textwrap
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import IO
+from typing import IO, Literal
 
 import click
 
@@ -91,72 +89,59 @@ def who(actor: str | None) -> str:
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> None:
     """Rows under their columns; `empty` is said, apart from the answer, where there are none.
 
-    At a terminal that is too narrow the last column stands below its row, so that no row is torn.
+    At a terminal that is too narrow the last column stands below the one before it, so that no row is torn.
     """
-    found = [[str(cell) for cell in row] for row in rows]
+    from rich.cells import cell_len  # noqa: PLC0415
+
+    found = list(rows)
     if not found:
         note(empty)
         return
-    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    widths = [max(map(width, column)) for column in zip(columns, *found, strict=True)]
-    if room is None or sum(widths) + 2 * (len(widths) - 1) <= room:
-        heading, *text = (_row(row, widths) for row in (columns, *found))
-    else:
-        heading, *text = _stacked(columns, found, widths)
-    lines([click.style(heading, bold=True) if coloured(sys.stdout) else heading, *text])
+    widths = [max(map(cell_len, column)) for column in zip(columns, *found, strict=True)]
+    if not sys.stdout.isatty():
+        # rich would take a millisecond for each row.
+        padded = ([c + " " * (w - cell_len(c)) for c, w in zip(row, widths, strict=True)] for row in (columns, *found))
+        lines("  ".join(cells).rstrip() for cells in padded)
+        return
+    if sum(widths) + 2 * (len(widths) - 1) > shutil.get_terminal_size().columns:
+        *columns, under = columns
+        found = [(*row[:-2], f"{row[-2]}\n{under}: {row[-1]}" if row[-1] else row[-2]) for row in found]
+    from rich.table import Column, Table  # noqa: PLC0415
 
-
-def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(cell + " " * (room - width(cell)) for cell, room in zip(cells, widths, strict=True)).rstrip()
-
-
-def _wrapped(text: str, indent: str) -> list[str]:
-    """A text that stands 4 columns from the left, in lines of the terminal's width; all but the first are indented."""
-    room = max(20, shutil.get_terminal_size().columns)
-    whole = textwrap.wrap(
-        text, room, initial_indent="    ", subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
-    return [line[4:] if place == 0 else line for place, line in enumerate(whole)]
-
-
-def _stacked(columns: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Iterable[str]:
-    yield _row(columns[:-1], widths[:-1])
-    for row in rows:
-        yield _row(row[:-1], widths[:-1])
-        if row[-1]:
-            first, *rest = _wrapped(f"{columns[-1]}: {row[-1]}", "      ")
-            yield from ["    " + first, *rest]
-
-
-def width(text: str) -> int:
-    """How many columns a text takes."""
-    return sum(
-        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        for character in text
-    )
+    headings = (Column(heading, overflow="fold") for heading in columns)
+    drawn = Table(*headings, box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for row in found:
+        drawn.add_row(*row)
+    _draw(drawn)
 
 
 def component_tree(components: Iterable[tuple[str, str | None, Sequence[str], Mapping[str, str]]], empty: str) -> None:
     """Components (name, type, versions from the highest down, environment → version) with their versions."""
-    found = list(components)
+    found = [
+        (f"{name} ({type})" if type else name, _leaves(name, versions, environments))
+        for name, type, versions, environments in components
+    ]
     if not found:
         note(empty)
-        return
-    tty, colour = sys.stdout.isatty(), coloured(sys.stdout)
-    text = []
-    for name, type, versions, environments in found:
-        label = f"{name} ({type})" if type else name
-        text.append(click.style(label, bold=True) if colour else label)
-        leaves = list(_leaves(name, versions, environments))
-        for place, (leaf, live) in enumerate(leaves):
-            last = place == len(leaves) - 1
-            branch = ("└── " if last else "├── ") if tty else "  "
-            first, *rest = _wrapped(leaf + live, "      " if last else "│     ") if tty else [leaf + live]
-            if colour and live:
-                first = leaf + click.style(first.removeprefix(leaf), fg="green")
-                rest = [click.style(line, fg="green") for line in rest]
-            text += [branch + first, *rest]
-    lines(text)
+    elif not sys.stdout.isatty():
+        lines(line for label, leaves in found for line in (label, *(f"  {leaf}{live}" for leaf, live in leaves)))
+    else:
+        from rich.text import Text  # noqa: PLC0415
+        from rich.tree import Tree  # noqa: PLC0415
+
+        trees = [(Tree(Text(label, "bold")), leaves) for label, leaves in found]
+        for tree, leaves in trees:
+            for leaf, live in leaves:
+                tree.add(Text.assemble(leaf, (live, "green")))
+        _draw(*(tree for tree, _ in trees))
+
+
+def _draw(*drawn: object) -> None:
+    """Show at a terminal what rich draws."""
+    from rich.console import Console  # noqa: PLC0415
+
+    colours: Literal["standard"] | None = "standard" if coloured(sys.stdout) else None
+    Console(color_system=colours, markup=False, emoji=False, highlight=False).print(*drawn)
 
 
 def _leaves(name: str, versions: Sequence[str], environments: Mapping[str, str]) -> Iterable[tuple[str, str]]:

@@ -19,13 +19,13 @@ import itertools
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from resolver.ensemble import DuringRun, Ensemble, Evaluated, Fixed, Site, Unit
 from resolver.errors import InvalidRequest, NotFound
-from resolver.expression import UNDEFINED, Key, Needed, Scope
+from resolver.expression import UNDEFINED, Expression, Key, Needed, Scope, input_fields
 from resolver.expression.javascript import to_text, truthy
 from resolver.reference import Reference
 from resolver.snapshot import Choice, Group, Request, Resolver, Route
@@ -78,6 +78,17 @@ class Plan:
     #: What an input has where it was not sent, and the state that the run begins with; None where there is no state.
     defaults: Mapping[str, object]
     state: Mapping[str, object] | None
+    #: The ensemble's document, which a run is made from.
+    raw: Mapping[str, Any]
+
+    @property
+    def reads(self) -> tuple[str, ...] | None:
+        """The fields of the input that conditions and key may read, sorted; None where that is all of it."""
+        conditions = (condition for unit in self.units for condition in unit.conditions)
+        parsed: list[Expression | Key] = [each.expression for each in conditions if isinstance(each, Evaluated)]
+        fields = [input_fields(each) for each in (*parsed, *([self.key] if self.key else []))]
+        known = [each for each in fields if each is not None]
+        return tuple(sorted(frozenset[str]().union(*known))) if len(known) == len(fields) else None
 
 
 def compile_plan(ensemble: Ensemble) -> Plan:
@@ -96,6 +107,7 @@ def compile_plan(ensemble: Ensemble) -> Plan:
         pinning,
         ensemble.defaults,
         ensemble.state,
+        ensemble.raw,
     )
 
 
@@ -131,11 +143,13 @@ def resolve(plan: Plan, resolver: Resolver, request: Request) -> tuple[AgentDeci
     for unit in plan.units:
         decision = _decide(unit, plan, resolver, request, silent)
         decisions.append(decision)
+        # Others read the output of `writer@v1.0.0` as `writer`.
+        name = unit.name.partition("@")[0]
         if decision.selected is not False:
-            heard.add(unit.name)
-            silent.discard(unit.name)
-        elif unit.name not in heard:
-            silent.add(unit.name)
+            heard.add(name)
+            silent.discard(name)
+        elif name not in heard:
+            silent.add(name)
     return tuple(decisions)
 
 
@@ -163,7 +177,7 @@ def _decide(unit: Unit, plan: Plan, resolver: Resolver, request: Request, silent
     selected, reason, condition, needs = _selected(unit, plan, request.scope, silent)
     references = []
     for site in unit.sites:
-        resolved = _site(site, resolver, request, plan.group, must=selected is not False)
+        resolved = resolve_site(site, resolver, request, plan.group, must=selected is not False)
         if resolved is not None:
             references.append(resolved)
     return AgentDecision(
@@ -171,10 +185,10 @@ def _decide(unit: Unit, plan: Plan, resolver: Resolver, request: Request, silent
     )
 
 
-def _site(
-    site: Site, resolver: Resolver, request: Request, group: Group | None, *, must: bool
+def resolve_site(
+    site: Site, resolver: Resolver, request: Request, group: Group | None = None, *, must: bool = True
 ) -> ResolvedReference | None:
-    """What stands at a site; None where it is text."""
+    """What stands at a site; None where it is text. Raises `NotFound` where it must have a version and has none."""
     reference, certain = site.found.reference, site.found.certain
     if not certain and resolver.known(reference) not in resolver.snapshot.pointers:
         return None

@@ -2,10 +2,10 @@
 
 Rules:
 
-- it is heard again by the rules of `worker/lease.py`, with `generation_fresh_for` and `generation_stale_for`;
+- it is heard again by the rules of `worker/lease.py`, with `HEARD_FRESH_FOR` and `HEARD_STALE_FOR`;
 - a number above the held generation is followed by a read of that generation's own key, of which no cache can have an
   old copy. A number below it is an old copy, and says nothing;
-- a number whose map is not there is tried for `distrust_for`, and then ignored until another one comes;
+- a number whose map is not there is tried for `DISTRUST_FOR`, and then ignored until another one comes;
 - whatever fails here leaves KV's own way as it is. It is told in `/health`, and no answer is stale for it.
 """
 
@@ -18,6 +18,13 @@ from resolver.errors import InvalidDocument
 from worker.kv import Announcements, KvFailed, read_latest
 from worker.lease import NEVER, Behind, ReadLease
 from worker.settings import Settings
+
+#: A number heard less than so long ago is used as it is, in seconds.
+HEARD_FRESH_FOR = 0.5
+#: One heard less than so long ago is used, and heard anew behind the response; an older one is heard first.
+HEARD_STALE_FOR = 1.0
+#: How long a lower generation must stay in KV until it is taken for a reset namespace, not for a stale read.
+DISTRUST_FOR = 120.0
 
 Follow = Callable[[int], Awaitable[None]]
 """Reads and takes the snapshot of a generation. Raises `KvFailed` and `InvalidDocument`."""
@@ -39,7 +46,7 @@ class AnnouncedGeneration:
         self._monotonic = monotonic
         #: The generation of the snapshot in memory; None where it has none.
         self._held = held
-        self._lease = ReadLease(settings, settings.generation_stale_for, monotonic)
+        self._lease = ReadLease(settings, HEARD_STALE_FOR, monotonic)
         self._heard_at = NEVER
         self._number: int | None = None
         #: A number above the held one, and since when its map is wanted.
@@ -54,7 +61,7 @@ class AnnouncedGeneration:
 
     def is_fresh(self, now: float) -> bool:
         """Whether the number need not be heard again."""
-        return now - self._heard_at < self._settings.generation_fresh_for
+        return now - self._heard_at < HEARD_FRESH_FOR
 
     def announces(self, generation: int) -> bool:
         """Whether this generation, or a later one, was announced."""
@@ -94,4 +101,4 @@ class AnnouncedGeneration:
         now = self._monotonic()
         if self._wanted is None or self._wanted[0] != number:
             self._wanted = number, now
-        return now - self._wanted[1] < self._settings.distrust_for
+        return now - self._wanted[1] < DISTRUST_FOR

@@ -48,6 +48,14 @@ class EnsembleCall(Call, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     input: Any = msgspec.UNSET
     context: dict[str, Any] = {}
+    #: The ensemble itself, YAML text or what YAML says; for one that the version map does not have.
+    definition: str | dict[str, Any] | None = None
+    #: Plain references that are resolved besides.
+    references: list[str] = []
+    #: Whether the ensemble is wanted as this run must run it.
+    expand: bool = False
+    #: The snapshot that an earlier question of the same run was answered from.
+    generation: int | None = None
 
 
 class ReferencesCall(Call, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,10 +74,10 @@ class SnapshotInfo(msgspec.Struct, frozen=True):
 
 
 class Definition(msgspec.Struct, frozen=True):
-    """Where the ensemble itself came from: a version from KV by its route, or the file bundled at deploy time."""
+    """Where the ensemble itself came from: KV (by its route), the file bundled at deploy time, or the call."""
 
     version: str | None
-    route: Route | Literal["bundled"]
+    route: Route | Literal["bundled", "sent"]
 
 
 class EnsembleAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -84,6 +92,11 @@ class EnsembleAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     key_note: str | None = None
     region: str | None = None
     at: str | None = None
+    references: tuple[ResolvedReference, ...] = ()
+    #: The ensemble as this run must run it, what its contents include, and the fields of the input that were read.
+    expanded: dict[str, Any] | None = None
+    included: tuple[ResolvedReference, ...] = ()
+    reads: tuple[str, ...] | None = None
 
 
 class ReferencesAnswer(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -13,11 +13,18 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from resolver.documents import decode_content_metadata
-from resolver.reference import DIRECTORIES, TYPES
-from resolver.snapshot import Pin
+from resolver.errors import NotFound
+from resolver.plan import ResolvedReference
+from resolver.reference import DIRECTORIES, MEDIA_TYPES, TYPES, Reference
+from resolver.snapshot import Choice, Pin
 from worker.kv import Entry, Store, read
 from worker.settings import Settings
+
+#: Memory for contents, in bytes of text.
+CONTENT_BUDGET = 16 * 1024 * 1024
 
 
 class Content(NamedTuple):
@@ -71,7 +78,7 @@ class Contents:
     """The contents that an isolate has, and where it looks for others."""
 
     def __init__(self, settings: Settings) -> None:
-        self.kept = ContentCache(settings.content_budget)
+        self.kept = ContentCache(CONTENT_BUDGET)
         self._layouts = settings.layouts
         self._timeout = settings.kv_timeout
 
@@ -127,3 +134,42 @@ def _content_keys(wanted: Wanted, layouts: Sequence[str]) -> list[str]:
         for plural in plurals
     )
     return list(dict.fromkeys(keys))
+
+
+def fallback_of(missing: ResolvedReference, stable: Choice) -> Choice:
+    """The stable version, with a note of the canary whose content is missing."""
+    note = f"the content of the canary `{missing.component}` {missing.version} is missing; the stable version is served"
+    return replace(stable, note=note)
+
+
+def with_content(
+    found: ResolvedReference,
+    fallback: Choice | None,
+    reference: Reference,
+    contents: Mapping[Pin, Content],
+    absent: Mapping[Pin, str],
+) -> ResolvedReference:
+    """The reference with its content, or its fallback's. Raises `NotFound` where there is none."""
+    version, route, note = str(found.version), found.route, found.note
+    if fallback is not None:
+        version, route, note = fallback.version, fallback.route, fallback.note
+    pin = (found.component, version)
+    content = contents.get(pin)
+    if content is None:
+        why = absent.get(pin) or f"there is no content of `{found.component}` {version} in KV"
+        raise NotFound(why, field=found.path)
+    # What only the field asks for is not held against a component of which the map knew no type.
+    if reference.wanted is None and reference.type and content.type and content.type != reference.type:
+        raise NotFound(
+            f"`{reference}` asks for a {reference.type}, and `{found.component}` is a {content.type}", field=found.path
+        )
+    type = content.type or found.type
+    return replace(
+        found,
+        version=version,
+        route=route,
+        note=note,
+        type=type,
+        media_type=MEDIA_TYPES.get(type or "", "text/plain"),
+        content=content.text,
+    )

@@ -16,7 +16,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace as with_fields
@@ -28,7 +28,6 @@ from resolver.history import format_instant, parse_instant
 from resolver.plan import AgentDecision, Plan, ResolvedReference, key_text, resolve, resolve_references, with_defaults
 from resolver.reference import (
     LONGEST_NAME,
-    MEDIA_TYPES,
     Reference,
     asking_for,
     environment_fault,
@@ -36,7 +35,7 @@ from resolver.reference import (
     parse_name,
     parse_reference,
 )
-from resolver.snapshot import Choice, Group, Pin, Request, Resolver, Snapshot
+from resolver.snapshot import Group, Pin, Request, Resolver, Snapshot
 from worker.announced import Heard
 from worker.calls import (
     MOST_REFERENCES,
@@ -56,8 +55,9 @@ from worker.calls import (
     VersionCall,
 )
 from worker.clock import Clock
-from worker.contents import Content, Contents, Wanted
+from worker.contents import Contents, Wanted, fallback_of, with_content
 from worker.ensembles import Ensembles
+from worker.expansion import expanded
 from worker.kv import Announcements, KvFailed, Store, read
 from worker.lease import Behind
 from worker.past import names_with_history, read_past
@@ -126,6 +126,8 @@ class Exchange:
         self._platform = platform
         #: Gathered by the call; None before, and where nothing was wanted.
         self.basis: Basis | None = None
+        #: The instant in the past that the call asks about.
+        self._at: datetime | None = None
 
     def told(self, error: ResolverError) -> ResolverError:
         """The error as the caller is told it.
@@ -146,24 +148,24 @@ class Exchange:
         reference = _reference(written, "ensemble")
         at = self._instant(call.at)
         request = self._request(call, scope)
-        basis = await self._gather([reference], at)
+        await self._gather([reference], at, call.generation)
         note = None
         if request.key is None:
             # The ensemble says what its users are drawn by. Its stable version is asked (without a key there is no
             # canary), so that the key which is returned draws the ensemble's own canary as well.
-            stable, _ = await self._plan(reference, basis, at, request)
+            stable, _ = await self._plan(reference, request, call.definition)
             key = stable.key.evaluate(with_defaults(stable, scope)) if stable.key else None
             note = f"{key.why}, so that a key was drawn for this request alone" if isinstance(key, NoKey) else None
             request = self._keyed(with_fields(request, key=None if isinstance(key, NoKey) else key))
-        plan, definition = await self._plan(reference, basis, at, request)
-        basis = await self._widened(plan.references, at)
+        plan, definition = await self._plan(reference, request, call.definition)
+        basis = await self._widened(plan.references)
         if plan.pinning:
             request = await self._pinned(request, basis.resolver.pins_of(plan.pinning), basis)
         request = with_fields(request, scope=with_defaults(plan, scope))
         agents = resolve(plan, basis.resolver, request)
-        if call.content:
+        if call.content or call.expand:
             agents = await self._with_contents(plan, agents, basis, request)
-        return EnsembleAnswer(
+        answer = EnsembleAnswer(
             ensemble=reference.name,
             definition=definition,
             environment=request.environment,
@@ -174,6 +176,37 @@ class Exchange:
             region=request.region,
             at=_written(at),
         )
+        return await self._with_more(answer, plan, call, request) if call.expand or call.references else answer
+
+    async def _with_more(
+        self, answer: EnsembleAnswer, plan: Plan, call: EnsembleCall, request: Request
+    ) -> EnsembleAnswer:
+        """The answer with what a run wants besides: plain references, and the ensemble as it must run."""
+        others = _parsed_all(call.references) if call.references else []
+        references = dict(others)
+        resolver, request = await self.prepared(tuple(references.values()), request)
+        resolved = resolve_references(others, resolver, request)
+        if call.content:
+            resolved = await self.filled(resolved, references, request)
+        answer = with_fields(answer, references=resolved)
+        if not call.expand:
+            return answer
+        run = await expanded(plan, answer.agents, self, request)
+        return with_fields(answer, expanded=run.ensemble, included=run.included, reads=plan.reads)
+
+    async def prepared(self, references: Sequence[Reference], request: Request) -> tuple[Resolver, Request]:
+        """The resolver and the request with all that these references need."""
+        basis = await self._widened(references)
+        if pins := basis.resolver.pins_of(references):
+            request = await self._pinned(request, pins, basis)
+        return basis.resolver, request
+
+    async def filled(
+        self, resolved: Sequence[ResolvedReference], references: Mapping[str, Reference], request: Request
+    ) -> tuple[ResolvedReference, ...]:
+        """The same references with their contents."""
+        assert self.basis is not None
+        return await self._fill(resolved, references, None, self.basis, request)
 
     async def resolve_references(self, call: ReferencesCall) -> ReferencesAnswer:
         """The versions of up to 100 references."""
@@ -296,23 +329,28 @@ class Exchange:
 
     # What a request is resolved from
 
-    async def _gather(self, references: Sequence[Reference], at: datetime | None) -> Basis:
-        """The basis: the isolate's snapshot, or the past of what these references name."""
+    async def _gather(
+        self, references: Sequence[Reference], at: datetime | None, generation: int | None = None
+    ) -> Basis:
+        """The basis: the isolate's snapshot, an earlier one that it remembers, or the past of these references."""
+        self._at = at
         if at is not None:
             return await self._past(references, at)
-        platform = self._platform
-        view = await self._edge.snapshots.view(platform.store, platform.behind, platform.announcements)
+        platform, snapshots = self._platform, self._edge.snapshots
+        view = await snapshots.view(platform.store, platform.behind, platform.announcements)
+        if generation is not None and generation != view.held.snapshot.generation:
+            view = snapshots.of_generation(generation) or view
         self.basis = basis = Basis(view.held.resolver, _info(view), view.stale, view.held)
         return basis
 
     async def _gathered(self, references: Sequence[Reference], at: datetime | None) -> Basis:
         """The basis, with all that these references need."""
         basis = await self._gather(references, at)
-        return await self._widened(references, at) if basis.resolver.indexes_needed(references) else basis
+        return await self._widened(references) if basis.resolver.indexes_needed(references) else basis
 
-    async def _widened(self, references: Sequence[Reference], at: datetime | None) -> Basis:
+    async def _widened(self, references: Sequence[Reference]) -> Basis:
         """The same basis, with what these references need besides the map: lists of versions, or more of the past."""
-        basis = self.basis
+        basis, at = self.basis, self._at
         assert basis is not None
         needed = basis.resolver.indexes_needed(references)
         if at is not None:
@@ -374,13 +412,16 @@ class Exchange:
     # Ensembles
 
     async def _plan(
-        self, reference: Reference, basis: Basis, at: datetime | None, request: Request
+        self, reference: Reference, request: Request, sent: str | dict[str, Any] | None
     ) -> tuple[Plan, Definition]:
-        ensembles = self._edge.ensembles
+        ensembles, basis = self._edge.ensembles, self.basis
+        assert basis is not None
         pinned = reference.selector is not None and reference.selector.kind == "version"
         if basis.resolver.known(reference) not in basis.snapshot.pointers and not pinned:
+            if sent is not None:
+                return ensembles.sent(reference.name, sent), Definition(None, "sent")
             return ensembles.bundled(reference), Definition(None, "bundled")
-        basis = await self._widened([reference], at)
+        basis = await self._widened([reference])
         choice = basis.resolver.choose(reference, request)
         plan = ensembles.kept(choice.component, choice.version)
         if plan is not None:
@@ -437,7 +478,7 @@ class Exchange:
         missing = [found for found in canaries if (found.component, found.version) not in contents]
         # Of a group all run their canaries, or none does.
         fallbacks = {
-            found.path: _fallback(
+            found.path: fallback_of(
                 missing[0] if group else found,
                 basis.resolver.choose(references[found.path], request, group, canary=False),
             )
@@ -449,7 +490,7 @@ class Exchange:
         lost = {(r.component, str(r.version)) for r in resolved if r.route == "pinned"} - contents.keys()
         known = (await self._pinned(request, frozenset(lost), basis)).pins
         return tuple(
-            _filled(found, fallbacks.get(found.path), references[found.path], contents, known.absent)
+            with_content(found, fallbacks.get(found.path), references[found.path], contents, known.absent)
             for found in resolved
         )
 
@@ -518,41 +559,3 @@ def _written(instant: datetime | None) -> str | None:
 def _move_answer(move: Move) -> MoveAnswer:
     published = format_instant(move.published_at) if move.published_at else None
     return MoveAnswer(format_instant(move.at), move.environment, move.version, move.actor, move.generation, published)
-
-
-def _fallback(missing: ResolvedReference, stable: Choice) -> Choice:
-    """The stable version, with a note of the canary whose content is missing."""
-    note = f"the content of the canary `{missing.component}` {missing.version} is missing; the stable version is served"
-    return with_fields(stable, note=note)
-
-
-def _filled(
-    found: ResolvedReference,
-    fallback: Choice | None,
-    reference: Reference,
-    contents: Mapping[Pin, Content],
-    absent: Mapping[Pin, str],
-) -> ResolvedReference:
-    version, route, note = str(found.version), found.route, found.note
-    if fallback is not None:
-        version, route, note = fallback.version, fallback.route, fallback.note
-    pin = (found.component, version)
-    content = contents.get(pin)
-    if content is None:
-        why = absent.get(pin) or f"there is no content of `{found.component}` {version} in KV"
-        raise NotFound(why, field=found.path)
-    # What only the field asks for is not held against a component of which the map knew no type.
-    if reference.wanted is None and reference.type and content.type and content.type != reference.type:
-        raise NotFound(
-            f"`{reference}` asks for a {reference.type}, and `{found.component}` is a {content.type}", field=found.path
-        )
-    type = content.type or found.type
-    return with_fields(
-        found,
-        version=version,
-        route=route,
-        note=note,
-        type=type,
-        media_type=MEDIA_TYPES.get(type or "", "text/plain"),
-        content=content.text,
-    )

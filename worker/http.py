@@ -25,6 +25,7 @@ from msgspec.structs import replace as with_fields
 from resolver.errors import InvalidRequest, NotFound, ResolverError, listed, nearest
 from worker.calls import Call, ComponentAnswer, EnsembleCall, ReferencesCall, VersionCall, decode_call, encoded
 from worker.edge import Edge, Exchange, Platform
+from worker.lease import RETRY_FOR
 from worker.problem import CONTENT_TYPE, Refused, problem_of
 from worker.settings import Settings
 
@@ -78,12 +79,12 @@ async def handle(edge: Edge, request: Request, platform: Platform) -> Response:
     try:
         response = await _routed(edge.settings, exchange, request)
     except RecursionError:
-        response = _failed(edge, exchange, InvalidRequest("the request is nested too deeply to be read"))
+        response = _failed(exchange, InvalidRequest("the request is nested too deeply to be read"))
     except ResolverError as error:
-        response = _failed(edge, exchange, error)
+        response = _failed(exchange, error)
     except Exception as error:
         log.exception("%s %s failed", request.method, request.path)
-        response = _failed(edge, exchange, internal(error))
+        response = _failed(exchange, internal(error))
     if request.method != "HEAD" or response.status == 304:
         return response
     length = ("content-length", str(len(response.body)))
@@ -100,11 +101,11 @@ def problem_response(error: ResolverError, headers: tuple[tuple[str, str], ...] 
     return Response(error.status, (("content-type", CONTENT_TYPE), *headers), encoded(problem_of(error)))
 
 
-def _failed(edge: Edge, exchange: Exchange, error: ResolverError) -> Response:
+def _failed(exchange: Exchange, error: ResolverError) -> Response:
     error = exchange.told(error)
     headers = [("cache-control", "no-store")]
     if error.status == 503:
-        headers.append(("retry-after", str(max(1, round(edge.settings.retry_for)))))
+        headers.append(("retry-after", str(round(RETRY_FOR))))
     if isinstance(error, Refused):
         headers += error.headers
     return problem_response(error, tuple(headers))

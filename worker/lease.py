@@ -6,7 +6,7 @@ Rules:
   the platform may drop such work;
 - something older is read before the answer, by one request, and those that come meanwhile wait with it, all for at
   most `read_budget`. Where the read failed lately only that one waits: in an outage all others answer at once;
-- after a failure the next read waits for `retry_for`;
+- after a failure the next read waits for `RETRY_FOR`;
 - a request may not await what another one began. So those that wait look, on timers of their own, whether it has ended.
 """
 
@@ -21,6 +21,10 @@ from worker.settings import Settings
 Behind = Callable[[Awaitable[None]], None]
 """Runs something after the response, as `ctx.waitUntil` does."""
 
+#: How long a read may stay without an end before another one may start, in seconds.
+LEASE_FOR = 5.0
+#: How long after a failed read the next one waits.
+RETRY_FOR = 1.0
 #: How often a request looks for what another one reads, within `read_budget`.
 _GLANCES = 8
 NEVER = float("-inf")
@@ -55,7 +59,7 @@ class ReadLease:
         if age < self._stale_for:
             if now >= self.until:
                 # At once: what runs behind the response may not have begun when the next request comes.
-                self.until = now + self._settings.lease_for
+                self.until = now + LEASE_FOR
                 behind(self.run(read))
             return None
         if now < self._first_until:
@@ -68,7 +72,7 @@ class ReadLease:
 
     async def run(self, read: Callable[[], Awaitable[None]]) -> None:
         """Read it, under the lease."""
-        self.until = self._monotonic() + self._settings.lease_for
+        self.until = self._monotonic() + LEASE_FOR
         try:
             await read()
         finally:
@@ -76,8 +80,8 @@ class ReadLease:
             self.ended += 1
 
     def failed(self) -> None:
-        """Let the next read wait for `retry_for`."""
-        self.retry_at = self._monotonic() + self._settings.retry_for
+        """Let the next read wait for `RETRY_FOR`."""
+        self.retry_at = self._monotonic() + RETRY_FOR
 
     async def _first(self, read: Callable[[], Awaitable[None]], budget: float, behind: Behind) -> None:
         reading = asyncio.ensure_future(self.run(read))

@@ -5,7 +5,7 @@ Rules:
 - a version that a pointer has, that a list of versions has, or whose content is there, exists, and is known to for as
   long as the isolate lives: versions are immutable. For what is known KV is not read;
 - what KV does not know is remembered for `fresh_for`, since it may be published next;
-- KV that cannot be asked makes no pin fail. After a failure it is not asked for `retry_for`, and then for no longer
+- KV that cannot be asked makes no pin fail. After a failure it is not asked for `RETRY_FOR`, and then for no longer
   than `read_budget`, so that an outage costs no request more than that.
 """
 
@@ -19,7 +19,7 @@ from resolver.errors import listed, nearest
 from resolver.snapshot import Pin, Pins, Snapshot, unknown_component
 from worker.contents import Contents, Wanted
 from worker.kv import KvFailed, Store, read
-from worker.lease import NEVER
+from worker.lease import NEVER, RETRY_FOR
 from worker.refresh import Lists, list_steps
 from worker.settings import Settings
 
@@ -59,7 +59,7 @@ class PinnedVersions:
                 asked.add(pin)
         if not asked:
             return Pins(absent) if absent else _NO_FAULT
-        if now < self._failed_at + self._settings.retry_for:
+        if now < self._failed_at + RETRY_FOR:
             return Pins(absent, frozenset(asked))
         try:
             missing = await self._missing(asked, store)

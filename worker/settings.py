@@ -20,7 +20,7 @@ class InvalidSetting(ResolverError):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=str.upper):
-    """One field a variable, whose name is the field's in capitals. Times are in seconds, sizes in bytes."""
+    """One field a variable, whose name is the field's in capitals. Times are in seconds."""
 
     #: The environment of a request that names none.
     environment: str = "prod"
@@ -40,25 +40,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=str.upper):
     patient_after: float = 0.0
     #: The longest that any other read of KV may take.
     kv_timeout: float = 1.0
-    #: How long a refresh may stay without an end before another one may start.
-    lease_for: float = 5.0
-    #: How long after a failed refresh the next one waits.
-    retry_for: float = 1.0
-    #: How long a lower generation must stay in KV until it is taken for a reset namespace, not for a stale read.
-    distrust_for: float = 120.0
     #: KV's own cache at the edge, `cacheTtl`; the platform wants 30 at least.
     cache_ttl: int = 30
 
     #: Where the number of the newest generation is announced, as `{"generation": 21}`; an https URL in the cache of a
     #: zone, which the publisher purges. Empty: nothing is asked, and a move comes by KV's own way alone.
     generation_url: str = ""
-    #: A number heard less than so long ago is used as it is.
-    generation_fresh_for: float = 0.5
-    #: One heard less than so long ago is used, and heard anew behind the response; an older one is heard first.
-    generation_stale_for: float = 1.0
-
-    #: Memory for contents, in bytes of text.
-    content_budget: int = 16 * 1024 * 1024
     #: Where contents are looked for, in this order; the ones behind the first only on a miss. Each may hold {name},
     #: {version}, {bare} (the version without its v) and {plural} (the directory of its type: `prompts`).
     content_layouts: str = (
@@ -107,17 +94,7 @@ def _regions(text: str) -> dict[tuple[str, str], str]:
 
 
 _NAMES = {name.upper() for name in Settings.__struct_fields__}
-_POSITIVE = (
-    "fresh_for",
-    "stale_for",
-    "read_budget",
-    "kv_timeout",
-    "lease_for",
-    "retry_for",
-    "distrust_for",
-    "generation_fresh_for",
-    "generation_stale_for",
-)
+_POSITIVE = ("fresh_for", "stale_for", "read_budget", "kv_timeout")
 
 
 def read_settings(variables: Mapping[str, object]) -> Settings:
@@ -132,11 +109,8 @@ def read_settings(variables: Mapping[str, object]) -> Settings:
     for name in _POSITIVE:
         if not 0 < getattr(settings, name) < 1e9:
             raise InvalidSetting(f"{name.upper()} is {getattr(settings, name)}; it must be more than 0 seconds")
-    for prefix in ("", "generation_"):
-        fresh, stale = (getattr(settings, f"{prefix}{name}") for name in ("fresh_for", "stale_for"))
-        if stale < fresh:
-            name = prefix.upper()
-            raise InvalidSetting(f"{name}STALE_FOR ({stale}) is less than {name}FRESH_FOR ({fresh})")
+    if settings.stale_for < settings.fresh_for:
+        raise InvalidSetting(f"STALE_FOR ({settings.stale_for}) is less than FRESH_FOR ({settings.fresh_for})")
     if not 0 <= settings.patient_after < 1e9:
         raise InvalidSetting(f"PATIENT_AFTER is {settings.patient_after}; it is seconds of silence, or 0 for never")
     if settings.generation_url and not re.fullmatch(r"https://[^/\s?#@]+(/[^\s#]*)?", settings.generation_url):
@@ -145,8 +119,6 @@ def read_settings(variables: Mapping[str, object]) -> Settings:
         )
     if settings.cache_ttl < 30:
         raise InvalidSetting(f"CACHE_TTL is {settings.cache_ttl}; KV accepts 30 seconds or more")
-    if settings.content_budget < 0:
-        raise InvalidSetting(f"CONTENT_BUDGET is {settings.content_budget}; it is a number of bytes")
     if fault := environment_fault(settings.environment):
         raise InvalidSetting(f"ENVIRONMENT: {fault}")
     _regions(settings.regions)

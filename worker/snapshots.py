@@ -8,19 +8,21 @@ Rules:
   `worker/lease.py`;
 - with nothing in memory one read is awaited for `kv_timeout`, by one request for all that come meanwhile, then the
   snapshot bundled at deploy time is used, and without one `KvFailed` is raised;
-- a read that fails, or is nonsense, never replaces a good snapshot, and the next attempt waits for `retry_for`;
+- a read that fails, or is nonsense, never replaces a good snapshot, and the next attempt waits for `RETRY_FOR`;
 - of two reads under way the one that began later wins, in whatever order they end;
-- the generation never goes down, except where the lower one is still there after `distrust_for`, and is not below what
+- the generation never goes down, except where the lower one is still there after `DISTRUST_FOR`, and is not below what
   was announced (`worker/announced.py`). While the number says the held generation, the lower one that KV's own caches
   still have is no failure: the pointers stay, and what was read besides (percentages, lists of versions) is taken;
 - of the lists of versions the last wanted are kept, up to a number: what every refresh reads must fit into
   `kv_timeout`;
+- the last few snapshots before it are remembered for a while, for runs that began with one of them;
 - only values are kept, never a task or a promise: no request may await what another one began.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,7 +31,7 @@ from typing import Literal, NamedTuple
 from resolver.documents import VERSION_MAP, Problem, index_key
 from resolver.errors import InvalidDocument
 from resolver.snapshot import Resolver, Snapshot
-from worker.announced import AnnouncedGeneration, Heard
+from worker.announced import DISTRUST_FOR, AnnouncedGeneration, Heard
 from worker.clock import Clock
 from worker.kv import BULK, Announcements, KvFailed, Store
 from worker.lease import NEVER, Behind, ReadLease
@@ -41,6 +43,10 @@ from worker.settings import Settings
 _LOST_AFTER = 0.25
 #: Lists of versions that a snapshot keeps: with the map and the percentages that is five bulk gets a refresh.
 MOST_LISTS = 5 * BULK - 2
+
+#: Snapshots that are remembered after newer ones were taken, and for how many seconds. They share what did not change.
+MOST_BEFORE = 3
+REMEMBERED_FOR = 300.0
 
 SnapshotSource = Literal["kv", "bundled"]
 
@@ -82,6 +88,8 @@ class SnapshotCache:
         self._monotonic = clock.monotonic
         self._bundled = bundled
         self._held: Held | None = None
+        #: The ones before it, the newest last, each with the instant at which it was replaced.
+        self._before: deque[tuple[float, Held]] = deque(maxlen=MOST_BEFORE)
         self._asked_at = NEVER
         self._reader = SnapshotReader(settings.kv_timeout, clock.pause)
         self._lease = ReadLease(settings, settings.stale_for, clock.monotonic)
@@ -116,6 +124,14 @@ class SnapshotCache:
         if waits := self._renewed(now, age, patient, store, behind, announcements):
             await asyncio.gather(*waits)
         return self._current(self._held or held)
+
+    def of_generation(self, generation: int) -> View | None:
+        """The snapshot of a generation, if it is remembered: a run goes on with the one that it began with."""
+        now = self._monotonic()
+        for replaced_at, held in reversed(self._before):
+            if held.snapshot.generation == generation and now < replaced_at + REMEMBERED_FOR:
+                return View(held, now - held.read_at, None)
+        return None
 
     async def with_lists(self, held: Held, names: Iterable[str], store: Store) -> Held:
         """The same snapshot with the lists of versions of these components. Raises `KvFailed`.
@@ -209,6 +225,8 @@ class SnapshotCache:
                     new = _with_pointers_of(held, new)
                 else:
                     new = self._distrusted(new, below, above)
+            if below != above:
+                self._before.append((self._monotonic(), held))
         self._lower_since = None
         self._held = new
         self._lease.retry_at = NEVER
@@ -219,7 +237,7 @@ class SnapshotCache:
         now = self._monotonic()
         if self._lower_since is None:
             self._lower_since = now
-        if now - self._lower_since < self._settings.distrust_for:
+        if now - self._lower_since < DISTRUST_FOR:
             raise InvalidDocument(f"KV answered generation {below}, and {above} is known: a stale read, refused")
         warning = f"generation {below} was taken after {above}: it stayed in KV; was the namespace reset?"
         return replace(new, problems=(*new.problems, Problem(VERSION_MAP, "", warning)))

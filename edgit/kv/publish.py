@@ -125,34 +125,26 @@ def publish(
     started = time.monotonic()
     held, found = compare_with_git(source, kv)
     _refuse(source, kv, held, found, replace)
-    before = held.generation if held else None
-    written = {"contents": 0, "indexes": 0, "histories": 0, "map": 0}
+    changed: tuple[PointerDifference, ...] = ()
     if found.kind == "current" and not full:
         assert held is not None
+        written, warnings = {"contents": 0, "indexes": 0, "histories": 0, "map": 0}, nearly_outgrown(held.entry.value)
         told = None if dry_run else _caught_up(kv, announcer, held.entry, source.generation)
-        return PublishReport(
-            target=kv.name,
-            dry_run=dry_run,
-            generation_before=before,
-            generation=source.generation,
-            revision=source.revision,
-            written=written,
-            warnings=(*nearly_outgrown(held.entry.value), *(told or ())),
-            seconds=time.monotonic() - started,
-            announced=_where(announcer, told),
-        )
-    publication = source.publication()
-    work = prepare(source, kv, publication, held, found, now, full or replace)
-    told = None if dry_run else _carry_out(kv, work, held, progress, sleep, announcer)
+    else:
+        publication = source.publication()
+        work = prepare(source, kv, publication, held, found, now, full or replace)
+        written, warnings = work.plan.counts, work.warnings
+        changed = differences(held.pointers if held else {}, trimmed(publication.pointers))
+        told = None if dry_run else _carry_out(kv, work, held, progress, sleep, announcer)
     return PublishReport(
         target=kv.name,
         dry_run=dry_run,
-        generation_before=before,
-        generation=publication.generation,
-        revision=publication.revision,
-        written=work.plan.counts,
-        changed=differences(held.pointers if held else {}, trimmed(publication.pointers)),
-        warnings=(*work.warnings, *(told or ())),
+        generation_before=held.generation if held else None,
+        generation=source.generation,
+        revision=source.revision,
+        written=written,
+        changed=changed,
+        warnings=(*warnings, *(told or ())),
         seconds=time.monotonic() - started,
         announced=_where(announcer, told),
     )

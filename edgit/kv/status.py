@@ -1,4 +1,4 @@
-"""What is published, what is not yet, and what only KV has."""
+"""What is published, what is not yet, and where KV differs."""
 
 from __future__ import annotations
 
@@ -28,11 +28,6 @@ class KvStatus:
     versions: tuple[VersionKey, ...] = ()
     differences: tuple[PointerDifference, ...] = ()
     faults: tuple[str, ...] = ()
-
-    @property
-    def kv_only(self) -> tuple[PointerDifference, ...]:
-        """What KV has and git has not."""
-        return () if self.kind == "behind" else tuple(found for found in self.differences if found.kv)
 
 
 def status(source: PublicationSource, kv: Kv) -> KvStatus:

@@ -18,12 +18,13 @@ Where to look:
 | of which kinds is a condition?                  | `conditions` |
 | where do references stand?                      | `sites`      |
 | what loads, and is probably meant otherwise?    | `slips`      |
+| what does one run look like?                    | `expand`     |
 """
 
 from resolver.ensemble.conditions import Condition, DuringRun, Evaluated, Fixed
 from resolver.ensemble.flow import Ensemble, FlowReader, Unit
 from resolver.ensemble.schema import read_document
-from resolver.ensemble.sites import Site
+from resolver.ensemble.sites import Site, find_sites
 from resolver.ensemble.slips import Slip
 from resolver.ensemble.yaml import format_path, read_yaml
 
@@ -36,6 +37,7 @@ __all__ = [
     "Site",
     "Slip",
     "Unit",
+    "find_sites",
     "format_path",
     "load_ensemble",
     "read_yaml",

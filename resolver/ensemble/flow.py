@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from resolver.ensemble.conditions import Condition, DuringRun, Evaluated, Fixed, Way, is_case, is_no_case, negated
 from resolver.ensemble.schema import NESTING, Agent, Block, Document, Step
@@ -53,7 +53,8 @@ class Ensemble:
     #: What an input has where it was not sent, and the state that the run begins with; None where there is no state.
     defaults: Mapping[str, object] = field(default_factory=dict)
     state: Mapping[str, object] | None = None
-    document: Document | None = field(default=None, repr=False)
+    #: The document as YAML says it.
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
     slips: tuple[Slip, ...] = ()
 
 
@@ -147,7 +148,7 @@ class FlowReader:
         raw = self.source.value
         assert isinstance(raw, dict)
         key, group = self._key(), self._group()
-        return Ensemble(name, tuple(units), key, group, defaults_of(raw), state_of(raw), document, self._slips())
+        return Ensemble(name, tuple(units), key, group, defaults_of(raw), state_of(raw), raw, self._slips())
 
     def _name(self) -> str:
         document = self.document

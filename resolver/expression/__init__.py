@@ -35,7 +35,7 @@ from resolver.expression.field import parse_condition, parse_field
 from resolver.expression.functions import FILTER_NAMES, METHODS
 from resolver.expression.javascript import UNDEFINED
 from resolver.expression.key import Key, NoKey, parse_key
-from resolver.expression.names import CONTEXT_NAMES, UnknownName, unknown_names
+from resolver.expression.names import CONTEXT_NAMES, UnknownName, input_fields, unknown_names
 from resolver.expression.parser import DEEPEST
 from resolver.expression.scope import Needed, Scope
 from resolver.expression.template import parse_template
@@ -54,6 +54,7 @@ __all__ = [
     "NoKey",
     "Scope",
     "UnknownName",
+    "input_fields",
     "parse_condition",
     "parse_expression",
     "parse_field",

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from resolver.errors import InvalidExpression, listed, nearest
 from resolver.expression.expression import Expression
 from resolver.expression.key import Key
-from resolver.expression.tree import AgentOutput, named
+from resolver.expression.tree import AgentOutput, Input, Member, named, walk
 
 #: The names that a context has without an ensemble saying so.
 CONTEXT_NAMES: Final = ("input", "trigger", "state", "env", "params", "agents")
@@ -40,3 +40,12 @@ def unknown_names(parsed: Expression | Key, known: Iterable[str]) -> tuple[Unkno
         if node.name not in names:
             found.append(UnknownName(node.name, node.offset, nearest(node.name, names), names))
     return tuple(found)
+
+
+def input_fields(parsed: Expression | Key) -> frozenset[str] | None:
+    """The fields of the input that the value may depend on; None where it may be any."""
+    nodes = [node for node, _ in walk(parsed.tree)]
+    members = [node for node in nodes if isinstance(node, Member) and isinstance(node.of, Input)]
+    # Each `input.x` holds an `input`, which is a node of its own.
+    whole = sum(isinstance(node, Input) for node in nodes) > len(members)
+    return None if whole else frozenset(node.key for node in members)

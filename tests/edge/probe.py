@@ -42,6 +42,22 @@ def probed(folder: Path) -> Path:
     return folder / "staged"
 
 
+#: Several modules may have the name of one.
+SET = """
+import sys
+having = [module for key, module in sys.modules.items() if key.startswith("worker.") and hasattr(module, {name!r})]
+for module in having:
+    module.{name} = {value!r}
+len(having)
+"""
+
+
+def set_constants(edge: Isolate, **values: float) -> None:
+    """Give constants of the Worker other values. It comes before the first request, which makes the edge from them."""
+    for name, value in values.items():
+        assert probe(edge, SET.format(name=name, value=value)) > 0, f"no module of the Worker has {name}"
+
+
 def probe(edge: Isolate, code: str) -> Any:
     """What the last line of some Python comes to in the isolate. It knows `entry`, the module, and `entrypoint`."""
     answer = edge.front.post("/rpc/probe", json=[code], params={"edge": edge.binding}, timeout=120)

@@ -32,7 +32,7 @@ def edge() -> Iterator[Isolate]:
         copy = ROOT / "build/worker_src" / source.relative_to(ROOT)
         assert copy.is_file(), "the Worker is not staged: make staged"
         assert copy.read_bytes() == source.read_bytes(), f"the staged {copy.name} is out of date: make staged"
-    variables = {"FRESH_FOR": "0.2", "KV_TIMEOUT": "0.3", "READ_BUDGET": "0.04", "RETRY_FOR": "0.2", "REGIONS": REGIONS}
+    variables = {"FRESH_FOR": "0.2", "KV_TIMEOUT": "0.3", "READ_BUDGET": "0.04", "REGIONS": REGIONS}
     with isolate(variables) as client:
         yield client
 

@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.edge.hosts import Isolate, isolate, lever, rpc, settled
+from tests.edge.probe import probed, set_constants
 from worker.local.seed import seed
 
 URL = "https://edge.example.com/generation"
 VARIABLES = {
     "GENERATION_URL": URL,
-    "GENERATION_FRESH_FOR": "0.1",
-    "GENERATION_STALE_FOR": "0.3",
     "FRESH_FOR": "60",
     "STALE_FOR": "60",
-    "RETRY_FOR": "0.2",
     "KV_TIMEOUT": "0.4",
 }
+QUICK = {"HEARD_FRESH_FOR": 0.1, "HEARD_STALE_FOR": 0.3, "RETRY_FOR": 0.2}
 ASKED = {"references": ["my-prompt@prod"], "key": "user-42"}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return probed(tmp_path_factory.mktemp("generation"))
 
 
 def announced(edge: Isolate, **given: Any) -> list[Any]:
@@ -55,8 +60,9 @@ def heard(edge: Isolate) -> Any:
     return edge.get("/health").json()["generation_url"]
 
 
-def test_a_move_is_seen_by_its_number_while_kv_still_gives_the_map_before() -> None:
-    with isolate({**VARIABLES, "GENERATION_FRESH_FOR": "3", "GENERATION_STALE_FOR": "600"}) as edge:
+def test_a_move_is_seen_by_its_number_while_kv_still_gives_the_map_before(bundle: Path) -> None:
+    with isolate(VARIABLES, bundle=bundle) as edge:
+        set_constants(edge, HEARD_FRESH_FOR=3, HEARD_STALE_FOR=600, RETRY_FOR=0.2)
         announced(edge, number=20)
         assert live(edge) == (20, "v1.0.0")
         # `cacheControl` is what the platform makes of it.
@@ -78,8 +84,9 @@ def test_a_move_is_seen_by_its_number_while_kv_still_gives_the_map_before() -> N
         assert 0 <= found["heard_age_ms"] < 10_000
 
 
-def test_after_a_pause_the_number_is_heard_before_the_answer() -> None:
-    with isolate({**VARIABLES, "READ_BUDGET": "0.3"}) as edge:
+def test_after_a_pause_the_number_is_heard_before_the_answer(bundle: Path) -> None:
+    with isolate({**VARIABLES, "READ_BUDGET": "0.3"}, bundle=bundle) as edge:
+        set_constants(edge, **QUICK)
         announced(edge, number=20)
         assert live(edge) == (20, "v1.0.0")
         lever(edge, put=published(21, "v1.1.0"))
@@ -88,8 +95,9 @@ def test_after_a_pause_the_number_is_heard_before_the_answer() -> None:
 
 
 @pytest.mark.parametrize("mode", ["fail", "refuse", "stall", "nonsense", "large"])
-def test_a_url_that_does_not_answer_changes_no_answer(mode: str) -> None:
-    with isolate(VARIABLES) as edge:
+def test_a_url_that_does_not_answer_changes_no_answer(bundle: Path, mode: str) -> None:
+    with isolate(VARIABLES, bundle=bundle) as edge:
+        set_constants(edge, **QUICK)
         announced(edge, number=20)
         assert live(edge) == (20, "v1.0.0")
         lever(edge, put=published(999, "v9.9.9"))
@@ -111,8 +119,9 @@ def test_a_url_that_does_not_answer_changes_no_answer(mode: str) -> None:
         assert (live(edge)[0], heard(edge)["error"]) == (21, None)
 
 
-def test_a_slow_url_holds_a_request_for_its_budget_and_is_heard_behind_it() -> None:
-    with isolate(VARIABLES) as edge:
+def test_a_slow_url_holds_a_request_for_its_budget_and_is_heard_behind_it(bundle: Path) -> None:
+    with isolate(VARIABLES, bundle=bundle) as edge:
+        set_constants(edge, **QUICK)
         announced(edge, number=20)
         assert live(edge) == (20, "v1.0.0")
         lever(edge, put=published(21, "v1.1.0"))
@@ -122,8 +131,9 @@ def test_a_slow_url_holds_a_request_for_its_budget_and_is_heard_behind_it() -> N
         assert live(edge) == (21, "v1.1.0")
 
 
-def test_a_number_without_its_map_changes_nothing_and_is_told() -> None:
-    with isolate(VARIABLES) as edge:
+def test_a_number_without_its_map_changes_nothing_and_is_told(bundle: Path) -> None:
+    with isolate(VARIABLES, bundle=bundle) as edge:
+        set_constants(edge, **QUICK)
         announced(edge, number=22)
         assert {live(edge, 0.1) for _ in range(5)} == {(20, "v1.0.0")}
         assert "component-versions/22: it is announced, and the key is not in KV" in heard(edge)["error"]
@@ -135,8 +145,9 @@ def test_a_number_without_its_map_changes_nothing_and_is_told() -> None:
         assert live(edge) == (22, "v1.1.0")
 
 
-def test_a_large_map_under_its_own_key() -> None:
-    with isolate({**VARIABLES, "READ_BUDGET": "3", "KV_TIMEOUT": "3"}) as edge:
+def test_a_large_map_under_its_own_key(bundle: Path) -> None:
+    with isolate({**VARIABLES, "READ_BUDGET": "3", "KV_TIMEOUT": "3"}, bundle=bundle) as edge:
+        set_constants(edge, **QUICK)
         announced(edge, number=20)
         assert live(edge)[0] == 20
         many = {f"component-{number:05}": {"prod": "v1.0.0"} for number in range(10_000)}

@@ -16,10 +16,12 @@ from typing import Any
 import httpx
 
 from tests.edge.hosts import Isolate, eventually, isolate, lever, rpc
+from tests.edge.probe import probed, set_constants
 from tests.edge.workerd.config import ROOT
+from worker.lease import RETRY_FOR
 from worker.local.seed import seed
 
-QUICK = {"FRESH_FOR": "0.2", "KV_TIMEOUT": "0.3", "RETRY_FOR": "0.2"}
+QUICK = {"FRESH_FOR": "0.2", "KV_TIMEOUT": "0.3"}
 KNOWN = {"references": ["my-prompt@prod"], "key": "user-42"}
 ASKED = {"references": ["my-prompt@prod", "rules@staging"], "key": "user-42"}
 POINTERS = {"my-prompt": {"prod": "v0.9.0", "prod-canary": "v0.9.1"}, "rules": {"staging": "v2.0.0"}}
@@ -71,7 +73,7 @@ def test_an_isolate_that_starts_while_kv_is_down_answers_from_its_build(tmp_path
         assert edge.get("/components/rules@v2.0.0").status_code == 503
         # A KV that never answers is no better.
         lever(edge, mode="stall")
-        time.sleep(0.25)
+        time.sleep(RETRY_FOR + 0.05)
         assert edge.post("/resolve", json=ASKED).json()["snapshot"] == answer["snapshot"]
         lever(edge, mode="ok")
         later = from_kv(edge).json()
@@ -191,8 +193,9 @@ def asked_at_once(edge: Isolate, count: int) -> list[dict[str, Any]]:
 
 
 def test_requests_in_flight_share_one_refresh_and_wait_for_none(tmp_path: Path) -> None:
-    variables = {"FRESH_FOR": "0.2", "STALE_FOR": "600", "KV_TIMEOUT": "600", "LEASE_FOR": "600"}
-    with isolate(variables, bundle=staged(tmp_path)) as edge:
+    variables = {"FRESH_FOR": "0.2", "STALE_FOR": "600", "KV_TIMEOUT": "600"}
+    with isolate(variables, bundle=probed(tmp_path)) as edge:
+        set_constants(edge, LEASE_FOR=600)
         # Nothing is known yet, and the read of the first request never ends: each of the others reads for itself.
         pool = ThreadPoolExecutor(1)
         before = lever(edge, mode="stall")

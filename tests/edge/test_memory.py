@@ -13,7 +13,7 @@ import pytest
 
 from resolver.documents import LARGEST_MAP
 from tests.edge.hosts import Isolate, eventually, isolate, lever
-from tests.edge.probe import probe, probed
+from tests.edge.probe import probe, probed, set_constants
 
 pytestmark = pytest.mark.xdist_group("memory")
 
@@ -93,9 +93,10 @@ HALF = 45.0
 @pytest.fixture(scope="module")
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Isolate]:
     """The Worker with a probe."""
-    variables = {"FRESH_FOR": "0.2", "STALE_FOR": "600", "LEASE_FOR": "600", "KV_TIMEOUT": "1"}
+    variables = {"FRESH_FOR": "0.2", "STALE_FOR": "600", "KV_TIMEOUT": "1"}
     with isolate(variables, bundle=probed(tmp_path_factory.mktemp("memory"))) as client:
         client.front.timeout = 120
+        set_constants(client, LEASE_FOR=600)
         yield client
 
 

@@ -17,6 +17,7 @@ from edgit.kv.status import status
 from edgit.kv.store import KvFailed, KvValue, KvWrite
 from resolver.rollout import parse_percentage
 from tests.edge.hosts import Isolate, isolate, lever, refreshed, stored
+from tests.edge.probe import probed, set_constants
 from tests.edgit.memory import Ledger, MemoryKv, assert_right, everything, sample
 
 #: One worker runs them all: an isolate of its own takes a second to start and some 200 MB.
@@ -54,11 +55,12 @@ class MiniflareKv:
 
 
 @pytest.fixture(scope="module")
-def edge() -> Iterator[Isolate]:
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Isolate]:
     """The Worker over an empty KV."""
     # Each test begins a KV anew, and so with a lower generation: that is distrusted once only.
-    variables = {"FRESH_FOR": "0.1", "RETRY_FOR": "0.1", "KV_TIMEOUT": "2", "DISTRUST_FOR": "0.001"}
-    with isolate(variables, entries={}) as client:
+    variables = {"FRESH_FOR": "0.1", "KV_TIMEOUT": "2"}
+    with isolate(variables, bundle=probed(tmp_path_factory.mktemp("publish")), entries={}) as client:
+        set_constants(client, RETRY_FOR=0.1, DISTRUST_FOR=0.001)
         yield client
 
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.edge.hosts import Isolate, eventually, isolate, lever
-from tests.edge.probe import probe, probed
+from tests.edge.probe import probe, probed, set_constants
 from worker.clock import SHORTEST_WAIT
 from worker.local.seed import seed
 
@@ -35,8 +35,9 @@ def steps():
 @pytest.fixture(scope="module")
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Isolate]:
     """The Worker with a probe; a refresh is due every few milliseconds."""
-    variables = {"FRESH_FOR": "0.005", "KV_TIMEOUT": "0.5", "RETRY_FOR": "0.2", "LEASE_FOR": "1"}
+    variables = {"FRESH_FOR": "0.005", "KV_TIMEOUT": "0.5"}
     with isolate(variables, bundle=probed(tmp_path_factory.mktemp("turns"))) as client:
+        set_constants(client, RETRY_FOR=0.2, LEASE_FOR=1)
         yield client
 
 

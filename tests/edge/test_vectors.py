@@ -19,7 +19,7 @@ VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "vectors
 #: An empty key is no key, and so cannot be asked.
 ASKED = [vector for vector in VECTORS if vector["key"]]
 GROUP = "ensemble: grouped\nrollout: {group: %s}\nagents: [{name: a, component: one}, {name: b, component: two}]\n"
-QUICK = {"ALLOW_ANONYMOUS": "true", "FRESH_FOR": "0.05", "RETRY_FOR": "0.05"}
+QUICK = {"ALLOW_ANONYMOUS": "true", "FRESH_FOR": "0.05"}
 
 Write = Callable[[dict[str, tuple[str, object]]], object]
 

@@ -798,7 +798,6 @@ def test_status_says_what_is_published_and_what_is_not(kv: Kv) -> None:
         ("my-prompt", "prod-canary", None, 8),
     ]
     assert behind.versions == ()
-    assert behind.kv_only == ()
     published(ledger, kv)
     current = sample()
     found = status(current, kv)
@@ -806,15 +805,14 @@ def test_status_says_what_is_published_and_what_is_not(kv: Kv) -> None:
     assert json.loads(json.dumps(of_kv_status(found)))["kv"] == {"generation": 8, "revision": ledger.revision}
     ahead = status(ledger.at(4), kv)
     assert ahead.kind == "ahead"
-    assert ahead.kv_only == ()
     published(ledger.move("my-prompt", "debug", "v1.0.0", "colleague"), kv)
-    assert [str(difference) for difference in status(ledger, kv).kv_only] == [
+    assert [str(difference) for difference in status(ledger, kv).differences] == [
         "my-prompt debug: KV has v1.0.0 (colleague, 2024-11-01T18:00:00Z), git has none"
     ]
     kv.put_many([KvWrite(VERSION_MAP, '{"my-prompt": {"prod": "v1.1.0"}}')])
     by_hand = status(ledger, kv)
     assert by_hand.kind == "by hand"
-    assert [difference.kv for difference in by_hand.kv_only] == ["v1.1.0"]
+    assert [difference.kv for difference in by_hand.differences] == [None, "v1.1.0", None, None]
 
 
 def test_a_snapshot_is_what_a_deployment_reads(kv: Kv) -> None:

@@ -152,8 +152,10 @@ def test_a_row_that_does_not_fit_keeps_its_columns(made: Repo) -> None:
     lines = BRIGHT.sub("", terminal(made, "log", "--limit", "8")).splitlines()
     assert lines[0].split() == ["gen", "when", "who", "what"]
     place = next(place for place, line in enumerate(lines) if "my-prompt prod: v1.1.0 -> v1.0.0" in line)
-    assert lines[place + 1].startswith("    why: rollback: Customers of the north")
-    assert lines[place + 2].startswith("      ")
+    # Below the column before it, in lines of its own.
+    room = " " * lines[place].index("my-prompt")
+    assert lines[place + 1].startswith(f"{room}why: rollback: Customers of the north")
+    assert lines[place + 2].startswith(room)
 
 
 def test_no_color_is_respected(made: Repo) -> None:

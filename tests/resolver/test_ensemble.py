@@ -146,13 +146,9 @@ def test_unknown_fields_are_kept() -> None:
             retry: {attempts: 3}
         """
     )
-    document = ensemble.document
-    assert document is not None
-    assert document.model_extra == {"trigger": [{"type": "http"}]}
-    assert document.agents is not None
-    assert document.agents[0].model_extra == {"config": {"temperature": 0.5}}
-    assert document.flow is not None
-    assert document.flow[0].model_extra == {"retry": {"attempts": 3}}
+    assert ensemble.raw["trigger"] == [{"type": "http"}]
+    assert ensemble.raw["agents"][0]["config"] == {"temperature": 0.5}
+    assert ensemble.raw["flow"][0]["retry"] == {"attempts": 3}
 
 
 # Nesting: each kind by `type:` and by its key, and what both must give

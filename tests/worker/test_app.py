@@ -15,6 +15,7 @@ from resolver.plan import Plan
 from resolver.snapshot import Snapshot
 from tests.worker.fakes import Behind, FakeClock, FakeStore, run
 from worker.bundle import compile_ensembles
+from worker.contents import ContentCache
 from worker.edge import Edge, Platform
 from worker.http import Request, Response, handle
 from worker.kv import Entry
@@ -755,8 +756,8 @@ def test_an_ensemble_is_drawn_by_the_key_that_the_answer_returns(host: Host) -> 
     assert routes == {"pointer", "canary"}
 
 
-def test_an_ensemble_is_parsed_once_even_where_its_text_is_not_kept() -> None:
-    host = Host(CONTENT_BUDGET="0")
+def test_an_ensemble_is_parsed_once_even_where_its_text_is_not_kept(host: Host) -> None:
+    host.edge.contents.kept = ContentCache(0)
     host.store.put("components/flow/v1.0.0", FLOW)
     first = value(host.post("/ensembles/flow/resolve", {"key": "k"}))
     assert value(host.post("/ensembles/flow/resolve", {"key": "k"})) == first

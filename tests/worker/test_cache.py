@@ -10,8 +10,10 @@ from resolver.rollout import RolloutTable, parse_percentage
 from resolver.snapshot import Snapshot
 from resolver.version_map import revision_of
 from tests.worker.fakes import Behind, FakeClock, FakeStore, run
+from worker.announced import DISTRUST_FOR
 from worker.contents import Content, ContentCache
 from worker.kv import KvFailed
+from worker.lease import LEASE_FOR, RETRY_FOR
 from worker.settings import Settings
 from worker.snapshots import MOST_LISTS, NothingToServe, SnapshotCache, View
 
@@ -85,7 +87,7 @@ def test_the_lease_of_a_lost_refresh_expires() -> None:
         isolate.store.publish(NEXT, 8)
         await isolate.view(6)
         isolate.behind.lose()
-        await isolate.view(SETTINGS.lease_for - 0.1)
+        await isolate.view(LEASE_FOR - 0.1)
         assert isolate.behind.work == []
         await isolate.view(0.2)
         await isolate.behind.run()
@@ -133,11 +135,11 @@ def test_a_failing_store_keeps_the_last_good_and_is_not_asked_at_once_again(mode
         assert view.stale
         assert "KV" in view.stale
         reads = len(isolate.store.reads)
-        await isolate.view(SETTINGS.retry_for / 2)
+        await isolate.view(RETRY_FOR / 2)
         assert len(isolate.store.reads) == reads
         isolate.store.mode = "ok"
         isolate.store.publish(NEXT, 8)
-        assert await isolate.live(SETTINGS.retry_for) == "v2.0.0"
+        assert await isolate.live(RETRY_FOR) == "v2.0.0"
         assert isolate.cache.last_error is None
 
     run(scenario())
@@ -163,10 +165,10 @@ def test_cold_with_a_bundle_serves_it_and_goes_on_trying() -> None:
         view = await isolate.view()
         assert (version(view), view.held.source) == ("v0.1.0", "bundled")
         assert view.stale
-        await isolate.view(SETTINGS.retry_for / 2)
+        await isolate.view(RETRY_FOR / 2)
         assert len(isolate.store.reads) == 1
         isolate.store.mode = "ok"
-        view = await isolate.view(SETTINGS.retry_for)
+        view = await isolate.view(RETRY_FOR)
         assert (version(view), view.held.source, view.stale) == ("v1.0.0", "kv", None)
 
     run(scenario())
@@ -264,7 +266,7 @@ def test_the_generation_never_goes_down() -> None:
         await isolate.view(60)
         isolate.store.publish(MAP, 7)
         await isolate.view(100)
-        assert await isolate.live(SETTINGS.distrust_for - 1) == "v2.0.0"
+        assert await isolate.live(DISTRUST_FOR - 1) == "v2.0.0"
         view = await isolate.view(2)
         assert version(view) == "v1.0.0"
         assert "generation 7 was taken after 8" in str(view.held.problems[0])
@@ -373,7 +375,7 @@ def test_a_refresh_that_fails_behind_the_response_is_said_and_waits() -> None:
         assert "on fire" in str(view.stale)
         assert (isolate.behind.work, isolate.cache.failures) == ([], 1)
         isolate.store.mode = "ok"
-        await isolate.view(SETTINGS.retry_for)
+        await isolate.view(RETRY_FOR)
         await isolate.behind.run()
         view = await isolate.view()
         assert (view.age, view.stale, isolate.cache.refreshes) == (0, None, 3)
@@ -582,7 +584,7 @@ def test_where_kv_failed_lately_nobody_waits_but_the_one_that_reads() -> None:
         isolate.store.mode = "fail"
         await isolate.view(3600)
         isolate.store.mode = "stall"
-        isolate.time.time += SETTINGS.retry_for
+        isolate.time.time += RETRY_FOR
         first = asyncio.ensure_future(isolate.view())
         await asyncio.sleep(0)
         for _ in range(20):
@@ -698,7 +700,7 @@ def test_a_lower_generation_is_refused_however_often_it_is_read_within_the_time(
             view = await isolate.view(39)
             assert (version(view), view.held.snapshot.generation) == ("v1.0.0", 7)
             assert "generation 6" in str(view.stale)
-        view = await isolate.view(SETTINGS.distrust_for)
+        view = await isolate.view(DISTRUST_FOR)
         assert (version(view), view.held.snapshot.generation, view.stale) == ("v2.0.0", 6, None)
         isolate.store.publish(MAP, 7)
         view = await isolate.view(31)

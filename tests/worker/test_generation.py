@@ -16,7 +16,10 @@ from resolver.documents import decode_generation, is_version_map, version_map_ke
 from resolver.errors import InvalidDocument
 from resolver.snapshot import Snapshot
 from tests.worker.fakes import Behind, FakeClock, FakeStore, run
+from worker import announced, snapshots
+from worker.announced import DISTRUST_FOR, HEARD_FRESH_FOR, HEARD_STALE_FOR
 from worker.kv import KvFailed, read_latest
+from worker.lease import RETRY_FOR
 from worker.settings import Settings
 from worker.snapshots import SnapshotCache, View
 
@@ -24,7 +27,6 @@ from worker.snapshots import SnapshotCache, View
 SETTINGS = Settings(
     kv_timeout=0.1, read_budget=0.02, generation_url="https://edge.example.com/", fresh_for=60, stale_for=90
 )
-FRESH, STALE = SETTINGS.generation_fresh_for, SETTINGS.generation_stale_for
 KEYS = ["component-versions", "rollout-percentage"]
 
 
@@ -114,7 +116,7 @@ def test_a_fresh_number_is_not_heard_again() -> None:
         isolate = Isolate()
         await isolate.view()
         isolate.announce(8)
-        assert await isolate.live(FRESH - 0.01) == "v7.0.0"
+        assert await isolate.live(HEARD_FRESH_FOR - 0.01) == "v7.0.0"
         assert (isolate.url.asked, isolate.behind.work, len(isolate.store.reads)) == (1, [], 1)
 
     run(scenario())
@@ -125,7 +127,7 @@ def test_a_stale_number_is_heard_behind_the_response_once() -> None:
         isolate = Isolate()
         await isolate.view()
         isolate.announce(8)
-        assert [await isolate.live(FRESH), await isolate.live(0.1)] == ["v7.0.0", "v7.0.0"]
+        assert [await isolate.live(HEARD_FRESH_FOR), await isolate.live(0.1)] == ["v7.0.0", "v7.0.0"]
         assert (len(isolate.behind.work), isolate.url.asked) == (1, 1)
         await isolate.behind.run()
         view = await isolate.view()
@@ -140,7 +142,7 @@ def test_an_old_number_is_heard_before_the_answer() -> None:
         isolate = Isolate()
         await isolate.view()
         isolate.announce(8)
-        assert await isolate.live(STALE) == "v8.0.0"
+        assert await isolate.live(HEARD_STALE_FOR) == "v8.0.0"
 
     run(scenario())
 
@@ -150,7 +152,7 @@ def test_a_number_that_is_known_costs_no_read_of_kv() -> None:
         isolate = Isolate()
         await isolate.view()
         for _ in range(20):
-            assert await isolate.next(FRESH) == "v7.0.0"
+            assert await isolate.next(HEARD_FRESH_FOR) == "v7.0.0"
         assert (isolate.url.asked, len(isolate.store.reads)) == (21, 1)
 
     run(scenario())
@@ -160,10 +162,10 @@ def test_the_lease_of_a_lost_hearing_expires_and_an_old_number_does_not_wait_for
     async def scenario() -> None:
         isolate = Isolate()
         await isolate.view()
-        await isolate.view(FRESH)
+        await isolate.view(HEARD_FRESH_FOR)
         isolate.behind.lose()
         isolate.announce(8)
-        assert await isolate.live(FRESH - 0.01) == "v7.0.0"
+        assert await isolate.live(HEARD_FRESH_FOR - 0.01) == "v7.0.0"
         assert isolate.behind.work == []
         assert await isolate.live(0.01) == "v8.0.0"
 
@@ -211,7 +213,7 @@ def test_a_number_below_the_held_one_is_an_old_copy() -> None:
         isolate.url.number = 7
         reads = len(isolate.store.reads)
         for _ in range(5):
-            assert await isolate.next(FRESH) == "v8.0.0"
+            assert await isolate.next(HEARD_FRESH_FOR) == "v8.0.0"
         assert len(isolate.store.reads) == reads
         assert isolate.cache.heard.error is None
 
@@ -232,7 +234,7 @@ def test_the_map_before_is_no_failure_while_the_number_says_the_held_one() -> No
         assert isolate.cache.last_error is None
         # And do not read each time: what was read counts as read now.
         reads = len(isolate.store.reads)
-        await isolate.view(FRESH / 2)
+        await isolate.view(HEARD_FRESH_FOR / 2)
         assert len(isolate.store.reads) == reads
 
     run(scenario())
@@ -266,7 +268,7 @@ def test_a_lower_generation_that_was_not_announced_is_distrusted_as_ever() -> No
         view = await isolate.view(SETTINGS.stale_for)
         assert version(view) == "v9.0.0"
         assert "generation 8, and 9 is known" in str(view.stale)
-        assert await isolate.live(SETTINGS.distrust_for) == "v8.0.0"
+        assert await isolate.live(DISTRUST_FOR) == "v8.0.0"
 
     run(scenario())
 
@@ -278,7 +280,7 @@ def test_a_map_without_a_generation_is_not_written_over_by_a_number() -> None:
         isolate.announce(8)
         await isolate.view()
         for _ in range(3):
-            view = await isolate.view(STALE)
+            view = await isolate.view(HEARD_STALE_FOR)
             assert (view.held.snapshot.pointers["my-prompt"]["prod"], view.stale) == ("v1.0.0", None)
         assert len(isolate.store.reads) == 1
 
@@ -290,10 +292,10 @@ def test_of_two_hearings_the_one_that_began_later_wins() -> None:
         isolate = Isolate()
         await isolate.view()
         isolate.url.gate = slow = asyncio.Event()
-        await isolate.view(STALE)
+        await isolate.view(HEARD_STALE_FOR)
         isolate.url.gate = None
         isolate.announce(8)
-        assert await isolate.live(STALE) == "v8.0.0"
+        assert await isolate.live(HEARD_STALE_FOR) == "v8.0.0"
         slow.set()
         await isolate.behind.run()
         assert (await isolate.live(), isolate.cache.heard.number) == ("v8.0.0", 8)
@@ -306,14 +308,14 @@ def test_an_older_hearing_that_fails_says_nothing_of_a_newer_one() -> None:
         isolate = Isolate()
         await isolate.view()
         isolate.url.mode = "stall"
-        await isolate.view(STALE)
+        await isolate.view(HEARD_STALE_FOR)
         isolate.url.mode = "ok"
         isolate.announce(8)
-        assert await isolate.live(STALE) == "v8.0.0"
+        assert await isolate.live(HEARD_STALE_FOR) == "v8.0.0"
         await isolate.behind.run()
         assert isolate.cache.heard.error is None
         isolate.announce(9)
-        assert await isolate.next(FRESH) == "v9.0.0"
+        assert await isolate.next(HEARD_FRESH_FOR) == "v9.0.0"
 
     run(scenario())
 
@@ -329,7 +331,7 @@ def test_a_url_that_fails_leaves_kvs_way_as_it_is(mode: str) -> None:
         isolate = Isolate()
         await isolate.view()
         isolate.url.mode = mode
-        view = await isolate.view(STALE)
+        view = await isolate.view(HEARD_STALE_FOR)
         await isolate.behind.run()
         assert (version(view), view.stale, isolate.cache.last_error) == ("v7.0.0", None, None)
         assert isolate.cache.heard.error
@@ -342,7 +344,7 @@ def test_a_url_that_fails_leaves_kvs_way_as_it_is(mode: str) -> None:
         await isolate.behind.run()
         isolate.url.mode = "ok"
         isolate.announce(9)
-        assert await isolate.live(SETTINGS.retry_for) == "v9.0.0"
+        assert await isolate.live(RETRY_FOR) == "v9.0.0"
         assert isolate.cache.heard == (0, 9, None)
 
     run(scenario())
@@ -353,13 +355,13 @@ def test_a_url_that_stalls_holds_one_request_at_a_time() -> None:
         isolate = Isolate()
         await isolate.view()
         isolate.url.mode = "stall"
-        isolate.time.time += STALE
+        isolate.time.time += HEARD_STALE_FOR
         waiting = [asyncio.ensure_future(isolate.view()) for _ in range(10)]
         await asyncio.gather(*waiting)
         assert (isolate.url.asked, len(isolate.behind.work)) == (2, 1)
         await isolate.behind.run()
         # From now on it is known: of those that come while one hears, none waits.
-        isolate.time.time += SETTINGS.retry_for
+        isolate.time.time += RETRY_FOR
         first = asyncio.ensure_future(isolate.view())
         await asyncio.sleep(0)
         await isolate.view()
@@ -377,11 +379,11 @@ def test_a_kv_that_is_down_is_the_numbers_error_and_not_the_snapshots() -> None:
         await isolate.view()
         isolate.announce(8)
         isolate.store.mode = "fail"
-        view = await isolate.view(STALE)
+        view = await isolate.view(HEARD_STALE_FOR)
         assert (version(view), view.stale) == ("v7.0.0", None)
         assert "on fire" in str(isolate.cache.heard.error)
         isolate.store.mode = "ok"
-        assert await isolate.live(SETTINGS.retry_for) == "v8.0.0"
+        assert await isolate.live(RETRY_FOR) == "v8.0.0"
 
     run(scenario())
 
@@ -393,7 +395,7 @@ def test_what_is_not_the_announced_map_is_refused(says: int | None) -> None:
         await isolate.view()
         isolate.store.put(version_map_key(8), {"my-prompt": {"prod": "v8.0.0"}}, says and {"generation": says})
         isolate.url.number = 8
-        assert await isolate.live(STALE) == "v7.0.0"
+        assert await isolate.live(HEARD_STALE_FOR) == "v7.0.0"
         assert f"is of generation {says}" in str(isolate.cache.heard.error)
 
     run(scenario())
@@ -404,22 +406,22 @@ def test_a_number_whose_map_is_not_there_is_given_up_until_another_one_comes() -
         isolate = Isolate()
         await isolate.view()
         isolate.url.number = 8
-        view = await isolate.view(STALE)
+        view = await isolate.view(HEARD_STALE_FOR)
         assert (version(view), view.stale) == ("v7.0.0", None)
         reads = len(isolate.store.reads)
-        await isolate.view(SETTINGS.retry_for / 2)
+        await isolate.view(RETRY_FOR / 2)
         assert len(isolate.store.reads) == reads
-        await isolate.view(SETTINGS.retry_for)
+        await isolate.view(RETRY_FOR)
         assert len(isolate.store.reads) == reads + 1
-        await isolate.view(SETTINGS.distrust_for)
+        await isolate.view(DISTRUST_FOR)
         reads = len(isolate.store.reads)
         isolate.keep(8)
         for _ in range(5):
-            assert await isolate.live(STALE) == "v7.0.0"
+            assert await isolate.live(HEARD_STALE_FOR) == "v7.0.0"
         assert len(isolate.store.reads) == reads
         assert "component-versions/8" in str(isolate.cache.heard.error)
         isolate.announce(9)
-        assert await isolate.live(STALE) == "v9.0.0"
+        assert await isolate.live(HEARD_STALE_FOR) == "v9.0.0"
         assert isolate.cache.heard.error is None
 
     run(scenario())
@@ -433,7 +435,7 @@ def test_a_bundled_snapshot_is_served_while_kv_is_down_whatever_is_announced() -
         view = await isolate.view()
         assert (version(view), view.held.source) == ("v3.0.0", "bundled")
         isolate.store.mode = "ok"
-        assert await isolate.live(SETTINGS.retry_for) == "v8.0.0"
+        assert await isolate.live(RETRY_FOR) == "v8.0.0"
 
     run(scenario())
 
@@ -474,7 +476,7 @@ HAPPENS = st.one_of(
 @given(st.lists(HAPPENS, max_size=40))
 def test_whatever_happens_the_generation_in_answers_never_falls(happens: list[tuple[str, Any]]) -> None:
     """Old copies of the map and of the number, in any order, with failures between them, for less than DISTRUST_FOR."""
-    settings = Settings(kv_timeout=0.002, read_budget=0.001, generation_url="https://x.example/", distrust_for=1e8)
+    settings = Settings(kv_timeout=0.002, read_budget=0.001, generation_url="https://x.example/")
 
     async def scenario() -> None:
         isolate = Isolate(settings)
@@ -521,7 +523,10 @@ def test_whatever_happens_the_generation_in_answers_never_falls(happens: list[tu
         await isolate.behind.run()
         assert await isolate.next(3600) == f"v{newest + 1}.0.0", "in the end the newest is answered"
 
-    run(scenario())
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (announced, snapshots):
+            patch.setattr(module, "DISTRUST_FOR", 1e8)
+        run(scenario())
 
 
 # The documents

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tests.worker.fakes import FakeParts, run
-from tests.worker.test_cache import MAP, NEXT, SETTINGS, Isolate, version
+from tests.worker.test_cache import MAP, NEXT, Isolate, version
 from worker.kv import Entry, KvFailed, next_part, read
+from worker.lease import RETRY_FOR
 
 LARGE = {f"c{number:05}": {"prod": "v1.0.0"} for number in range(20_000)}
 
@@ -48,10 +49,10 @@ def test_a_map_whose_parts_end_too_soon_replaces_nothing(left: int, fault: str) 
         assert version(view) == "v1.0.0"
         assert view.stale is not None
         assert ("cut off" in view.stale) == (fault == "a fault")
-        # It is read again after `retry_for`, and by then it comes whole.
+        # It is read again after `RETRY_FOR`, and by then it comes whole.
         isolate.store.publish(NEXT, 9)
         isolate.store.part = isolate.store.left = None
-        assert await isolate.live(SETTINGS.retry_for) == "v2.0.0"
+        assert await isolate.live(RETRY_FOR) == "v2.0.0"
 
     run(scenario())
 

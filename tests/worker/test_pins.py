@@ -9,6 +9,7 @@ import pytest
 from resolver.snapshot import Snapshot
 from tests.worker.test_app import MAP, Host, resolve, value
 from worker.bundle import compile_ensembles
+from worker.lease import RETRY_FOR
 
 LIST = [{"version": "v0.9.0"}, {"version": "v1.0.0"}, {"version": "v1.1.0"}]
 
@@ -106,7 +107,7 @@ def test_a_kv_that_cannot_be_asked_fails_no_pin(host: Host, mode: str) -> None:
     assert len(host.store.reads) == reads
     # and asked again when it may be back.
     host.store.mode = "ok"
-    host.time.time += host.settings.retry_for
+    host.time.time += RETRY_FOR
     resolve(host, "my-prompt@v9.9.9", status=404)
     assert "note" not in resolve(host, "my-prompt@v0.9.0")["references"][0]
 
