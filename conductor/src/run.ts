@@ -188,7 +188,7 @@ class Run {
     }
     const result = await real();
     // Conductor looks for the output of the step before under its agent's name, which is not its id.
-    if (step.agent.includes("@") && name !== step.agent) outputs[step.agent] = outputs[name];
+    if (OF_THE_RUN.test(step.agent) && name !== step.agent) outputs[step.agent] = outputs[name];
     return result;
   }
 
@@ -267,6 +267,9 @@ function remembered<T>(values: Map<string, T>, key: string, value: T): void {
   values.set(key, value);
 }
 
+/** The names that a run has for agents of its own: of a version, `a@v1.0.0`, and of a step, `a#flow[0]`. */
+const OF_THE_RUN = /[@#]/;
+
 /** The reasons that no input and no key has a part in. */
 const ALWAYS = ["unconditional", "not in the flow", "during the run"];
 
@@ -313,5 +316,5 @@ function context(found: Outputs): NonNullable<Call["context"]> {
     name,
     (step as { output?: unknown } | null)?.output ?? null,
   ]);
-  return { outputs: Object.fromEntries(outputs.filter(([name]) => !String(name).includes("@"))), state };
+  return { outputs: Object.fromEntries(outputs.filter(([name]) => !OF_THE_RUN.test(String(name)))), state };
 }

@@ -168,6 +168,13 @@ def agents(world: World) -> Any:
     return [versioned, pointed]
 
 
+def lent(world: World) -> Any:
+    """A component that a step gives its agent; what follows gets its output."""
+    said = world.runs("lent", {})
+    said["got"].pop("_meta", None)
+    return said
+
+
 def unversioned(world: World) -> Any:
     """Conductor asks for the newest; it gets what the pointer says, in a run and outside of one."""
     world.asked()
@@ -296,6 +303,7 @@ SCENARIOS: tuple[Callable[[World], Any], ...] = (
     outputs,
     meanwhile,
     agents,
+    lent,
     unversioned,
     layouts,
     debug,
@@ -318,7 +326,7 @@ _SKIPPED = {"skipped": True, "reason": "condition evaluated to false"}
 
 WANTED: Mapping[str, Any] = {
     "before": [_ADA, _ADA, _ADA],
-    "canary": {"as the resolver says": 60, "on the canary": 15, "again the same": True},
+    "canary": {"as the resolver says": 60, "on the canary": 12, "again the same": True},
     "promoted": ["reply v1.1.0 to Ada", "reply v1.1.0 to Bob"],
     "rolled_back": ["reply v1.0.0 to Ada", "reply v1.0.0 to Bob"],
     "conditions": [
@@ -338,6 +346,7 @@ WANTED: Mapping[str, Any] = {
     ],
     "meanwhile": [{"said": "reply v1.0.0 to Ada"}, {"said": "reply v1.1.0 to Ada"}],
     "agents": [{"got": {"content": "analyzer v1.0.0 for Ada"}}, {"content": "analyzer v2.0.0 for Ada"}],
+    "lent": {"got": {"content": "tone v2.0.0"}},
     "unversioned": ["tone v1.0.0", "tone v1.0.0", ["prompts/tone", "prompts/tone"]],
     "layouts": [
         "reply v1.0.0 to {{input.name}}",
