@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conductor.world import CHANGED, EXAMPLE, NODE_MODULES, OWN
+from tests.conductor.world import CHANGED, EXAMPLE, OWN
 from tests.edge.hosts import free_port
 from tests.edge.workerd.config import ROOT
 
@@ -28,6 +28,7 @@ set -eu
 make() {
   case "$*" in
     *" dev "*) command make -s "$@" PORT="$PORT_OF_RESOLVER" ;;
+    *" package") command make -s "$@" ;;
     *) command make -s "$@" PORT="$PORT_OF_CONDUCTOR" RESOLVER="http://127.0.0.1:$PORT_OF_RESOLVER" ;;
   esac
 }
@@ -54,7 +55,7 @@ def test_the_five_minutes(tmp_path: Path) -> None:
     environment = {
         **os.environ,
         **{f"GIT_{who}_{what}": "ada@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
-        "PATH": f"{Path(sys.executable).parent}:{NODE_MODULES / '.bin'}:{os.environ['PATH']}",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "RESOLVER": str(ROOT),
         "NO_PROXY": "127.0.0.1",
         "DESK": str(desk),
