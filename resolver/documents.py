@@ -13,12 +13,12 @@
 Rules:
 
 - one bad entry (a number for a version, a null, `NaN`, half a surrogate pair, an unknown shape) is dropped and reported
-  by name; the rest works. What stands twice is bad, whatever it says;
-- a document that does not hold together (`resolver.entries`) raises `InvalidDocument`; a document that is not there is
-  the caller's matter;
+  by name; the rest works. What stands twice is bad, whatever it says. So is an entry with a field that stands twice;
+- a document that does not hold together (`resolver.entries`) raises `InvalidDocument`. The caller handles one that is
+  missing;
 - a byte order mark before a document is no part of it;
 - versions come out canonical (`v1.2.3`), however they were written;
-- unknown fields are let pass: a newer publisher may write more than this reader knows.
+- unknown fields are ignored: a newer publisher may write more than this reader knows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from typing import Annotated, Generic, TypeAlias, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from resolver.entries import FAILURES, Member, elements, members, plain
+from resolver.entries import FAILURES, Member, doubled, elements, members, none_doubled, plain
 from resolver.errors import InvalidDocument, InvalidPercentage, InvalidReference, InvalidVersion
 from resolver.nesting import too_deep
 from resolver.rollout import (
@@ -49,8 +49,8 @@ from resolver.version import canonical
 VERSION_MAP = "component-versions"
 ROLLOUT = "rollout-percentage"
 ROLLOUT_HISTORY = "rollout-history"
-#: The longest version map that is published, in bytes of its text: some 88,000 components with four pointers each. With
-#: it half of a Worker's 128 MB stays free, all that a refresh takes included. docs/publish.md says what was measured.
+#: The longest version map that is published, in bytes of its text: some 88,000 components with four pointers each. Even
+#: during a refresh it leaves half of a Worker's 128 MB free. docs/publish.md says what was measured.
 LARGEST_MAP = 8 * 1024 * 1024
 
 T = TypeVar("T")
@@ -123,12 +123,12 @@ class Move(msgspec.Struct, frozen=True):
 
     @property
     def effective(self) -> datetime:
-        """When requests began to see it: when it was published, as far as that is recorded."""
+        """When requests began to see it: when it was published, if that is recorded."""
         return self.published_at or self.at
 
 
 class Release(msgspec.Struct, frozen=True):
-    """A version that exists, and since when, as far as that is recorded."""
+    """A version that exists, and since when, if that is recorded."""
 
     version: str
     at: Moment | None = None
@@ -212,7 +212,7 @@ def decode_rollout(text: str | bytes, previous: RolloutTable | None = None) -> D
     """The rollout table, from JSON or from a bare `10%` as an operator types it.
 
     An entry that is not a percentage, or stands twice, keeps its value in `previous`, or is 0 where it was never valid;
-    so does the entry that was probably meant by a name that is none. An operator's slip must move nobody. Raises
+    so does the entry that a wrong name probably meant. An operator's slip must move nobody. Raises
     `InvalidDocument` when the whole is neither a percentage nor an object of them.
     """
     data = plain(text)
@@ -280,14 +280,14 @@ def _json_percentage(raw: bytes) -> Percentage:
 
 
 def encode_rollout(table: RolloutTable) -> object:
-    """The table as JSON values that mean exactly the same: one value where it has one entry for everything, else an
+    """The table as JSON values that mean exactly the same: one value if its only entry is for everything, else an
     object."""
     values = {name: _number(percentage.value) for name, percentage in table.entries.items()}
     return values["*"] if set(values) == {"*"} else values
 
 
 def _number(value: Decimal) -> int | float | str:
-    # JavaScript's numbers hold some 16 digits; as text, which is read as well, 99.99999999999999999 stays below 100.
+    # JavaScript's numbers hold some 16 digits; as text, which is also read, 99.99999999999999999 stays below 100.
     if value == value.to_integral_value():
         return int(value)
     number = float(value)
@@ -309,15 +309,20 @@ def decode_history(key: str, text: str | bytes) -> Decoded[tuple[Move, ...]]:
 
 
 def decode_rollout_history(text: str | bytes) -> Decoded[tuple[RolloutChange, ...]]:
-    """The changes of `rollout-history`, oldest first."""
+    """The changes of `rollout-history`, oldest first. A bad percentage of a change is 0, and named by its instant."""
+    within: list[Problem] = []
 
     def change(raw: msgspec.Raw | bytes) -> RolloutChange:
         found = _rollout_change.decode(raw)
         _check(found.at)
-        return RolloutChange(found.at, decode_rollout(bytes(found.value)).value, found.actor)
+        table = decode_rollout(bytes(found.value))
+        when = found.at.isoformat()
+        within.extend(Problem(ROLLOUT_HISTORY, f"{when}: {bad.entry}", bad.detail) for bad in table.problems)
+        return RolloutChange(found.at, table.value, found.actor)
 
     decoded = _entries(ROLLOUT_HISTORY, text, change)
-    return Decoded(tuple(sorted(decoded.value, key=lambda change: change.at)), decoded.problems)
+    ordered = sorted(decoded.value, key=lambda change: change.at)
+    return Decoded(tuple(ordered), (*decoded.problems, *within))
 
 
 def decode_index(key: str, text: str | bytes) -> Decoded[tuple[Release, ...]]:
@@ -349,10 +354,13 @@ def _entries(key: str, text: str | bytes, decode: Callable[[msgspec.Raw | bytes]
         if parts is None:
             raise InvalidDocument(f"not a JSON list: {error}", field=key) from None
         listed = parts
+    undoubled = none_doubled(data)
     good: list[T] = []
     problems: list[Problem] = []
     for position, raw in enumerate(listed):
         try:
+            if not undoubled:
+                _refuse_doubled(raw)
             good.append(decode(raw))
         except (*FAILURES, OverflowError, InvalidVersion, InvalidDocument) as error:
             detail = error.detail if isinstance(error, InvalidVersion | InvalidDocument) else str(error)
@@ -360,8 +368,13 @@ def _entries(key: str, text: str | bytes, decode: Callable[[msgspec.Raw | bytes]
     return Decoded(tuple(good), tuple(problems))
 
 
+def _refuse_doubled(raw: msgspec.Raw | bytes) -> None:
+    if twice := doubled(members(bytes(raw)) or []):
+        raise InvalidDocument(f"`{twice[0][:60]}` stands more than once; keep one of them")
+
+
 def refuse_depth(key: str, text: str | bytes) -> None:
-    """Raises `InvalidDocument` for a text that no decoder must descend into."""
+    """Raises `InvalidDocument` for a text that is too deep for a decoder."""
     if too_deep(text):
         raise InvalidDocument("nested too deeply to be read", field=key)
 

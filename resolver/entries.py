@@ -1,18 +1,20 @@
-"""A JSON object or list, cut into its entries before any of them is read, so that a bad one spoils itself alone.
+"""A JSON object or list, cut into its entries before any of them is read, so that a bad one spoils only itself.
 
-A decoder refuses a whole document for one `NaN`, one half of a surrogate pair, one number like `01`. Here only that is
-looked at which holds a document together:
+A decoder refuses a whole document for one `NaN`, one half of a surrogate pair, one number like `01`. Here only
+what holds a document together is looked at:
 
-- strings end, and brackets are closed, each by its own;
-- between two commas stands something; in an object that is a string, a colon, and a value without another colon;
-- what an entry says is its own matter. A doubled name is there twice.
+- strings end, and each bracket is closed by one of its kind;
+- there is something between two commas; in an object that is a string, a colon, and a value without another colon;
+- what an entry says does not matter here. A doubled name comes out twice.
 
-What breaks these rules, as a document that is cut in the middle, cannot be cut into entries at all.
+A document that breaks these rules, for instance one that ends in its middle, cannot be cut into entries at all.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -25,8 +27,9 @@ BYTE_ORDER_MARK = "\ufeff".encode()
 
 _text = msgspec.json.Decoder(str)
 _raw_map = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_raw_maps = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-#: A quotation mark alone opens a string that does not end; one behind a backslash, outside of strings, opens none.
+#: A single quotation mark opens a string that does not end. Behind a backslash, outside of strings, it opens none.
 _TOKEN = re.compile(_STRING.pattern + rb'|\\["\\]|["\[\]{},:]', re.DOTALL)
 _CLOSED_BY = {b"{": b"}", b"[": b"]"}
 #: An escape that JSON may not know, and half a surrogate pair.
@@ -34,7 +37,7 @@ _ESCAPE = re.compile(r"\\(?:u[0-9A-Fa-f]{4})?")
 
 
 class Member(NamedTuple):
-    """A member of an object. Where its name is no JSON text `fault` says so, and `name` is what can be read of it."""
+    """A member of an object. If its name is not a JSON text `fault` says so, and `name` is what can be read of it."""
 
     name: str
     value: bytes
@@ -42,24 +45,44 @@ class Member(NamedTuple):
 
 
 def plain(text: str | bytes) -> bytes:
-    """A document's bytes, without a byte order mark. Half a surrogate pair is no UTF-8, and is let pass as it is."""
+    """A document's bytes, without a byte order mark. Half a surrogate pair is not UTF-8, and stays as it is."""
     data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
     return data.removeprefix(BYTE_ORDER_MARK)
 
 
 def members(text: bytes) -> list[Member] | None:
-    """The members of an object, as listed; None for what is none, or broken."""
+    """The members of an object, as listed; None for a text that is not an object, or is broken."""
     try:
-        read = [Member(name, bytes(value)) for name, value in _raw_map.decode(text).items()]
+        read = _raw_map.decode(text)
     except FAILURES:
         return _members(text)
-    # Of a doubled name a decoder keeps one member. The rest is slow, and seldom needed.
-    alone = quotes(text) == sum(2 + quotes(member.value) for member in read)
-    return read if alone else _members(text)
+    # The other way is slow, and seldom needed.
+    return [Member(name, bytes(value)) for name, value in read.items()] if _all_kept(text, read) else _members(text)
+
+
+def none_doubled(text: bytes) -> bool:
+    """Whether a text is a list of objects, and no name stands twice in one of them."""
+    try:
+        return _all_kept(text, _raw_maps.decode(text))
+    except FAILURES:
+        return False
+
+
+def _all_kept(text: bytes, read: object) -> bool:
+    """Whether a decoder has left out no member: of a doubled name it keeps one."""
+    return quotes(msgspec.json.encode(read)) == quotes(text)
+
+
+def doubled(found: Sequence[Member]) -> list[str]:
+    """The names that stand more than once, sorted."""
+    names = [member.name for member in found if not member.fault]
+    if len(names) == len(set(names)):
+        return []
+    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def quotes(text: bytes) -> int:
-    """How many quotation marks stand around texts. Where a decoder has left a member out, they tell."""
+    """How many quotation marks stand around texts. They show whether a decoder has left a member out."""
     if b"\\" in text:
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
     return text.count(b'"')
@@ -81,7 +104,7 @@ def _members(text: bytes) -> list[Member] | None:
 
 
 def elements(text: bytes) -> list[bytes] | None:
-    """The elements of a list; None for what is none, or broken."""
+    """The elements of a list; None for a text that is not a list, or is broken."""
     found = _split(text, b"[")
     return None if found is None else [text[start:stop].strip(SPACE) for start, _, stop in found]
 
@@ -95,7 +118,7 @@ def _member(written: bytes, value: bytes) -> Member:
 
 
 def _split(text: bytes, opening: bytes) -> list[tuple[int, list[int], int]] | None:
-    """Where each entry begins and ends, and where colons stand between that are not within something."""
+    """Where each entry begins and ends, and where its colons are, without those inside of nested values."""
     if text.lstrip(SPACE)[:1] != opening:
         return None
     found: list[tuple[int, list[int], int]] = []
@@ -122,7 +145,7 @@ def _split(text: bytes, opening: bytes) -> list[tuple[int, list[int], int]] | No
 
 
 def _whole(text: bytes, found: list[tuple[int, list[int], int]], end: int) -> list[tuple[int, list[int], int]] | None:
-    """The entries, if nothing stands behind them and there is something between all commas."""
+    """The entries, if nothing comes after them and there is something between all commas."""
     if text[end:].strip(SPACE):
         return None
     blank = [not text[start:stop].strip(SPACE) for start, _, stop in found]

@@ -4,8 +4,8 @@ Rules:
 
 - an error says what was wrong (`detail`), and where: file, line, column, field;
 - `text` and `offset` are the piece of source at fault and the place in it, drawn as a caret;
-- a class carries the HTTP status and title that it suggests, so that no shell has to guess;
-- errors are values: `located` gives a copy that knows more about its place, and changes nothing.
+- a class carries the HTTP status and title that belong to it, so that no caller has to guess;
+- errors are values: `located` changes nothing, and gives a copy that knows more about its place.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class InvalidEnsemble(ResolverError):
 
 
 class NotFound(ResolverError):
-    """A component, pointer, version or ensemble that is not there; `detail` says what is instead."""
+    """A component, pointer, version or ensemble that is not there; `detail` says what is there instead."""
 
     status = 404
     title = "Not found"

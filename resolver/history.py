@@ -3,8 +3,8 @@
 Rules:
 
 - an instant names one moment: it carries an offset or `Z`, and one without is refused;
-- a move counts from when it was published, or from when it was made where that is not recorded;
-- of moves at one instant the higher generation is the later one;
+- a move counts from when it was published. Where that is not recorded, it counts from when it was made;
+- of two moves at one instant the one with the higher generation is the later one;
 - a pointer whose last move removed it was not live.
 """
 
@@ -20,7 +20,7 @@ from resolver.rollout import RolloutTable
 from resolver.snapshot import Snapshot
 
 _NO_OFFSET = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?", re.ASCII)
-# Hours and the minutes of the offset are bounded here: what `fromisoformat` makes of 24:00 and +01:75 is Python's own.
+# Hours and the minutes of the offset are bounded here: `fromisoformat` reads 24:00 and +01:75 in a way of its own.
 _INSTANT = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]([01]\d|2[0-3]):\d{2}(:\d{2}([.,]\d{1,9})?)?([Zz]|[+-]([01]\d|2[0-3]):?[0-5]\d)", re.ASCII
 )
@@ -63,13 +63,13 @@ def state_at(moves: Iterable[Move], instant: datetime) -> dict[str, str]:
 
 
 def rollout_at(changes: Sequence[RolloutChange], instant: datetime) -> RolloutTable | None:
-    """The percentages in force at the instant; None where none is recorded as early as that."""
+    """The percentages in force at the instant; None where none is recorded that early."""
     past = [change for change in changes if change.at <= instant]
     return past[-1].table if past else None
 
 
 def releases_at(releases: Iterable[Release], instant: datetime | None) -> tuple[str, ...]:
-    """The versions that existed at the instant, or all for None. One without a date is taken to have existed."""
+    """The versions that existed at the instant, or all for None. One without a date counts as having existed."""
     return tuple(r.version for r in releases if instant is None or r.at is None or r.at <= instant)
 
 

@@ -1,27 +1,27 @@
-"""How deep a JSON text is nested, told before it is decoded.
+"""How deep a JSON text is nested, found out before it is decoded.
 
-A decoder descends with the text. CPython stops it by its recursion limit; in WebAssembly the stack may end first, and
-the whole isolate with it. So every JSON text from outside is measured here first, at the speed of `bytes.replace`.
+A decoder descends with the text. CPython's recursion limit stops it. In WebAssembly the stack may end first, and the
+whole isolate with it. So every JSON text from outside is measured here first, at the speed of `bytes.replace`.
 """
 
 from __future__ import annotations
 
-#: The deepest nesting that is read. Ten times what any document of ours has; a decoder in WebAssembly was seen to
-#: bear 2,000 levels and to take the isolate down with 3,000.
+#: The deepest nesting that is read. It is ten times what any document of ours has. In WebAssembly a decoder managed
+#: 2,000 levels, and took the isolate down with 3,000.
 DEEPEST = 400
 
-#: Bytes that are looked at together: a version map is 9 MB, and what is made of it here would be ten times as much.
+#: Bytes that are looked at together: a version map is 9 MB, and the copies made here would be ten times as much.
 _WINDOW = 64 * 1024
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 
 
 def too_deep(text: str | bytes, deepest: int = DEEPEST) -> bool:
-    """Whether decoding the text could descend more than `deepest` levels; of what is no JSON, up to twice as many."""
+    """Whether a decoder could descend more than `deepest` levels; twice as many in a text that is not JSON."""
     data = text.encode(errors="replace") if isinstance(text, str) else text
     if data.count(b"[") + data.count(b"{") <= deepest:
         return False
-    # What stands outside of strings, so that no bracket within one can hide or close another.
+    # What is outside of strings, so that no bracket in a string can hide or close another one.
     outside = data.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]
     brackets = b"".join(outside).translate(_ONE_KIND, _NO_BRACKETS)
     for _ in range(deepest):
@@ -34,7 +34,7 @@ def too_deep(text: str | bytes, deepest: int = DEEPEST) -> bool:
 
 
 def closed(text: bytes) -> bool:
-    """Whether every string and every bracket that is opened is closed again, each by its own. Far too deep is no."""
+    """Whether every string and bracket is closed again, each by its own kind. False for what is far too deep."""
     brackets, within, start = b"", False, 0
     while start < len(text):
         part = text[start : start + _WINDOW]

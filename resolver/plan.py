@@ -1,16 +1,16 @@
-"""From an ensemble to a plan, once; from a plan, a snapshot and a request to an answer, per request.
+"""Turns an ensemble into a plan, once. Turns a plan, a snapshot and a request into an answer, per request.
 
 Rules:
 
 - `resolve` is pure: the same plan, snapshot and request give the same answer, in any process, for ever;
-- an agent runs when all conditions on the way to it hold. One that is false decides; else one that needs an output
+- an agent runs when all conditions on the way to it hold. A false one decides. Else a condition that needs an output
   which was not sent leaves it open (`selected: null` with `needs`), and never turns into a silent false;
 - an agent that does not run gives nothing: what reads its output reads undefined;
 - references of an agent that is selected, or may be, must resolve; those of an agent that is not selected are
   resolved as well, and carry their error instead of failing the request;
 - a bare word that is a reference only because the version map knows it is text where it does not resolve.
 
-How a reference takes its version says `resolver/snapshot.py`.
+`resolver/snapshot.py` says how a reference gets its version.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from resolver.snapshot import Choice, Group, Request, Resolver, Route
 
 Reason = Literal["unconditional", "condition", "needs", "during the run", "not in the flow"]
 
-# The structs below are `gc=False`: what they hold is text and JSON, which cannot come back to them, so that the garbage
-# collector need not walk the hundreds that a request makes.
+# The structs below are `gc=False`: they hold text and JSON, which cannot refer back to them. So the garbage collector
+# does not have to walk the hundreds that a request makes.
 
 
 class ResolvedReference(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -120,9 +120,9 @@ def with_defaults(plan: Plan, scope: Scope) -> Scope:
 
 
 def key_text(value: object) -> str | None:
-    """A key as text, the way JavaScript's `String(v)` writes it; None for a value that is no key.
+    """A key as text, as JavaScript's `String(v)` writes it; None for a value that is not a key.
 
-    A key is text or a number. Absent, null, NaN (a sum with what is absent) and the empty text are no key. Raises
+    A key is text or a number. Absent, null, NaN (a sum with something absent) and the empty text are not keys. Raises
     `InvalidRequest` for any other.
     """
     if value is UNDEFINED or value is None or value == "" or (isinstance(value, float) and math.isnan(value)):

@@ -7,9 +7,9 @@ Rules:
 - the selector is an exact version, a range, an environment, `latest` or `stable`; without one the environment of the
   request is meant. What begins with a digit, or with `v` and a digit, is a version or a range, and an error if it
   cannot be read as one; an environment begins with a letter and holds letters, digits, `-` and `_`;
-- a range is what npm reads as one, `||` among them, but for the empty one: `my-prompt@` is an error, since what was to
-  stand there was probably forgotten;
-- no white space stands around a reference or its selector, and it stands on one line;
+- a range is what npm reads as one, also with `||`. Only the empty range is an error, `my-prompt@`, since something was
+  probably forgotten there;
+- there is no white space around a reference or its selector, and it is on one line;
 - `str(reference)` is the reference again, its version written with a `v`;
 - two components of different types may have one name. A type is asked for by the scheme, by the directory, or else by
   the field that the reference stands in. How it is found says `resolver/snapshot.py`;
@@ -85,10 +85,10 @@ _RANGE_LIKE = re.compile(r"[\^~<>=*].*|\|\|.*|[xX]|[xX]\..*|[vV]?[0-9].*", re.DO
 _KNOWN_SCHEME = re.compile(rf"(?:{'|'.join((*SCHEMES, _ANY_TYPE))})://")
 _ANY_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
-#: White space to JavaScript, and so within a range, and none to Python.
+#: White space for JavaScript, and so within a range, but not for Python.
 _BOM = "\ufeff"
 
-#: Plain text that looks like a reference, unless what is behind its `@` is a version, if only a bad one.
+#: Plain text that looks like a reference, unless a version, even a bad one, comes after its `@`.
 _EMAIL = re.compile(r"[^@\s/]+@(?![vV]?[0-9]+\.[0-9])[^@\s/]+\.[A-Za-z]{2,}")
 
 
@@ -98,7 +98,7 @@ class Selector:
 
     kind: Kind
     text: str
-    #: The text where it is an environment; what every request asks is asked here once.
+    #: The text where it is an environment. Every request asks this, so it is found out once.
     environment: str | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -172,7 +172,7 @@ def environment_fault(text: str) -> str:
 def is_region(text: str) -> bool:
     """Whether `text` can name a region, the part behind the `-` of `prod-eu`.
 
-    `canary` is none, nor is what ends in `-canary`: a request would choose the canary by it, whatever its percentage.
+    `canary` cannot, nor can a name that ends in `-canary`: it would choose the canary, whatever the percentage is.
     """
     return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", text) is not None and not f"-{text}".endswith("-canary")
 
@@ -311,7 +311,7 @@ def find_reference(field: str | None, value: str, *, direct: bool) -> Found | No
 
 def _is_meant(field: str, text: str) -> bool:
     """Whether a text in a field that may hold prose as well (a prompt, a query) is written as a reference."""
-    # What looks like a reference and is none elsewhere has no business in a `component`.
+    # Text that only looks like a reference is allowed elsewhere, but not in a `component`.
     if field != "component" and _is_plain(text):
         return False
     if _ANY_SCHEME.match(text):

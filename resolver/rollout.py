@@ -9,7 +9,7 @@ Rules:
   the request's environment, and several components move together;
 - 0 is nobody and 100 is everybody, exactly. A percentage that is not there, or was never valid, is 0;
 - a percentage is read whole or rejected whole, never half-parsed;
-- of the table's entries the most specific one decides, and the component goes before the environment:
+- the most specific entry of the table decides, and the component goes before the environment:
   `my-prompt@prod-eu`, then `my-prompt`, then `*@prod-eu`, then `*`. So an entry for all components never changes the
   percentage of one that has an entry of its own. An entry that says a type too is for a component of that type; of
   two the one that is the component's key decides.
@@ -25,7 +25,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from fractions import Fraction
 from hashlib import sha256
 
 import msgspec
@@ -36,7 +35,7 @@ from resolver.reference import DIRECTORIES, environment_fault, parse_reference
 #: One more than the highest bucket.
 BUCKETS = 2**64
 
-# The widest texts that are read: enough for any percentage, too short to make exact arithmetic slow.
+# The longest texts that are read: enough for any percentage, too short to make exact arithmetic slow.
 _TEXT = re.compile(r"\s*([0-9]{1,3}(?:\.[0-9]{1,30})?)\s*%?\s*", re.ASCII)
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,31})(?:\.[0-9]{1,32})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 
@@ -45,8 +44,8 @@ _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,31})(?:\.[0-9]{1,32})?(?:[eE][+-
 class Percentage:
     """0 to 100. `threshold` is how many of the 2^64 buckets lie below it.
 
-    `bound` says the same in bytes: a digest is in the canary when it sorts before it. Bytes sort as the big-endian
-    numbers that they begin with, and of equal beginnings the longer, the digest, comes last.
+    `bound` says the same in bytes: a digest is in the canary when it sorts before it. Bytes sort like the
+    big-endian numbers that they begin with. Of equal beginnings the longer one, the digest, comes last.
     """
 
     value: Decimal
@@ -60,9 +59,9 @@ class Percentage:
 def _percentage(value: Decimal, written: str) -> Percentage:
     if not 0 <= value <= 100:
         raise InvalidPercentage(f"`{written[:40]}` lies outside 0 to 100")
-    exact = Fraction(value) * BUCKETS / 100
+    numerator, denominator = value.as_integer_ratio()
     # A bucket is an integer, so "below the exact bound" and "below the bound rounded up" are the same buckets.
-    return _below(abs(value), -((-exact.numerator) // exact.denominator))
+    return _below(abs(value), -(-numerator * BUCKETS // (denominator * 100)))
 
 
 def _below(value: Decimal, threshold: int) -> Percentage:
@@ -94,7 +93,7 @@ class RolloutTable:
     """The percentages in force, by entries as `parse_entry` gives them."""
 
     entries: Mapping[str, Percentage] = field(default_factory=dict)
-    #: Whether any entry is one of a single pointer; most tables have none, and then none is looked for.
+    #: Whether any entry is for a single pointer. Most tables have none, and then none is looked for.
     _of_pointers: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -120,7 +119,7 @@ class RolloutTable:
 def parse_entry(text: str) -> str:
     """An entry of the table, as it is looked up: `*`, `*@prod-eu`, `my-prompt`, `prompts/my-prompt@prod-eu`.
 
-    Raises `InvalidReference` for what no pointer could ever be found by.
+    Raises `InvalidReference` for a text that could never match a pointer.
     """
     component, at, environment = text.partition("@")
     if component != "*":
@@ -137,7 +136,7 @@ def parse_entry(text: str) -> str:
 
 
 def meant_entry(text: str) -> str | None:
-    """The entry that a text which is none was probably meant as; None where nobody can tell."""
+    """The entry that a wrong text probably meant; None where nobody can tell."""
     component, _, environment = (part.strip() for part in text.partition("@"))
     for guess in (f"{component}@{environment.removesuffix('-canary')}", component):
         try:
@@ -157,7 +156,7 @@ def group_salt(group: str, environment: str) -> str:
     return f"{group}\n{environment}"
 
 
-# `gc=False`: it holds no object that could come back to it.
+# `gc=False`: it holds no object that could refer back to it.
 class Canary(msgspec.Struct, frozen=True, gc=False):
     """Who faces a canary: `prefix` is what is hashed before a key, `bound` what the digest must sort before."""
 

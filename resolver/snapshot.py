@@ -1,10 +1,10 @@
-"""A snapshot, what a request is resolved from, and the resolver that answers from it.
+"""A snapshot, from which a request is resolved, and the resolver that answers from it.
 
 Rules:
 
 - a request uses one snapshot for all that it resolves;
-- a `Resolver` remembers what it has found out about its snapshot. What it remembers is a function of the snapshot, so
-  that its answers are the same whether it remembers or not;
+- a `Resolver` remembers what it has found out about its snapshot. That depends on the snapshot alone, so its answers
+  are the same whether it remembers or not;
 - the components of a group draw once: all that have a canary run it, or none does. The group's percentage is the
   smallest of theirs. A component without a canary, where another has one, runs its stable version, with a note;
 - a pinned version is itself. Whoever can ask what exists says so in `Pins`;
@@ -49,12 +49,12 @@ Pin: TypeAlias = tuple[str, str]
 
 Route = Literal["pinned", "pointer", "canary", "range", "region"]
 
-# The structs below are `gc=False`: what they hold is text and JSON, which cannot come back to them, so that the garbage
-# collector need not walk the hundreds that a request makes.
+# The structs below are `gc=False`: they hold text and JSON, which cannot refer back to them. So the garbage collector
+# does not have to walk the hundreds that a request makes.
 
 #: Names looked through for a "did you mean"; a map can hold 100,000.
 _SUGGESTED_FROM = 500
-#: What a resolver remembers; then it begins anew, so that regions nobody has cannot turn the memory off.
+#: How many draws a resolver remembers. Then it forgets all, so that made-up regions cannot turn the memory off.
 MOST_REMEMBERED = 4_096
 
 _Where: TypeAlias = str | tuple[object, ...]
@@ -66,7 +66,7 @@ class Snapshot:
     """All that a request is resolved from, read together.
 
     `rollout` is None where the percentages are not known, which only happens for an instant in the past. `indexes`
-    holds the versions of those components whose index was wanted, None where there is no index.
+    holds the versions of the components whose index was wanted; None where there is no index.
     """
 
     pointers: Pointers
@@ -81,8 +81,8 @@ class Snapshot:
 class Pins(NamedTuple):
     """What is known of pinned versions. One that stands in neither field exists.
 
-    `absent` says of a version that there is none, and what exists instead. `unchecked` are those that nobody could ask
-    for: they are served, with a note.
+    `absent` says that a version does not exist, and what exists instead. `unchecked` are those that nobody could ask
+    about: they are served, with a note.
     """
 
     absent: Mapping[Pin, str] = {}
@@ -110,7 +110,7 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
 
 
 class Draw(msgspec.Struct, frozen=True, gc=False):
-    """All that a pointer's choice depends on besides the key: `stable` is what is served unless `canary` takes the
+    """All that a pointer's choice depends on, except for the key: `stable` is what is served unless `canary` takes the
     request, which then runs `candidate`; `without` where no canary may take part."""
 
     without: Choice
@@ -119,10 +119,10 @@ class Draw(msgspec.Struct, frozen=True, gc=False):
     canary: Canary | None = None
 
 
-# Found by what it is and not by what it says: it is looked up for each decision.
+# Found by identity, not by its fields: it is looked up for each decision.
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
-    """The components of an ensemble that draw together. `members` are those of its references that point."""
+    """The components of an ensemble that draw together. `members` are its references that name a pointer."""
 
     name: str
     members: tuple[Reference, ...]

@@ -5,14 +5,14 @@ Rules:
 - a version is read with or without its `v` and always written with it: `v1.2.3-rc.1+build`;
 - precedence is that of Semantic Versioning 2.0.0 (https://semver.org): v1.9.0 < v1.10.0, a pre-release is below its
   release;
-- of versions that are equal in precedence the build metadata decides, as in npm's `compareBuild`: v1.0.0 < v1.0.0+b2 <
-  v1.0.0+b10. None is the lowest, and its parts are compared like those of a pre-release. So no two versions are equal,
-  and which one is the highest never depends on how they are listed;
+- where precedence is equal the build metadata decides, as in npm's `compareBuild`: v1.0.0 < v1.0.0+b2 < v1.0.0+b10.
+  None is the lowest, and its parts are compared like those of a pre-release. So no two versions are equal, and which
+  one is the highest never depends on how they are listed;
 - a range means what npm's `semver` makes of it: `^1.2.0`, `~1.2`, `1.x`, `>=1 <2`, `1.2 - 1.4`, `a || b`, `*`; a
-  pre-release matches only where the range names one of the same major.minor.patch. Build metadata in a range says
-  nothing. An alternative of nothing is `*`, and so is the empty range. White space is what JavaScript takes for it;
-- order and matching are the `node-semver` package's; this module adds the strict grammar, since that package takes
-  the readable beginning of a text and drops the rest in silence.
+  pre-release matches only where the range names one of the same major.minor.patch. Build metadata in a range is
+  ignored. An empty alternative is `*`, and so is the empty range. White space is what JavaScript takes for it;
+- order and matching are the `node-semver` package's; this module adds the strict grammar, since that package
+  takes the readable beginning of a text and drops the rest in silence.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _PARTIAL = (
     rf"v?(?:{_ANY}(?:\.{_ANY}){{0,2}}|{_NUMBER}(?:\.{_ANY}){{0,2}}"
     rf"|{_NUMBER}\.{_NUMBER}(?:\.(?:{_ANY}|{_NUMBER}{_TAIL}))?)"
 )
-# Each space can be read in one way alone: were those before a bare version optional here too, a text of many spaces
-# that is no range would be tried in exponentially many ways.
+# Each space can be read in only one way. If the spaces before a bare version were optional here too, a text of many
+# spaces that is not a range would be tried in exponentially many ways.
 _COMPARATOR = rf"(?:(?:\^|~>?|[<>]=?|=) ?)?{_PARTIAL}"
 _ALTERNATIVE = re.compile(rf"{_PARTIAL} - {_PARTIAL}|{_COMPARATOR}(?: {_COMPARATOR})*")
 #: What JavaScript's `trim` and `\s` take for white space.
@@ -84,7 +84,7 @@ def is_prerelease(text: str) -> bool:
 
 
 def compare(left: str, right: str) -> int:
-    """-1, 0 or 1: by precedence, and of equals by build metadata. 0 is for one and the same version alone."""
+    """-1, 0 or 1: by precedence, then by build metadata. 0 is only for one and the same version."""
     order: int = _parsed(left).compare(_parsed(right))
     if order:
         return order
@@ -93,7 +93,7 @@ def compare(left: str, right: str) -> int:
 
 
 def _build(text: str) -> tuple[list[tuple[int, int, str]], str]:
-    """The build metadata to be compared by: numbers as such and below words, and last by their text (`1`, `01`)."""
+    """The build metadata in a form to compare: numbers as numbers and below words, then by their text (`1`, `01`)."""
     written = text.partition("+")[2]
     parts = written.split(".") if written else []
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts], written
@@ -126,7 +126,7 @@ class Range:
         return bool(self._range.test(_parsed(version)))
 
     def highest(self, versions: Iterable[str]) -> str | None:
-        """The highest of the versions that lies in the range; None where none does."""
+        """The highest version that lies in the range; None where none does."""
         return highest(version for version in versions if self.matches(version))
 
 
@@ -146,7 +146,7 @@ def parse_range(text: str) -> Range:
 
 
 def _alternatives(text: str) -> list[str] | None:
-    """What stands between the `||`, each space of it one blank and build metadata taken out; None for no range."""
+    """One part between the `||`, with single blanks and without build metadata; None if it is not a range."""
     if len(text) > LONGEST:
         return None
     found = [_METADATA.sub("", part.strip(" ")) for part in _SPACE.sub(" ", text).split("||")]

@@ -2,10 +2,10 @@
 
 A map of 100,000 components is 9 MB of text, and an isolate has little memory. So:
 
-- it is read in parts, as they come; the whole text is never there;
-- it is cut behind components into pieces of some 8 KB. Each is checked strictly, and kept compressed: of the text that
-  is a third to a seventh. Where an entry is bad, what is good is kept besides;
-- what stands twice is dropped, each time: an environment of a component, or a component, wherever in the map it does;
+- it is read in parts, as they come; the whole text is never in memory;
+- it is cut between components into pieces of some 8 KB. Each is checked strictly, and kept compressed, at a third to a
+  seventh of the text. Where an entry is bad, the good ones are kept as a second text;
+- what stands twice is dropped, both times: an environment of a component, or a component, wherever in the map it is;
 - a component is decoded when it is asked for;
 - `$type` of a component says its type. No environment can have that name. Maps of older publishers do not have it;
 - pieces that the map before had are taken over. Where nothing has changed, that map itself comes out;
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import ItemsView, Iterator, Mapping, Sequence
 from hashlib import blake2b, sha256
 from typing import Any, NamedTuple, cast
@@ -25,7 +24,7 @@ from zlib import compress, decompress
 import msgspec
 
 from resolver.documents import VERSION_MAP, Decoded, Problem, Steps, excerpt, finished, refuse_depth
-from resolver.entries import BYTE_ORDER_MARK, FAILURES, SPACE, Member, members, quotes
+from resolver.entries import BYTE_ORDER_MARK, FAILURES, SPACE, Member, doubled, members, quotes
 from resolver.errors import InvalidDocument, InvalidVersion, listed
 from resolver.nesting import closed
 from resolver.reference import DIRECTORIES
@@ -41,10 +40,10 @@ TYPE = "$type"
 
 #: Bytes of a piece, at least: some 80 components.
 _PIECE = 8 * 1024
-#: Bytes that are looked through at once: a part may be a whole document.
+#: Bytes that are searched at once: a part may be a whole document.
 _WINDOW = 64 * 1024
-#: The work of one step, about a millisecond in WebAssembly, in pieces that are known already. To check a piece and
-#: compress it takes fifteen times as long.
+#: The work of one step, about a millisecond in WebAssembly, counted in pieces that are known already. To check a new
+#: piece and compress it takes fifteen times as long.
 _STEP = 40
 _NEW = 15
 #: The quickest compression. The next ones take a third longer and save a twentieth.
@@ -53,21 +52,21 @@ _QUICKLY = 1
 _MOST_DECODED = 4096
 #: Bad entries that are named one by one.
 _MOST_PROBLEMS = 1000
-#: Those of a piece that are kept; of a piece with more it is found out again what they are.
+#: Bad entries that are kept for a piece. A piece with more of them is read again to name them.
 _MOST_TOLD = 4
 
 
 class Piece(NamedTuple):
     """Some neighbouring components of a version map, as a JSON object of their own."""
 
-    #: Of its text: by it a piece is known again.
+    #: Of its text; a piece is recognised by it.
     digest: bytes
     packed: bytes
-    #: The first and the last name, where they stand in order; else None.
+    #: The first and the last name, if all are in order; else None.
     span: tuple[str, str] | None
     #: Whether every pointer that is kept is written canonically.
     plain: bool
-    #: What is good in it, where something is bad; how much is, and what, where that is little.
+    #: Where something is bad: what is good, how much is bad, and what that is, if it is little.
     good: bytes | None = None
     bad: int = 0
     told: tuple[Problem, ...] = ()
@@ -100,8 +99,8 @@ class Piece(NamedTuple):
 class VersionMap(Mapping[str, Mapping[str, str]]):
     """The pointers of a version map, each component's decoded when it is asked for.
 
-    Where the names stand in order, and they do in what is published, a component's piece is found by halving, else by
-    a table. `problems` are the entries that were dropped.
+    Where the names are in order, as in all that is published, a component's piece is found by halving, else by a
+    table. `problems` are the entries that were dropped.
     """
 
     __slots__ = ("_around", "_decoded", "_firsts", "_pieces", "_places", "_revision", "_types", "problems")
@@ -191,7 +190,7 @@ class VersionMap(Mapping[str, Mapping[str, str]]):
         return found
 
     def _stands(self, name: str, number: int) -> bool:
-        """Whether it is in this piece that a name of it counts."""
+        """Whether a name counts in this piece."""
         return self._places is None or self._places[name] == number
 
 
@@ -235,7 +234,7 @@ class MapReader:
         #: The brace that opens the document, and what stands before it.
         self._opening = b""
         self._pieces: list[Piece] = []
-        #: What is not cut yet, how many bytes stood before it, and in how many of it there is no place to cut.
+        #: What is not cut yet, how many bytes came before it, and how many of its bytes have no place to cut.
         self._rest = bytearray()
         self._gone = 0
         self._searched = 0
@@ -324,7 +323,7 @@ def decode_version_map(
 
 
 def _piece(digest: bytes, text: bytes, usual: set[str]) -> Piece:
-    """A piece, every entry of it looked at; `usual` are versions that are known to be canonical."""
+    """A piece with every entry checked; `usual` are versions that are known to be canonical."""
     try:
         pointers = _strict_map.decode(text)
         wanted = 2 * len(pointers) + 4 * sum(map(len, pointers.values()))
@@ -361,7 +360,7 @@ def _why(text: bytes, error: InvalidDocument) -> str:
 
 
 def _table(pieces: Sequence[Piece]) -> Steps[tuple[dict[str, int] | None, set[str]]]:
-    """The number of the piece that each name stands in, None where all names are in order; and those that stand in two.
+    """The number of the piece that has each name, None where all names are in order; and the names that are in two.
 
     These have the number -1.
     """
@@ -407,21 +406,20 @@ def _read(text: bytes) -> tuple[dict[str, dict[str, str]], list[Problem], list[s
         raise InvalidDocument("not a JSON object: a comma, a colon or a name stands wrong", field=VERSION_MAP)
     problems: list[Problem] = []
     listed = {}
-    doubled = _unnamed_and_doubled(found, "", problems)
+    twice = _unnamed_and_doubled(found, "", problems)
     for name, value, fault in found:
         component = None if fault else _component(name, value, problems)
-        if component is not None and name not in doubled:
+        if component is not None and name not in twice:
             listed[name] = component
     return listed, problems, [name for name, _, fault in found if not fault]
 
 
-def _unnamed_and_doubled(found: list[Member], prefix: str, problems: list[Problem]) -> set[str]:
+def _unnamed_and_doubled(found: list[Member], prefix: str, problems: list[Problem]) -> list[str]:
     """The names that stand more than once; they and those that cannot be read are put down as problems."""
-    counts = Counter(member.name for member in found if not member.fault)
-    doubled = {name for name, count in counts.items() if count > 1}
+    twice = doubled(found)
     problems += [Problem(VERSION_MAP, prefix + name, fault) for name, _, fault in found if fault]
-    problems += [_twice(prefix + name) for name in sorted(doubled)]
-    return doubled
+    problems += [_twice(prefix + name) for name in twice]
+    return twice
 
 
 def _twice(entry: str) -> Problem:
@@ -441,9 +439,9 @@ def _component(name: str, value: bytes, problems: list[Problem]) -> dict[str, st
         problems.append(Problem(VERSION_MAP, name, f"{excerpt(value)} is not an object environment → version"))
         return None
     good: dict[str, str] = {}
-    doubled = _unnamed_and_doubled(found, f"{name}.", problems)
+    twice = _unnamed_and_doubled(found, f"{name}.", problems)
     for environment, version, fault in found:
-        if fault or environment in doubled:
+        if fault or environment in twice:
             continue
         if environment == TYPE:
             _type(name, version, good, problems)
@@ -472,7 +470,7 @@ def _type(name: str, written: bytes, good: dict[str, str], problems: list[Proble
 
 
 def revision_of(text: str) -> str:
-    """A revision for a map that states none, as one written by hand: the beginning of its SHA-256."""
+    """A revision for a map without one, as written by hand: the beginning of its SHA-256."""
     return _revision(sha256(text.encode(errors="surrogatepass")).hexdigest())
 
 

@@ -31,7 +31,7 @@ Follow = Callable[[int], Awaitable[None]]
 
 
 class Heard(NamedTuple):
-    """What is known of the announced number: since how many seconds, which one it is, and what went wrong last."""
+    """The announced number: how many seconds ago it was heard, which one it is, and what went wrong last."""
 
     age: float | None
     number: int | None
@@ -91,13 +91,13 @@ class AnnouncedGeneration:
                 return
             self._error = None
         except (KvFailed, InvalidDocument) as error:
-            # As with the snapshot: an older hearing has nothing to say of a newer one.
+            # As with the snapshot: an older hearing does not replace a newer one.
             if started >= self._heard_at:
                 self._error = str(error)
                 self._lease.failed()
 
     def _wants(self, number: int) -> bool:
-        """Whether the map of a number above the held one should be read: not if that has failed for long."""
+        """Whether the map of a number above the held one should be read. It should not if that has failed for long."""
         now = self._monotonic()
         if self._wanted is None or self._wanted[0] != number:
             self._wanted = number, now

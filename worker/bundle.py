@@ -4,8 +4,8 @@ The snapshot is `snapshot.json` beside the ensembles' folder, for the isolate th
 
     {"component-versions": {…}, "rollout-percentage": 10, "generation": 7, "revision": "…"}
 
-The first is the map and must be there; the second is the rollout table, without which no canary has any request; the
-others are the map's metadata. As in KV, a bad entry spoils itself alone. Other fields are let be.
+The first is the map and must be there. The second is the rollout table; without it no canary gets a request. The others
+are the map's metadata. As in KV, a bad entry spoils only itself. Other fields are ignored.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def read_snapshot(text: str) -> Decoded[Snapshot]:
 
 
 def _value(text: bytes) -> object:
-    """What JSON says; the text itself where it is none, which is no generation and no revision."""
+    """What JSON says. Where the text is not JSON, the text itself: it is no generation and no revision."""
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError):
@@ -92,7 +92,7 @@ def _value(text: bytes) -> object:
 def bundled_snapshot(folder: Path = FOLDER) -> Snapshot | None:
     """The snapshot of this deployment; None where it was built without one. Raises `InvalidDocument`.
 
-    One that holds no component is none: an isolate without KV would answer "not found" where it does not know.
+    One that holds no component does not count: an isolate without KV would answer "not found" where it does not know.
     """
     file = folder.parent / SNAPSHOT
     snapshot = read_snapshot(file.read_text("utf-8")).value if file.is_file() else None

@@ -1,6 +1,6 @@
 """The time of a host, and how long to wait on it.
 
-What lets other requests in only the host knows: `Clock.pause`. A wait of asyncio's does it if it is not shorter than
+Only the host knows what lets other requests in: `Clock.pause`. A wait of asyncio's does it if it is not shorter than
 `SHORTEST_WAIT`.
 """
 

@@ -2,9 +2,9 @@
 
 Rules:
 
-- what is missing is one bulk get, of the layout that `edgit publish` writes; a second one looks in the layouts of other
-  writers;
-- the content that was not used for longest goes first.
+- missing contents are one bulk get, in the layout that `edgit publish` writes. A second get looks in the layouts of
+  other writers;
+- the content that was unused for the longest time goes first.
 """
 
 from __future__ import annotations

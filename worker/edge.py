@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace as with_fields
 
-from resolver.documents import Move, decode_history, history_key
+from resolver.documents import Move, decode_history, history_key, index_key
 from resolver.errors import InvalidReference, InvalidRequest, NotFound, ResolverError, listed, nearest
 from resolver.expression import UNDEFINED, NoKey, Scope
 from resolver.history import format_instant, parse_instant
@@ -60,6 +60,7 @@ from worker.ensembles import Ensembles
 from worker.expansion import expanded
 from worker.kv import Announcements, KvFailed, Store, read
 from worker.lease import Behind
+from worker.met import MetProblems
 from worker.past import names_with_history, read_past
 from worker.pins import PinnedVersions
 from worker.settings import Settings
@@ -108,7 +109,8 @@ class Edge:
         self.ensembles = Ensembles(ensembles or {})
         self.snapshots = SnapshotCache(settings, clock, bundled)
         self.contents = Contents(settings)
-        self.pins = PinnedVersions(settings, self.contents, clock.monotonic)
+        self.met = MetProblems()
+        self.pins = PinnedVersions(settings, self.contents, self.met, clock.monotonic)
         self.requests = 0
         self.errors = 0
 
@@ -282,18 +284,19 @@ class Exchange:
 
     async def history(self, written: str) -> HistoryAnswer:
         """Every recorded move of a component's pointers, the newest first."""
-        reference, timeout = _name(written, "name"), self._edge.settings.kv_timeout
+        reference, timeout, met = _name(written, "name"), self._edge.settings.kv_timeout, self._edge.met
         name = reference.name
         if reference.type is not None:
             name = (await self._gather([], None)).resolver.component(reference)
         key = history_key(name)
         entry = (await read(self._platform.store, [key], timeout))[key]
         if entry is None:
+            met.keep([key], [])
             names = await names_with_history(self._platform.store, timeout)
             raise NotFound(
                 f"no history of `{name}`; there is one of {listed(names)}.{nearest(name, names)}", field="name"
             )
-        moves = decode_history(key, entry.value).value
+        moves = met.decoded(key, functools.partial(decode_history, key, entry.value))
         return HistoryAnswer(name, tuple(_move_answer(move) for move in reversed(moves)))
 
     async def health(self, *, authorised: bool) -> Health:
@@ -303,7 +306,10 @@ class Exchange:
             view: View | None = await edge.snapshots.view(self._platform.store, self._platform.behind, announcements)
         except ResolverError:
             view = None
-        problems = view.held.problems if view else ()
+        if view:
+            # These are read with the snapshot now, and it says what is bad in them.
+            edge.met.keep(map(index_key, view.held.snapshot.indexes), [])
+        problems = (*(view.held.problems if view else ()), *edge.met)
         heard = msgspec.UNSET if announcements is None else _heard_info(edge.snapshots.heard)
         unheard = heard is not msgspec.UNSET and heard.error
         degraded = view is not None and (view.stale or problems or view.held.source == "bundled" or unheard)
@@ -367,7 +373,8 @@ class Exchange:
         return basis
 
     async def _past(self, references: Iterable[Reference], at: datetime) -> Basis:
-        snapshot = await read_past(references, at, self._platform.store, self._edge.settings.kv_timeout)
+        edge = self._edge
+        snapshot = await read_past(references, at, self._platform.store, edge.settings.kv_timeout, edge.met)
         info = SnapshotInfo(snapshot.revision, None, 0, "history")
         self.basis = basis = Basis(Resolver(snapshot), info, None, None)
         return basis

@@ -3,13 +3,13 @@
 Rules:
 
 - this is the only file that imports `workers`, `js` or `pyodide`; it decides nothing, it converts;
-- what crosses between JavaScript and Python costs more than what the edge does with it: only what is asked for is
-  fetched (headers, the binding), and the answer is JavaScript's own `Response`, not the SDK's shell around one;
+- crossing between JavaScript and Python costs more than the edge's own work. So only what is needed is fetched
+  (headers, the binding), and the answer is JavaScript's own `Response`, not the SDK's shell around one;
 - everything is imported, parsed and compiled at the top of the module, which runs once, at deploy. There is no
   randomness, no clock and no I/O up here: the platform forbids them at that time;
 - the isolate keeps one `Edge`, made with the first request's variables;
-- the binding is taken once, and used without the SDK's shell around it, which costs as much again as a call and leaves
-  a cycle behind each time that it is taken.
+- the binding is taken once, and used without the SDK's shell around it. That shell costs as much as a call, and leaves
+  a reference cycle behind each time.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Headers(Mapping[str, str]):
 
 
 class Stream:
-    """The bytes of a JavaScript stream. One buffer goes to and fro, so that they leave no garbage on that side."""
+    """The bytes of a JavaScript stream. One buffer is used for all, so that they leave no garbage on that side."""
 
     def __init__(self, stream: Any) -> None:
         self._reader = stream.getReader(mode="byob")
@@ -100,8 +100,8 @@ class Stream:
 class CloudflareStore:
     """The binding `KV` as a store. Values come as text, since a stored JSON `null` would look like a missing key.
 
-    A version map is read by itself and as a stream. Of a bulk get it would come as text, character by character: one of
-    9 MB would hold the isolate for 100 ms, and take eight times its size on the way.
+    A version map is read by itself and as a stream. From a bulk get it would come as text, character by character: 9 MB
+    would block the isolate for 100 ms, and take eight times their size on the way.
     """
 
     def __init__(self, cache_ttl: int) -> None:
@@ -139,7 +139,7 @@ class CloudflareAnnouncements:
         self._url = url
 
     async def latest(self) -> str:
-        """What stands there. Raises `KvFailed` for another status than 200, and for more than 1 KiB."""
+        """The text at that URL. Raises `KvFailed` for any status but 200, and for more than 1 KiB."""
         response = await js_fetch(self._url, cf=JSON.parse(_CACHED))
         if response.status != 200:
             raise KvFailed(f"GENERATION_URL answered {response.status}")
@@ -152,7 +152,7 @@ class CloudflareAnnouncements:
 
 @lru_cache(maxsize=1)
 def _namespace() -> Any:
-    """The binding itself. It belongs to no request; each call of it belongs to the one that makes it."""
+    """The binding itself. It belongs to no request; a call of it belongs to the request that makes it."""
     try:
         return import_from_javascript("cloudflare:workers").env.KV
     except AttributeError:
@@ -172,7 +172,7 @@ def _entry(found: Any) -> Entry | None:
 
 
 def _plain(value: Any) -> Any:
-    """What is JSON as Python has it, but for a null that is nested in it; everything else as it is."""
+    """JSON's values as Python has them, except for a nested null; everything else as it is."""
     return None if value is jsnull else value.to_py() if isinstance(value, JsProxy) else value
 
 
@@ -187,7 +187,7 @@ def _isolate(env: Any) -> Edge:
     if _edge is None:
         _edge = Edge(
             read_settings(_variables(env)),
-            # No wait of asyncio's that is this short would let other requests in.
+            # A wait of asyncio's this short would let no other request in.
             Clock(time.monotonic, time.time, lambda: js.scheduler.wait(0)),
             draw_key=lambda: secrets.token_hex(8),
             ensembles=_ENSEMBLES,
@@ -199,8 +199,8 @@ def _isolate(env: Any) -> Edge:
 class Default(WorkerEntrypoint):  # type: ignore[misc]
     """The entrypoint: `fetch` for HTTP, the other methods for a service binding.
 
-    Over a binding every attribute can be called, those that Python adds included. So nothing here but the calls has a
-    name without an underscore, and a name with one is not found.
+    Over a binding every attribute can be called, also those that Python adds. So only the calls have names without an
+    underscore here, and a name with one is not found.
     """
 
     def __getattribute__(self, name: str) -> Any:
@@ -215,15 +215,15 @@ class Default(WorkerEntrypoint):  # type: ignore[misc]
         except ResolverError as error:
             return _response(problem_response(error))
         except Exception as error:
-            # `handle` never raises, so this is of the platform: a body that was read already, a `cf` of no known shape.
+            # `handle` never raises, so this is the platform's: a body that was read already, a `cf` of no known shape.
             log.exception("a request could not be read")
             return _response(problem_response(internal(error)))
 
     # The platform reads the signature of `fetch` anew for each request, which takes as long as the resolving does.
-    # Where there is none to be read, it passes all that it has.
+    # Where it finds none, it passes all that it has.
     fetch.__signature__ = ()  # type: ignore[attr-defined]
 
-    # RPC, over a service binding. Arguments are whatever a caller sends, or does not; too many are a problem as well.
+    # RPC, over a service binding. Arguments are what a caller sends, also none; too many are a problem as well.
 
     async def resolve(self, call: Any = None, *more: Any) -> Any:
         """`POST /resolve`, with the same fields."""
@@ -296,7 +296,7 @@ async def _called(entrypoint: Default, more: tuple[Any, ...], ask: Callable[[Exc
     except Exception as error:
         log.exception("a call over RPC failed")
         answer = {"problem": problem_of(internal(error))}
-    # By way of JSON: a dict would arrive as a Map, and None as undefined.
+    # Through JSON: a dict would arrive as a Map, and None as undefined.
     return JSON.parse(encoded(answer).decode())
 
 
@@ -326,8 +326,8 @@ def _region(asked: Any, settings: Settings) -> str | None:
 def _call(call: Any, type: type[C]) -> C:
     """A call from what RPC brought: JSON text as a body would be, or an object, which the platform has made a dict.
 
-    Of what JavaScript has and JSON has not, the platform may have made something else (`undefined` is None), or it has
-    failed before this is reached. Text goes through as it is.
+    Values that JavaScript has and JSON lacks may arrive as something else (`undefined` is None), or the platform failed
+    before this is reached. Text arrives as it is.
     """
     if call is None:
         call = ""
@@ -364,10 +364,10 @@ def _response(response: PlainResponse) -> Any:
 
 @lru_cache(maxsize=16)
 def _status_and_headers(status: int, headers: tuple[tuple[str, str], ...]) -> Any:
-    """What `Response` takes besides the body. Almost every answer has the same, and to make it costs two crossings."""
+    """What `Response` takes besides the body. Almost every answer has the same; making it costs two crossings."""
     return to_js({"status": status, "headers": headers}, dict_converter=Object.fromEntries)
 
 
-# What was made up to here stays for as long as the isolate does. The garbage collector need not walk it: a full
+# What was made up to here stays as long as the isolate does. The garbage collector does not have to walk it: a full
 # collection took 11 ms in WebAssembly, in the middle of some request.
 gc.freeze()

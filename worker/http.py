@@ -5,8 +5,8 @@
 Rules:
 
 - every error is a problem document, and `handle` never raises;
-- each route says which query parameters it takes; any other one is an error, never ignored;
-- HEAD is answered as GET is, without the body.
+- each route says which query parameters it takes; any other one is an error and is never ignored;
+- HEAD is answered like GET, without the body.
 """
 
 from __future__ import annotations
@@ -247,7 +247,7 @@ def _query(request: Request, known: tuple[str, ...]) -> Query:
             raise InvalidRequest(f"`{name}` stands twice in the query", field=name)
         values[name] = value
     if "at" in values:
-        # In a query a `+` is a space: behind a time, an offset that was not escaped can mean nothing else.
+        # In a query a `+` is a space. After a time it can only be an offset that was not escaped.
         time, _, offset = values["at"].rpartition(" ")
         if ":" in time and re.fullmatch(r"\d\d:?\d\d", offset):
             values["at"] = f"{time}+{offset}"
@@ -255,7 +255,7 @@ def _query(request: Request, known: tuple[str, ...]) -> Query:
 
 
 def _body(request: Request, query: Query, type: type[B]) -> B:
-    """The body, with what the query says besides; what stands in both is the body's."""
+    """The body, and what the query adds to it. Where both say something, the body wins."""
     call = decode_call(request.body or b"{}", type)
     if query:
         call = with_fields(call, **{name: value for name, value in query.items() if getattr(call, name) is None})

@@ -2,12 +2,12 @@
 
 Rules:
 
-- several keys are one bulk get; more than 100 are as many as they take;
-- every read has a timeout; whatever goes wrong in a store, and whatever it answers that is no answer, is `KvFailed`;
-- a version map may come in parts, so that no more than one of them need be in memory. Each has the timeout anew;
-- a key that is not there is None, and so is one that is longer than KV takes, without asking. The empty text and the
+- several keys are one bulk get; more than 100 keys are several;
+- every read has a timeout. Whatever goes wrong in a store is `KvFailed`, and so is nonsense that it answers;
+- a version map may come in parts, so that only one of them has to be in memory. The timeout holds for each part;
+- a key that is not there is None. A key longer than KV takes is None too, and KV is not asked. The empty text and the
   text `null` are values like any other;
-- the number of the newest generation, which is announced beside KV, is read by the same rules.
+- the announced number of the newest generation is read by the same rules.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from resolver.errors import ResolverError
 
 #: The most keys that KV takes in one bulk get.
 BULK = 100
-#: The longest key that KV takes, in bytes of UTF-8; asked for a longer one, it fails.
+#: The longest key that KV takes, in bytes of UTF-8. A read of a longer one fails.
 LONGEST_KEY = 512
 
 T = TypeVar("T")
@@ -90,7 +90,7 @@ async def read_latest(announcements: Announcements, timeout: float) -> int:
 
 
 async def _within(timeout: float, work: Awaitable[T], who: str, what: str = "answer") -> T:
-    """What is awaited. Raises `KvFailed`, which says who did not do what, or how it failed."""
+    """The result of what is awaited. Raises `KvFailed`, which says who failed to do what, and how."""
     try:
         async with asyncio.timeout(timeout):
             return await work

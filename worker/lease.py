@@ -39,11 +39,11 @@ class ReadLease:
         self._monotonic = monotonic
         #: After a failure: when it may be read again.
         self.retry_at = NEVER
-        #: Behind a response, or by a new isolate, no second read begins before that.
+        #: Before this time no second read begins behind a response or in a new isolate.
         self.until = NEVER
-        #: No second read that is waited for begins before that,
+        #: Before this time no second read begins that a request waits for,
         self._first_until = NEVER
-        #: and until then the requests that come meanwhile wait too.
+        #: and requests that come until then wait too.
         self._waited_until = NEVER
         #: How many reads have ended, well or badly.
         self.ended = 0
@@ -90,10 +90,10 @@ class ReadLease:
             behind(reading)
 
     async def _look_out(self, left: float) -> None:
-        """Look, on timers of this request's own, whether the read that another one has under way has ended."""
+        """Look, on this request's own timers, whether the read that another request began has ended."""
         ended = self.ended
         while left >= SHORTEST_WAIT and self.ended == ended:
-            # What would be left and is too short for a wait is waited for with this one.
+            # A rest that is too short for a wait of its own is added to this one.
             pause = self.glance if left - self.glance >= SHORTEST_WAIT else left
             await asyncio.sleep(pause)
             left -= pause

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import partial
 
 from resolver.documents import (
     ROLLOUT_HISTORY,
-    Move,
-    Release,
     RolloutChange,
     decode_history,
     decode_index,
@@ -20,9 +19,12 @@ from resolver.history import snapshot_at
 from resolver.reference import Reference
 from resolver.snapshot import Snapshot
 from worker.kv import Store, list_keys, read
+from worker.met import MetProblems
 
 
-async def read_past(references: Iterable[Reference], at: datetime, store: Store, timeout: float) -> Snapshot:
+async def read_past(
+    references: Iterable[Reference], at: datetime, store: Store, timeout: float, met: MetProblems
+) -> Snapshot:
     """The snapshot of that instant: the pointers of the components that are named, and the lists that are needed.
 
     Raises `KvFailed`, and `InvalidDocument` for a history that cannot be read.
@@ -34,15 +36,20 @@ async def read_past(references: Iterable[Reference], at: datetime, store: Store,
     keys = [ROLLOUT_HISTORY, *map(history_key, names), *map(index_key, ranged)]
     entries = await read(store, keys, timeout)
     texts: Mapping[str, str] = {key: entry.value for key, entry in entries.items() if entry is not None}
-    moves: dict[str, Sequence[Move]] = {
-        name: decode_history(key, texts[key]).value for name in names if (key := history_key(name)) in texts
+    met.keep(entries.keys() - texts.keys(), [])
+    moves = {
+        name: met.decoded(key, partial(decode_history, key, texts[key]))
+        for name in names
+        if (key := history_key(name)) in texts
     }
-    indexes: dict[str, Sequence[Release]] = {
-        name: decode_index(key, texts[key]).value for name in ranged if (key := index_key(name)) in texts
+    indexes = {
+        name: met.decoded(key, partial(decode_index, key, texts[key]))
+        for name in ranged
+        if (key := index_key(name)) in texts
     }
-    changes: Sequence[RolloutChange] = ()
+    changes: tuple[RolloutChange, ...] = ()
     if ROLLOUT_HISTORY in texts:
-        changes = decode_rollout_history(texts[ROLLOUT_HISTORY]).value
+        changes = met.decoded(ROLLOUT_HISTORY, partial(decode_rollout_history, texts[ROLLOUT_HISTORY]))
     return snapshot_at(at, moves, changes, indexes)
 
 
@@ -52,6 +59,6 @@ def keys_of(reference: Reference) -> tuple[str, ...]:
 
 
 async def names_with_history(store: Store, timeout: float) -> list[str]:
-    """The components of which moves are recorded, sorted. Raises `KvFailed`."""
+    """The components that have recorded moves, sorted. Raises `KvFailed`."""
     prefix = history_key("")
     return sorted(key.removeprefix(prefix) for key in await list_keys(store, prefix, timeout))

@@ -2,8 +2,8 @@
 
 Rules:
 
-- a version that a pointer has, that a list of versions has, or whose content is there, exists, and is known to for as
-  long as the isolate lives: versions are immutable. For what is known KV is not read;
+- a version exists if a pointer or a list of versions has it, or if its content is there. The isolate remembers that for
+  as long as it lives, since versions are immutable, and does not read KV for it again;
 - what KV does not know is remembered for `fresh_for`, since it may be published next;
 - KV that cannot be asked makes no pin fail. After a failure it is not asked for `RETRY_FOR`, and then for no longer
   than `read_budget`, so that an outage costs no request more than that.
@@ -14,16 +14,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from resolver.documents import finished, index_key
+from resolver.documents import Problem, finished, index_key
 from resolver.errors import listed, nearest
 from resolver.snapshot import Pin, Pins, Snapshot, unknown_component
 from worker.contents import Contents, Wanted
 from worker.kv import KvFailed, Store, read
 from worker.lease import NEVER, RETRY_FOR
+from worker.met import MetProblems
 from worker.refresh import Lists, list_steps
 from worker.settings import Settings
 
-#: Versions that are remembered, there or not; then it begins anew, so that callers who guess cannot fill the memory.
+#: How many versions are remembered as there, or as missing. Then all are forgotten: guesses cannot fill the memory.
 MOST_KNOWN = 10_000
 MOST_ABSENT = 1_000
 
@@ -34,17 +35,20 @@ _Versions: TypeAlias = tuple[str, ...] | None
 class PinnedVersions:
     """What an isolate knows of pinned versions."""
 
-    def __init__(self, settings: Settings, contents: Contents, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: Settings, contents: Contents, met: MetProblems, monotonic: Callable[[], float]
+    ) -> None:
         self._settings = settings
         self._contents = contents
+        self._met = met
         self._monotonic = monotonic
         self._known: set[Pin] = set()
-        #: Until when a version is taken not to exist, and the list of those that do; None where KV has no such list.
+        #: Until when a version is taken as missing, and the list of those that exist; None where KV has no such list.
         self._absent: dict[Pin, tuple[float, _Versions]] = {}
         self._failed_at = NEVER
 
     async def check(self, pins: frozenset[Pin], snapshot: Snapshot, store: Store) -> Pins:
-        """What there is to say of these pins; nothing of those that exist."""
+        """What to say about these pins; nothing about those that exist."""
         if pins <= self._known:
             return _NO_FAULT
         now = self._monotonic()
@@ -78,7 +82,7 @@ class PinnedVersions:
         return Pins(absent)
 
     async def _missing(self, pins: Iterable[Pin], store: Store) -> dict[Pin, _Versions]:
-        """Those that KV has neither in a list nor as a content, with that list. Raises `KvFailed`."""
+        """The pins that KV has neither in a list nor as a content, with that list. Raises `KvFailed`."""
         lists = await self._lists({name for name, _ in pins}, store)
         unlisted = [pin for pin in pins if pin[1] not in (lists[pin[0]] or ())]
         contents = await self._contents.find([Wanted(*pin) for pin in unlisted], store)
@@ -90,7 +94,10 @@ class PinnedVersions:
         timeout = self._settings.read_budget if failed_lately else self._settings.kv_timeout
         entries = await read(store, map(index_key, names), timeout)
         self._failed_at = NEVER
-        return finished(list_steps(names, entries, []))
+        problems: list[Problem] = []
+        lists = finished(list_steps(names, entries, problems))
+        self._met.keep(entries, problems)
+        return lists
 
     def _learn(self, pin: Pin) -> None:
         if len(self._known) >= MOST_KNOWN:

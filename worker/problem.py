@@ -26,7 +26,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Refused(ResolverError):
-    """A request that is refused for what it is, not for what it asks."""
+    """A request that is refused for its form, not for what it asks."""
 
     def __init__(self, status: int, title: str, detail: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(detail)

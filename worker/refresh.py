@@ -2,11 +2,11 @@
 
 Rules:
 
-- a map is decoded as its parts come, in small steps, between which requests are answered from the snapshot before it,
-  and so are lists of versions;
-- one bad entry is dropped and named; a document that cannot be read at all fails the whole read, except for the
-  percentages: those before them stay in force;
-- a pause between steps is made by the request that does the work, and so is every timer.
+- maps and lists of versions are decoded in small steps, a map as its parts come. Between steps requests are answered
+  from the snapshot before;
+- one bad entry is dropped and named. A document that cannot be read at all fails the whole read, but not the
+  percentages: there the last ones stay in force;
+- the request that does the work makes the pauses between steps, and every timer.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Fetched(NamedTuple):
 
 
 class SnapshotReader:
-    """Reads snapshots. `signs` goes up with every sign that a read is under way."""
+    """Reads snapshots. `signs` goes up with every sign that a read goes on."""
 
     def __init__(self, kv_timeout: float, pause: Callable[[], Awaitable[object]]) -> None:
         self._kv_timeout = kv_timeout
@@ -62,7 +62,7 @@ class SnapshotReader:
     async def fetch(self, store: Store, before: Snapshot | None, generation: int | None = None) -> Fetched:
         """What KV has of the newest snapshot, or of that of an announced generation. Raises `KvFailed`.
 
-        `before` is the one in memory: the lists of versions that it has are wanted again.
+        `before` is the snapshot in memory: its lists of versions are read again.
         """
         self.signs += 1
         key = VERSION_MAP if generation is None else version_map_key(generation)
@@ -148,7 +148,7 @@ def _rollout(entry: Entry | None, before: Snapshot | None, problems: list[Proble
 def _carried(snapshot: Snapshot) -> list[str]:
     """The components whose lists of versions are read along with the map.
 
-    A name with neither a list nor a pointer was a caller's slip: carried along, slips would pile up in every refresh.
+    A name with neither a list nor a pointer was a caller's slip. Slips would pile up if every refresh read them again.
     """
     return [name for name, versions in snapshot.indexes.items() if versions is not None or name in snapshot.pointers]
 
@@ -179,7 +179,7 @@ def list_steps(
 
 
 def _check_announced(generation: int, entry: Entry | None) -> None:
-    """Raises `InvalidDocument` for what is not the map that was announced."""
+    """Raises `InvalidDocument` if this is not the map that was announced."""
     key = version_map_key(generation)
     if entry is None:
         raise InvalidDocument("it is announced, and the key is not in KV", field=key)

@@ -53,13 +53,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=str.upper):
         "components/{plural}/{name}/{version}"
     )
 
-    #: Where a request comes from → its region: `EU=eu, US=us-west, NRT=asia`. On the left stands what Cloudflare
-    #: says of the request: a data centre (`colo`), a country, or a continent, looked for in this order. Empty: a
+    #: Where a request comes from → its region: `EU=eu, US=us-west, NRT=asia`. The left side is what Cloudflare
+    #: says about the request: a data centre (`colo`), a country, or a continent, looked for in this order. Empty: a
     #: request has a region only if it says one.
     regions: str = ""
 
     def region(self, colo: str | None, country: str | None, continent: str | None) -> str | None:
-        """The region of a request that comes from there; None where the table has no such place."""
+        """The region of a request from that place; None where the table does not have it."""
         table = _regions(self.regions)
         for kind, code in (("colo", colo), ("country", country), ("continent", continent)):
             region = table.get((kind, code)) if code else None
@@ -98,7 +98,7 @@ _POSITIVE = ("fresh_for", "stale_for", "read_budget", "kv_timeout")
 
 
 def read_settings(variables: Mapping[str, object]) -> Settings:
-    """Settings from variables, all text; others than ours are let be. Raises `InvalidSetting`, naming the variable."""
+    """Settings from variables, all text; unknown ones are ignored. Raises `InvalidSetting`, naming the variable."""
     given = {name: value for name, value in variables.items() if name in _NAMES and value is not None}
     try:
         settings = msgspec.convert(given, Settings, strict=False)

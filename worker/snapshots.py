@@ -38,10 +38,10 @@ from worker.lease import NEVER, Behind, ReadLease
 from worker.refresh import Lists, SnapshotReader
 from worker.settings import Settings
 
-#: After so many seconds without a sign, or a quarter of `kv_timeout`, a new isolate's first read is lost. KV's central
-#: store may well take longer than `read_budget`, and every read more holds one more map in memory.
+#: After so many seconds without a sign, or a quarter of `kv_timeout`, a new isolate's first read counts as lost. KV's
+#: central store may take longer than `read_budget`, and each further read holds one more map in memory.
 _LOST_AFTER = 0.25
-#: Lists of versions that a snapshot keeps: with the map and the percentages that is five bulk gets a refresh.
+#: Lists of versions that a snapshot keeps. With the map and the percentages a refresh is five bulk gets.
 MOST_LISTS = 5 * BULK - 2
 
 #: Snapshots that are remembered after newer ones were taken, and for how many seconds. They share what did not change.
@@ -67,7 +67,7 @@ class Held:
 
 
 class NothingToServe(KvFailed):
-    """There is no snapshot: KV gave none that can be read, and none was bundled."""
+    """There is no snapshot: KV gave none that can be read, and the deployment has none."""
 
     title = "Nothing to serve"
 
@@ -93,7 +93,7 @@ class SnapshotCache:
         self._asked_at = NEVER
         self._reader = SnapshotReader(settings.kv_timeout, clock.pause)
         self._lease = ReadLease(settings, settings.stale_for, clock.monotonic)
-        #: When a generation below the one held was seen first, without the higher one being seen since.
+        #: When a generation below the held one was first seen; None once the higher one was seen again.
         self._lower_since: float | None = None
         self._announced = AnnouncedGeneration(
             settings, clock.monotonic, lambda: self._held.snapshot.generation if self._held else None
@@ -178,8 +178,8 @@ class SnapshotCache:
     async def _read_by_another(self) -> bool:
         """Whether a read that another request has under way ends, well or badly.
 
-        In a burst upon a new isolate one request reads for all: not even memory would bear a large map for each. It is
-        looked for, not awaited, as long as the read gives signs of going on; `_LOST_AFTER` says when it is lost.
+        In a burst upon a new isolate one request reads for all: memory would not hold a large map for each. The others
+        look whether it has ended, while it gives signs of going on; `_LOST_AFTER` says when it counts as lost.
         """
         glance, reader = self._lease.glance, self._reader
         ended, signs, silence = self._lease.ended, reader.signs, 0.0
@@ -198,7 +198,7 @@ class SnapshotCache:
             await self._read(store)
         except (KvFailed, InvalidDocument) as error:
             self.failures += 1
-            # A read that began before the one that is held has nothing to say of it.
+            # A read that began before the held one says nothing about it.
             if self._held is None or started >= self._held.read_at:
                 self.last_error = str(error)
                 self._lease.failed()
@@ -221,7 +221,7 @@ class SnapshotCache:
             below, above = new.snapshot.generation, held.snapshot.generation
             if below is not None and above is not None and below < above:
                 if self._announced.announces(above):
-                    # To be expected: the number came here faster than KV's caches have let go of the map before.
+                    # To be expected: the number came faster than KV's caches dropped the map before.
                     new = _with_pointers_of(held, new)
                 else:
                     new = self._distrusted(new, below, above)
@@ -233,7 +233,7 @@ class SnapshotCache:
         self.last_error = None
 
     def _distrusted(self, new: Held, below: int, above: int) -> Held:
-        """A lower generation that nothing was announced of, if it has been there for long. Raises `InvalidDocument`."""
+        """A lower generation that was not announced, if it has been there for long. Raises `InvalidDocument`."""
         now = self._monotonic()
         if self._lower_since is None:
             self._lower_since = now
@@ -252,7 +252,7 @@ def _with_pointers_of(held: Held, new: Held) -> Held:
 
 
 def _with_lists(held: Held, found: Lists, problems: Iterable[Problem], most: int | None = None) -> Held:
-    """The same with these lists of versions, and of all no more than the last `most`."""
+    """The same with these lists of versions; of all lists no more than the last `most` are kept."""
     lists = {**held.snapshot.indexes, **found}
     for name in list(lists)[:-most] if most else ():
         del lists[name]

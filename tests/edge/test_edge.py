@@ -89,6 +89,21 @@ def test_a_byte_order_mark_is_no_part_of_a_content(edge: Isolate) -> None:
     assert (marked.content, marked.headers["etag"]) == (b"hello", plain.headers["etag"])
 
 
+def test_health_names_what_is_bad_in_a_history_until_it_is_mended(edge: Isolate) -> None:
+    move = '"at": "2024-11-01T00:00:00Z", "environment": "prod", "version": "v1.0.0"'
+    for entry, moves, problems in (
+        (
+            f'{{{move}, "version": "v2.0.0"}}',
+            0,
+            ["history/doubled: [0]: `version` stands more than once; keep one of them"],
+        ),
+        (f"{{{move}}}", 1, []),
+    ):
+        lever(edge, put={"history/doubled": [f"[{entry}]", None]})
+        assert len(edge.get("/history/doubled").raise_for_status().json()["moves"]) == moves
+        assert [problem for problem in rpc(edge, "health")["problems"] if "history/" in problem] == problems
+
+
 def test_a_refresh_runs_behind_the_response(edge: Isolate) -> None:
     text, metadata = seed()["component-versions"]
     pointers = json.loads(text)

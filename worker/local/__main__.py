@@ -52,7 +52,7 @@ def serve(path: Path, port: int, variables: tuple[str, ...]) -> None:
         app = local_edge(store, given)
     except ResolverError as error:
         raise click.ClickException(str(error)) from None
-    # Named as TCP: asyncio sets TCP_NODELAY on such sockets alone, and without it each answer waits for 40 ms.
+    # Named as TCP: asyncio sets TCP_NODELAY only on such sockets. Without it each answer waits for 40 ms.
     listener = socket.socket(proto=socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

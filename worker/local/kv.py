@@ -40,7 +40,7 @@ def kv() -> None:
     """Read and edit the KV, as `wrangler kv key` does; a running server sees it within seconds."""
 
 
-# From the first argument on everything is taken as it is: a value may begin with `-`, or be `--` or `--help`.
+# Everything from the first argument on is taken as it is: a value may begin with `-`, or be `--` or `--help`.
 _VERBATIM = {"allow_interspersed_args": False}
 
 

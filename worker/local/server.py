@@ -67,7 +67,7 @@ class LocalEdge:
         )
         started = time.monotonic()
         response = await handle(self._edge, request, Platform(self._store, self._run_behind))
-        # Of this host alone: Cloudflare's clock stands still while a Worker computes.
+        # Only on this host: Cloudflare's clock stands still while a Worker computes.
         taken = f"total;dur={(time.monotonic() - started) * 1000:.3f}"
         answered = (*response.headers, ("server-timing", taken))
         sent = [(name.encode(), value.encode("latin-1", "replace")) for name, value in answered]

@@ -41,7 +41,7 @@ class SqliteStore:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._database() as database:
-            # At once for writing: of two that start together the other waits, and sees what the first has done.
+            # It is begun for writing: a second writer waits, and then sees what the first has done.
             database.execute("BEGIN IMMEDIATE")
             try:
                 yield database
@@ -54,7 +54,7 @@ class SqliteStore:
         """Value and metadata of those keys that are there; any number, read at one instant."""
         found: dict[str, tuple[str, object]] = {}
         with self._database() as database:
-            # Without a transaction each query would see the file as it is by then.
+            # Without a transaction each query could see another state of the file.
             database.execute("BEGIN")
             for start in range(0, len(keys), _ASKED_AT_ONCE):
                 part = tuple(keys[start : start + _ASKED_AT_ONCE])
@@ -77,7 +77,7 @@ class SqliteStore:
             _insert(database, rows)
 
     def fill_if_empty(self, rows: Iterable[Row]) -> bool:
-        """Put the rows where there is no key yet; False if there was one. Of two that fill together one does."""
+        """Put the rows if there is no key yet; False if there was one. If two fill at the same time, only one does."""
         with self._transaction() as database:
             (count,) = database.execute("SELECT count(*) FROM kv").fetchone()
             if count == 0:
