@@ -218,6 +218,11 @@ def template(world: World) -> Any:
     return world.runs("page", {"name": "Ada"})
 
 
+def coded(world: World) -> Any:
+    """An ensemble in TypeScript, with a function for an agent."""
+    return [world.runs("coded", {"n": n}) for n in (1, 2)]
+
+
 def loop(world: World) -> Any:
     """What an item decides, Conductor decides."""
     return world.runs("loop", {"items": [{"n": 1, "ok": True}, {"n": 2, "ok": False}, {"n": 3, "ok": True}]})
@@ -309,6 +314,7 @@ SCENARIOS: tuple[Callable[[World], Any], ...] = (
     debug,
     options,
     template,
+    coded,
     loop,
     built_in,
     whole_ensemble,
@@ -367,6 +373,7 @@ WANTED: Mapping[str, Any] = {
         [],
     ],
     "template": {"html": "<p>v1.0.0 Ada</p>"},
+    "coded": [{"handled": 1}, {"got": {"n": 2}}],
     # What Conductor's own executor makes of it: steps at the same time read the output of the last of them.
     "loop": [{"got": {"n": 3}}, _SKIPPED, {"got": {"n": 3}}],
     "built_in": True,

@@ -1,6 +1,6 @@
 // The Worker of a project, in miniature: its agents and ensembles are made once for each isolate.
 import { Executor, agentOf, parseAgent, parseEnsemble } from "./index.ts";
-import type { BaseAgent, Ensemble, Env } from "./index.ts";
+import type { BaseAgent, CodedEnsemble, Ensemble, Env } from "./index.ts";
 
 export interface AutoDiscoveryAPIConfig {
   agents?: { name: string; config: string; handler?: () => Promise<unknown> }[];
@@ -49,9 +49,8 @@ async function discovered(
     const found = (await handler?.()) as { default?: () => unknown } | undefined;
     add(agentOf(parseAgent(config), found?.default));
   }
-  for (const { config } of ensembles) {
-    if (!config) continue;
-    const ensemble = parseEnsemble(config);
+  for (const { config, instance } of ensembles) {
+    const ensemble = config ? parseEnsemble(config) : (instance as CodedEnsemble).toConfig();
     project.ensembles.set(ensemble.name, ensemble);
   }
   return project;

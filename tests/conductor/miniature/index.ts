@@ -66,6 +66,15 @@ export function parseAgent(text: string): AgentConfig {
   return { name, operation, config };
 }
 
+/** An ensemble that is written in TypeScript. */
+export interface CodedEnsemble {
+  toConfig(): Ensemble;
+}
+
+export function createEnsemble({ steps, ...rest }: Omit<Ensemble, "flow"> & { steps: Step[] }): CodedEnsemble {
+  return { toConfig: () => ({ ...rest, flow: steps }) };
+}
+
 // Expressions
 
 /** Habit: a path ends where it cannot be read on, so that `%`, `+` and `*` and what is behind them are dropped. */
