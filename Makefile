@@ -4,11 +4,13 @@ VENV := .venv
 PORT ?=
 KV ?=
 
-.PHONY: help dev edge bundle quick test coverage bench setup staged node clean
+.PHONY: help dev edge conductor package bundle quick test coverage bench setup staged node clean
 
 help:
 	@echo "make dev    serve a local edge on http://127.0.0.1:8787 (PORT=, KV= a file)"
 	@echo "make edge   serve the staged Worker in workerd, Cloudflare's own runtime, on port 8788 (PORT=, KV= a folder)"
+	@echo "make conductor  serve a Conductor project that asks 'make dev', on port 8790 (PORT=, PROJECT= a folder, RESOLVER= a URL)"
+	@echo "make package  the drop-in for Conductor as build/conductor-resolver-….tgz"
 	@echo "make bundle what would be deployed, its size held against a budget"
 	@echo "make quick  for each change: resolver/, worker/ and the rules, a quarter of the examples, without tests marked slow and $(notdir $(SLOW))"
 	@echo "make test   everything that CI checks"
@@ -41,6 +43,13 @@ staged: setup tests/edge/node_modules/ready
 edge: staged
 	@PORT=$(or $(PORT),8788) KV=$(or $(KV),.local/edge) $(VENV)/bin/python -m tests.edge.workerd.serve
 
+conductor: setup tests/edge/node_modules/ready
+	@PORT=$(or $(PORT),8790) PROJECT=$(PROJECT) RESOLVER=$(RESOLVER) $(VENV)/bin/python -m tests.conductor.serve
+
+package: tests/edge/node_modules/ready
+	@mkdir -p build
+	@cd conductor && PATH="$(CURDIR)/tests/edge/node_modules/.bin:$$PATH" npm pack --silent --pack-destination ../build
+
 deploy/node_modules/ready: deploy/package.json deploy/package-lock.json
 	@echo "setting up deploy/node_modules (wrangler and its Node, some 400 MB) …"
 	@cd deploy && npm ci --silent --no-audit --no-fund
@@ -69,7 +78,7 @@ quick: setup node
 
 # The staged Worker in workerd is left out: nothing is counted there.
 coverage: setup node
-	@$(VENV)/bin/pytest --numprocesses auto --cov --cov-report=term --cov-report=html:build/coverage --ignore=tests/edge
+	@$(VENV)/bin/pytest --numprocesses auto --cov --cov-report=term --cov-report=html:build/coverage --ignore=tests/edge --ignore=tests/conductor
 	@echo "line by line: build/coverage/index.html"
 
 test: setup node staged

@@ -19,7 +19,15 @@ settings.register_profile("quick", deadline=None, max_examples=25)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 #: The files, or folders, that take longest.
-LONG = ("test_killed", "test_page.py", "tests/edge/", "tests/edgit/", "test_local.py", "test_expression_node.py")
+LONG = (
+    "test_killed",
+    "test_page.py",
+    "tests/conductor/",
+    "tests/edge/",
+    "tests/edgit/",
+    "test_local.py",
+    "test_expression_node.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

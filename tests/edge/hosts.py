@@ -6,10 +6,11 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,13 @@ def settled(edge: Isolate) -> None:
         found = edge.ask("/kv", {})
         quiet = quiet + 1 if found["underway"] == 0 else 0
         time.sleep(0.01)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with closing(socket.socket()) as end:
+        end.bind(("127.0.0.1", 0))
+        return int(end.getsockname()[1])
 
 
 # The local edge
