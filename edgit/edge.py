@@ -41,10 +41,15 @@ def ask(client: httpx.Client) -> EdgeAnswer:
         answer = client.get("/health")
     except httpx.HTTPError as error:
         raise NotReached(f"{client.base_url} did not answer: {error or type(error).__name__}") from None
-    if answer.status_code == 401:
-        raise EdgitError(f"{client.base_url} wants a token", hint="next: set RESOLVER_TOKEN to the Worker's secret")
     try:
-        snapshot = answer.json()["snapshot"]
+        health = answer.json()
+        snapshot = health["snapshot"]
+        if "authorization" in client.headers and health["problems"] is None:
+            # It names what was dropped to whoever shows its token.
+            raise EdgitError(
+                f"{client.base_url} does not take the token in RESOLVER_TOKEN",
+                hint="next: set RESOLVER_TOKEN to the Worker's secret, or unset it: the question needs none",
+            )
         return EdgeAnswer(snapshot.get("generation"), snapshot.get("revision"), snapshot.get("source"))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise NotReached(f"{client.base_url} answered {answer.status_code}: {answer.text[:200]}") from None

@@ -81,7 +81,8 @@ class Clock:
 
 
 def snapshot(generation: int | None, revision: str | None = "abc") -> tuple[int, object]:
-    return 200, {"status": "ok", "snapshot": {"generation": generation, "revision": revision, "source": "kv"}}
+    told = {"generation": generation, "revision": revision, "source": "kv"}
+    return 200, {"status": "ok", "snapshot": told, "problems": []}
 
 
 def wait(server: Server, generation: int, timeout: float = 60.0) -> float:
@@ -118,7 +119,8 @@ def test_an_edge_that_never_shows_it_is_told_with_what_it_shows() -> None:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ((401, {"title": "Unauthorized"}), "wants a token"),
+        ((401, {"title": "Unauthorized"}), "answered 401"),
+        ((200, {"snapshot": {"generation": 7}, "problems": None}), "does not take the token in RESOLVER_TOKEN"),
         ((503, {"title": "KV is unreachable"}), "answered 503"),
         ((200, []), "answered 200"),
         ((200, {"snapshot": None}), "answered 200"),
@@ -160,6 +162,26 @@ def test_the_real_edge_answers_the_question() -> None:
         took = edge.wait_until_published(client, 7, "r7", timeout=60, clock=lambda: clock.time, sleep=sleep)
     # A busy edge goes on with what it holds for FRESH_FOR.
     assert 5 <= took <= 6
+
+
+@pytest.mark.parametrize(("shown", "taken"), [("right", True), ("wrong", False), ("", True)])
+def test_the_real_edge_tells_whether_it_takes_the_token(shown: str, taken: bool) -> None:
+    store = FakeStore()
+    store.publish({"a": {"prod": "v1.0.0"}}, generation=6)
+    app = Edge(read_settings({"RESOLVER_TOKEN": "right"}), FakeClock().clock(), draw_key=lambda: "k")
+
+    def answer(asked: httpx.Request) -> httpx.Response:
+        request = Request(asked.method, asked.url.path, "", dict(asked.headers), asked.content)
+        found = asyncio.run(handle(app, request, Platform(store, Behind())))
+        return httpx.Response(found.status, content=found.body)
+
+    headers = {"Authorization": f"Bearer {shown}"} if shown else {}
+    with httpx.Client(base_url="http://edge", headers=headers, transport=httpx.MockTransport(answer)) as client:
+        if taken:
+            assert edge.ask(client).generation == 6
+        else:
+            with pytest.raises(EdgitError, match="does not take the token"):
+                edge.ask(client)
 
 
 # GitHub
