@@ -49,7 +49,7 @@ const SHARED = Symbol("conductor-resolver");
 
 function before<W extends object>(worker: W, options: Options, files: Shared["files"]): W {
   install();
-  const kept = { lastGood: new Map(), lastRead: new Map() };
+  const kept = { lastGood: new Map(), lastRead: new Map(), reads: new Map() };
   const envs = new WeakMap<Env, Env>();
   const warn = once(options.onWarning ?? ((message) => console.warn(`conductor-resolver: ${message}`)));
   const envOf = (env: Env): Env => {
@@ -69,7 +69,7 @@ function before<W extends object>(worker: W, options: Options, files: Shared["fi
 
 const HANDLERS: (string | symbol)[] = ["fetch", "scheduled", "queue", "email"];
 
-function ours(env: Env, options: Options, own: Pick<Shared, "lastGood" | "lastRead" | "files" | "warn">): Env {
+function ours(env: Env, options: Options, own: Pick<Shared, "lastGood" | "lastRead" | "reads" | "files" | "warn">): Env {
   const { resolver = byName, timeout = 3000, environment, latest = "pointer" } = options;
   const source = typeof resolver === "function" ? resolver(env) : resolver;
   if (!source) {

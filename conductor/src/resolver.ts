@@ -40,6 +40,8 @@ export interface Resolution {
   snapshot: { revision: string | null; generation: number | null };
   agents: Agent[];
   expanded: Ensemble & { agents?: Definition[] };
+  /** The fields of the input that conditions and key read; not there where they may read any. */
+  reads?: string[];
 }
 
 /** The answer to a question about one component. */

@@ -26,6 +26,8 @@ export interface Shared {
   lastGood: Map<string, { revision: string | null; text: string }>;
   /** Reference → what it was when it was read last, but for canaries. */
   lastRead: Map<string, Component>;
+  /** Ensemble → the fields of the input that its conditions and key read. */
+  reads: Map<string, string[]>;
   /** Ensemble → its file as it is written; Conductor's parsed form has lost fields that Conductor does not know. */
   files: Map<string, string>;
   environment?: string;
@@ -131,7 +133,16 @@ class Run {
       call.context = context(outputs);
       call.generation = this.generation ?? undefined;
     }
-    return shared.resolver.ensemble(ensemble.name, written(call, shared.warn));
+    const known = shared.reads.get(ensemble.name);
+    const first = written(call, known);
+    let answer = await shared.resolver.ensemble(ensemble.name, first.text);
+    if (answer.reads) remembered(shared.reads, ensemble.name, answer.reads);
+    if (!first.cut) return answer;
+    // Now it is known what is read, which is seldom what is large.
+    const second = written(call, answer.reads);
+    if (second.text !== first.text) answer = await shared.resolver.ensemble(ensemble.name, second.text);
+    if (second.cut) shared.warn(`${ensemble.name}: ${CUT}`);
+    return answer;
   }
 
   private as(answer: Resolution, source: RunLog["source"] = "resolver"): Ensemble {
@@ -266,6 +277,9 @@ function remembered<T>(values: Map<string, T>, key: string, value: T): void {
   if (values.size >= 100 && oldest !== undefined && !values.has(key)) values.delete(oldest);
   values.set(key, value);
 }
+
+const CUT =
+  "the input is over 1 MiB, so only its numbers, booleans and short texts were sent; conditions see no more";
 
 /** The names that a run has for agents of its own: of a version, `a@v1.0.0`, and of a step, `a#flow[0]`. */
 const OF_THE_RUN = /[@#]/;

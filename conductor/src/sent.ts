@@ -14,22 +14,31 @@ export interface Call {
   [field: string]: unknown;
 }
 
+/** A call as it is sent; `cut` says that conditions may miss something of the input. */
+export interface Sent {
+  text: string;
+  cut: boolean;
+}
+
 /**
  * The call as JSON text. As text it arrives as it is: an object without a prototype, as Conductor's HTTP triggers make
- * them, crosses no service binding. Of one that is too large, input and outputs are cut down; `told` hears of it.
+ * them, crosses no service binding. Of an input that is too large only what is read goes along: `reads` are those of its
+ * fields, where an earlier answer has told them. What is too large then is cut down.
  */
-export function written(call: Call, told: (message: string) => void): string {
-  const text = textOf({ ...call, input: withoutCookies(call.input) });
-  if (fits(text)) return text;
-  told("the input is over 1 MiB, so only its numbers, booleans and short texts were sent; conditions see no more");
-  const { input, context } = call;
-  const outputs = Object.entries(context?.outputs ?? {}).map(([name, output]) => [name, scalars(output)]);
-  const cut = {
-    ...call,
-    input: scalars(withoutCookies(input)),
-    context: context && { outputs: Object.fromEntries(outputs) },
-  };
-  return textOf(cut);
+export function written(call: Call, reads?: string[]): Sent {
+  const input = withoutCookies(call.input);
+  const text = textOf({ ...call, input });
+  if (fits(text)) return { text, cut: false };
+  const read = reads && textOf({ ...call, input: picked(input, reads) });
+  if (read !== undefined && fits(read)) return { text: read, cut: false };
+  const outputs = Object.entries(call.context?.outputs ?? {}).map(([name, output]) => [name, scalars(output)]);
+  const context = call.context && { outputs: Object.fromEntries(outputs) };
+  return { text: textOf({ ...call, input: scalars(input), context }), cut: true };
+}
+
+function picked(value: unknown, names: string[]): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).filter(([name]) => names.includes(name)));
 }
 
 function textOf(call: Call): string {

@@ -266,11 +266,14 @@ def secrets(world: World) -> Any:
 
 
 def large(world: World) -> Any:
-    """Over 1 MiB what is small goes along, and conditions see it."""
+    """Over 1 MiB what conditions read goes along, and nothing else; from the second time on with one question."""
+    text = "é" * 600_000
+    world.runs("parity", {"user_id": 7}, "watched")
     world.asked()
-    said = world.runs("parity", {"user_id": 7, "text": "é" * 600_000}, "watched")
-    sizes = [len(call.encode()) for _, _, call in world.asked()]
-    return [said, max(sizes) < 1024 * 1024]
+    said = [world.runs("parity", {"user_id": 7, "text": text}, "watched")]
+    said += [world.runs("deep", {"order": {"items": items}, "text": text}, "watched") for items in ([1, 2, 3], [1])]
+    calls = [call for method, _, call in world.asked() if method == "resolveEnsemble"]
+    return [said, max(len(call.encode()) for call in calls) < 1024 * 1024, len(calls)]
 
 
 def away(world: World) -> Any:
@@ -407,7 +410,7 @@ WANTED: Mapping[str, Any] = {
     "whole_ensemble": {"said": "published v1.0.0"},
     "questions": {"answer": [1, True, True], "open": [2, True, True], "parity": [1, True, True]},
     "secrets": [200, ["kept-deep", "kept-agent"]],
-    "large": [{"odd": "tone v2.0.0"}, True],
+    "large": [[{"odd": "tone v2.0.0"}, {"got": {"items": 3}}, {"ok": True}], True, 4],
     "refused": ["reply from KV to Ada", True],
     "away": {
         "canary": {**_ADA, "reply": "reply v1.1.0 to Ada"},
