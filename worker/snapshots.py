@@ -31,6 +31,7 @@ from typing import Literal, NamedTuple
 from resolver.documents import VERSION_MAP, Problem, index_key
 from resolver.errors import InvalidDocument
 from resolver.snapshot import Resolver, Snapshot
+from resolver.version_map import VersionMap
 from worker.announced import DISTRUST_FOR, AnnouncedGeneration, Heard
 from worker.clock import Clock
 from worker.kv import BULK, Announcements, KvFailed, Store
@@ -44,9 +45,11 @@ _LOST_AFTER = 0.25
 #: Lists of versions that a snapshot keeps. With the map and the percentages a refresh is five bulk gets.
 MOST_LISTS = 5 * BULK - 2
 
-#: Snapshots that are remembered after newer ones were taken, and for how many seconds. They share what did not change.
+#: Snapshots that are remembered after newer ones were taken, for how many seconds, and in how many bytes. What did not
+#: change they share.
 MOST_BEFORE = 3
 REMEMBERED_FOR = 300.0
+BYTES_BEFORE = 512 * 1024
 
 SnapshotSource = Literal["kv", "bundled"]
 
@@ -227,10 +230,22 @@ class SnapshotCache:
                     new = self._distrusted(new, below, above)
             if below != above:
                 self._before.append((self._monotonic(), held))
+                self._forget_beside(new)
         self._lower_since = None
         self._held = new
         self._lease.retry_at = NEVER
         self.last_error = None
+
+    def _forget_beside(self, new: Held) -> None:
+        """Keep of the earlier snapshots what fits into a bound; of a large map that moved whole nothing does."""
+        current = new.snapshot.pointers
+        room = BYTES_BEFORE
+        for earlier in reversed(tuple(self._before)):
+            pointers = earlier[1].snapshot.pointers
+            if isinstance(pointers, VersionMap) and isinstance(current, VersionMap):
+                room -= pointers.bytes_beside(current)
+            if room < 0:
+                self._before.remove(earlier)
 
     def _distrusted(self, new: Held, below: int, above: int) -> Held:
         """A lower generation that was not announced, if it has been there for long. Raises `InvalidDocument`."""

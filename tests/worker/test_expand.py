@@ -362,3 +362,21 @@ def test_a_run_goes_on_with_the_snapshot_that_it_began_with(host: Host) -> None:
     assert versions(generation=6) == (8, "v9.9.9")
     host.time.time += 300
     assert versions(generation=7) == (8, "v9.9.9")
+
+
+@pytest.mark.parametrize(("moved", "kept"), [(1, True), (2_000, False)])
+def test_an_earlier_snapshot_is_remembered_as_far_as_it_takes_little_memory(
+    host: Host, moved: int, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a large map that moved whole several would fill the isolate; of what did not move there is one."""
+    monkeypatch.setattr("worker.snapshots.BYTES_BEFORE", 8_000)
+    run = "name: e\nflow: [{agent: a}]\n"
+    names = [f"component-{number:05}" for number in range(2_000)]
+    for generation, version in ((8, "v1.0.0"), (9, "v2.0.0")):
+        pointers = {name: {"prod": version if at < moved else "v1.0.0"} for at, name in enumerate(names)}
+        host.store.publish(pointers, generation)
+        host.time.time += 100
+        ask(host, run)
+    answer = ask(host, run, references=[names[0]], generation=8)
+    assert answer["snapshot"]["generation"] == (8 if kept else 9)
+    assert answer["references"][0]["version"] == ("v1.0.0" if kept else "v2.0.0")
