@@ -369,7 +369,7 @@ def test_an_earlier_snapshot_is_remembered_as_far_as_it_takes_little_memory(
     host: Host, moved: int, kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a large map that moved whole several would fill the isolate; of what did not move there is one."""
-    monkeypatch.setattr("worker.snapshots.BYTES_BEFORE", 8_000)
+    monkeypatch.setattr("worker.snapshots.BYTES_BEFORE", 3_000)
     run = "name: e\nflow: [{agent: a}]\n"
     names = [f"component-{number:05}" for number in range(2_000)]
     for generation, version in ((8, "v1.0.0"), (9, "v2.0.0")):
