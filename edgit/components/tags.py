@@ -29,8 +29,6 @@ from resolver.reference import DIRECTORIES, TYPES, environment_fault, is_environ
 from resolver.version import canonical, is_version
 
 PREFIX = "refs/tags/"
-#: The types whose tags 0.5.0's form puts below logic/: who runs them is built anew.
-_LOGIC = ("agent", "ensemble", "script")
 
 
 class TagName(NamedTuple):
@@ -113,7 +111,7 @@ def tag_ref(component: str, slot: str) -> str:
 
 
 def _nested_ref(type: str, name: str, slot: str) -> str:
-    return f"{PREFIX}{'logic' if type in _LOGIC else 'components'}/{DIRECTORIES[type]}/{name}/{slot}"
+    return f"{PREFIX}components/{DIRECTORIES[type]}/{name}/{slot}"
 
 
 def tag_name(component: str, slot: str) -> str:

@@ -270,9 +270,19 @@ def test_where_all_tags_are_nested_new_ones_are_too(repo: Repo) -> None:
         "components/prompts/answer/v1.0.0",
         "components/prompts/answer/prod",
         "components/schemas/answer/v1.0.0",
-        "logic/scripts/run/v1.0.0",
-        "logic/scripts/run/prod",
+        "components/scripts/run/v1.0.0",
+        "components/scripts/run/prod",
     }
+
+
+def test_a_component_whose_tags_stand_below_logic_goes_on_there(repo: Repo) -> None:
+    repo.write("components/scripts/run.ts", "code")
+    repo.git("tag", "logic/scripts/run/v1.0.0")
+    repo.edgit("adopt")
+    repo.write("components/scripts/run.ts", "more code")
+    repo.edgit("tag", "create", "run", "v1.1.0")
+    repo.edgit("deploy", "set", "run@v1.1.0", "--to", "prod")
+    assert tags(repo) == {"logic/scripts/run/v1.0.0", "logic/scripts/run/v1.1.0", "logic/scripts/run/prod"}
 
 
 def test_the_tags_of_edgit_itself_that_share_a_name(repo: Repo) -> None:
