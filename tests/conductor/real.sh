@@ -44,4 +44,5 @@ END
 "$real/node_modules/.bin/tsc" --project "$real"
 echo "the package fits the template's tsconfig, TypeScript $("$real/node_modules/.bin/tsc" --version | cut -d' ' -f2)"
 
-exec .venv/bin/python -m tests.conductor.real "$real"
+.venv/bin/python -m tests.conductor.real "$real"
+.venv/bin/python -m tests.conductor.flows "$real"
