@@ -46,3 +46,4 @@ echo "the package fits the template's tsconfig, TypeScript $("$real/node_modules
 
 .venv/bin/python -m tests.conductor.real "$real"
 .venv/bin/python -m tests.conductor.flows "$real"
+.venv/bin/python -m tests.conductor.conditions "$real" "$path"
