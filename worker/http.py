@@ -295,8 +295,8 @@ def _component_response(request: Request, found: ComponentAnswer, stale: str | N
         ("x-component-version", found.version),
         ("x-component-route", found.route),
     ]
-    if found.type:
-        headers.append(("x-component-type", found.type))
+    if found.type and found.media_type:
+        headers += [("x-component-type", found.type), ("x-component-media-type", found.media_type)]
     key = quote(found.key, safe="@:+,=", errors="replace")
     if len(key) <= LONGEST_KEY_HEADER:
         headers.append(("x-resolver-key", key))

@@ -93,7 +93,11 @@ def test_contents_say_their_type(host: Host) -> None:
         (found,) = resolve(host, f"{name}@prod", content=True)["references"]
         assert (found["content"], found["type"], found["media_type"]) == (text, type, media_type)
         response = host.get(f"/components/{name}")
-        assert (response.body.decode(), dict(response.headers)["x-component-type"]) == (text, type)
+        headers = dict(response.headers)
+        assert (response.body.decode(), headers["x-component-type"]) == (text, type)
+        assert headers["x-component-media-type"] == media_type
+        # A browser is to show it, and not to run it.
+        assert headers["content-type"] == "text/plain; charset=utf-8"
 
 
 def test_percentages_and_pins_are_of_the_component_of_the_type(host: Host) -> None:
