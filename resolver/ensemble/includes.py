@@ -13,6 +13,8 @@ from resolver.reference import find_reference
 
 #: How deep contents may include others.
 DEEPEST = 8
+#: How long a content may be with all that it includes, in characters.
+LONGEST_TEXT = 4 * 1024 * 1024
 #: Contents of which it is remembered what they refer to.
 _MOST_READ = 512
 
@@ -33,10 +35,17 @@ def find_included(text: str, file: str, is_agent: bool) -> tuple[Site, ...]:
 
 
 def with_partials(text: str, content_of: Callable[[str], str | None]) -> str:
-    """A text with its partials in their places. `content_of` knows what a partial holds; None for any other."""
+    """A text with its partials in their places. `content_of` knows what a partial holds; None for any other.
+
+    Raises `InvalidEnsemble` where it would be longer than `LONGEST_TEXT`: a partial may stand in a text many times.
+    """
+    contents = {written: content_of(written) for _, written in dict.fromkeys(_PARTIAL.findall(text))}
+    length = len(text) + sum(len(contents[found[2]] or "") for found in _PARTIAL.finditer(text))
+    if length > LONGEST_TEXT:
+        raise InvalidEnsemble(f"with what it includes a content is longer than {LONGEST_TEXT:,} characters")
 
     def part(match: re.Match[str]) -> str:
-        content = content_of(match[2])
+        content = contents[match[2]]
         return match[0] if content is None else content
 
     return _PARTIAL.sub(part, text)

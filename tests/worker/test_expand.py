@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from textwrap import dedent
 from typing import Any
@@ -289,6 +290,18 @@ def test_contents_go_no_deeper_than_a_bound(host: Host) -> None:
     host.store.put("components/t7/v1.0.0", "the end")
     host.edge.contents.kept.__init__(1)  # type: ignore[misc]
     assert flow_of(host, "- {agent: a, template: t0@prod}")[0]["template"] == "the end"
+
+
+def test_a_partial_that_stands_in_a_text_many_times_does_not_fill_the_memory(host: Host) -> None:
+    names = [f"t{number}" for number in range(8)]
+    host.store.publish({**MAP, **{name: {"prod": "v1.0.0"} for name in names}}, 8)
+    host.time.time += 100
+    for name, inner in itertools.pairwise(names):
+        host.store.put(f"components/{name}/v1.0.0", f"{{{{> template://{inner}}}}}" * 100)
+    host.store.put("components/t7/v1.0.0", "the end")
+    problem = ask(host, "name: e\nflow: [{agent: a, template: t0@prod}]\n", 422)
+    assert "a content is longer than 4,194,304 characters" in problem["detail"]
+    assert flow_of(host, "- {agent: a, template: t6@prod}")[0]["template"] == "the end" * 100
 
 
 def test_what_a_content_includes_must_exist(host: Host) -> None:
