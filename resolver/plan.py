@@ -81,14 +81,8 @@ class Plan:
     #: The ensemble's document, which a run is made from.
     raw: Mapping[str, Any]
 
-    @property
-    def reads(self) -> tuple[str, ...] | None:
-        """The fields of the input that conditions and key may read, sorted; None where that is all of it."""
-        conditions = (condition for unit in self.units for condition in unit.conditions)
-        parsed: list[Expression | Key] = [each.expression for each in conditions if isinstance(each, Evaluated)]
-        fields = [input_fields(each) for each in (*parsed, *([self.key] if self.key else []))]
-        known = [each for each in fields if each is not None]
-        return tuple(sorted(frozenset[str]().union(*known))) if len(known) == len(fields) else None
+    #: The fields of the input that conditions and key may read, sorted; None where that is all of it.
+    reads: tuple[str, ...] | None
 
 
 def compile_plan(ensemble: Ensemble) -> Plan:
@@ -108,7 +102,16 @@ def compile_plan(ensemble: Ensemble) -> Plan:
         ensemble.defaults,
         ensemble.state,
         ensemble.raw,
+        _reads(ensemble),
     )
+
+
+def _reads(ensemble: Ensemble) -> tuple[str, ...] | None:
+    conditions = (condition for unit in ensemble.units for condition in unit.conditions)
+    parsed: list[Expression | Key] = [each.expression for each in conditions if isinstance(each, Evaluated)]
+    fields = [input_fields(each) for each in (*parsed, *([ensemble.key] if ensemble.key else []))]
+    known = [each for each in fields if each is not None]
+    return tuple(sorted(frozenset[str]().union(*known))) if len(known) == len(fields) else None
 
 
 def with_defaults(plan: Plan, scope: Scope) -> Scope:
