@@ -9,13 +9,11 @@ The model is a stand-in that answers with its system prompt.
 from __future__ import annotations
 
 import os
-import signal
-import sys
 from pathlib import Path
 
 from tests.conductor.world import BUILD, EXAMPLE, HERE, MINIATURE, Conductor, bundle, package, service
 from tests.edge.workerd.config import script
-from tests.edge.workerd.process import workerd
+from tests.edge.workerd.process import until_stopped, workerd
 
 
 def main() -> None:
@@ -37,10 +35,7 @@ def main() -> None:
     sockets, ports = {"conductor": "conductor"}, {"conductor": port}
     with workerd([], snapshot=False, services=services, sockets=sockets, ports=ports) as process:
         print(f"Conductor answers on {process.urls['conductor']}, and asks {url}", flush=True)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: sys.exit(0))
-        code = process.process.wait()
-        sys.exit(f"workerd has ended by itself ({code}):\n{process.said[-2000:]}")
+        until_stopped(process)
 
 
 if __name__ == "__main__":

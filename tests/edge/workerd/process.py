@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from tests.edge.workerd import python_bundle
 from tests.edge.workerd.config import HERE, MODULES, ROOT, Edge, config
@@ -79,6 +80,14 @@ def workerd(
         options = [*given, *at, *extra]
         with running(file, options, Path(folder) / "log", listeners) as process:
             yield process
+
+
+def until_stopped(process: Workerd) -> NoReturn:
+    """Wait for a signal, which ends this with 0, or for workerd to end by itself, which is told."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
+    code = process.process.wait()
+    sys.exit(f"workerd has ended by itself ({code}):\n{process.said[-2000:]}")
 
 
 @contextmanager

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import sys
 from pathlib import Path
 
 import httpx
 
 from tests.edge.workerd.config import Edge
-from tests.edge.workerd.process import workerd
+from tests.edge.workerd.process import until_stopped, workerd
 from worker.local.seed import seed
 
 
@@ -31,10 +29,7 @@ def main() -> None:
             httpx.post(f"{front}/kv", json={"put": seed()}, timeout=60).raise_for_status()
         print(f"the Worker answers on {process.urls['edge']}; KV is {state}", flush=True)
         print(f"the Worker that is bound to it, for RPC: {front}/rpc/resolve", flush=True)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: sys.exit(0))
-        code = process.process.wait()
-        sys.exit(f"workerd has ended by itself ({code}):\n{process.said[-2000:]}")
+        until_stopped(process)
 
 
 if __name__ == "__main__":
