@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from edgit.kv.record import local_record
 from edgit.kv.store import KvFailed, KvValue, KvWrite
 from worker.local.sqlite import SqliteStore
 
@@ -19,6 +20,7 @@ class LocalKv:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = f"local KV {path}"
+        self.record = local_record(path)
         self._store = self._asked(lambda: SqliteStore(path))
 
     def _asked(self, ask: Callable[[], T]) -> T:
