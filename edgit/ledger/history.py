@@ -14,7 +14,6 @@ from edgit.components.versions import by_precedence
 from edgit.ledger.entries import Created, LedgerEntry, LedgerState, Moved
 from resolver.version import is_prerelease
 
-
 T = TypeVar("T")
 
 

@@ -18,6 +18,7 @@ from edgit.ledger.entries import LedgerEntry
 from edgit.ledger.history import LedgerMove, last_good, moves_of
 from edgit.ledger.published import PublishedPast
 from edgit.repository.catalog import live_in
+from edgit.repository.published import read_published_past
 from edgit.repository.reading import Repository, read_past
 from resolver.history import format_instant
 
@@ -27,9 +28,11 @@ _CANARY = "-canary"
 
 @dataclass(frozen=True, slots=True)
 class RollbackGoal:
-    """The version that a pointer goes back to, None for a canary that ends; `note` says what may be a surprise."""
+    """The version that a pointer goes back to, None for a canary that ends, and the `bad` one that it goes from; `note`
+    says what may be a surprise."""
 
     version: str | None
+    bad: str
     note: str | None = None
 
 
@@ -63,6 +66,7 @@ def rollback_goal(
         made = f"{format_instant(last.at)} by {last.actor.rpartition(' <')[0]}"
         return RollbackGoal(
             live,
+            last.before or live,
             f"{component} {environment} was rolled back from {last.before} at {made}, and that is not published as far "
             f"as is known here: it is finished, not begun again. To go on from {live}: --if-current {live}",
         )
@@ -83,7 +87,15 @@ def rollback_goal(
             hint=f"choose one of: edgit tag list {component}, then: "
             f"edgit rollback {component}@VERSION --from {environment}",
         )
-    return RollbackGoal(version, note)
+    return RollbackGoal(version, str(path[-1]), note)
+
+
+def needed_rollback_version(repository: Repository, component: str, environment: str) -> str:
+    """The version that a rollback of an environment which is no canary goes to. Raises `EdgitError`."""
+    goal = rollback_goal(repository, component, environment, published=read_published_past(repository.git))
+    if goal.version is None:
+        raise EdgitError(f"{component} has had no other good version in {environment}")
+    return goal.version
 
 
 def _set_moves(
@@ -111,9 +123,7 @@ def _refuse_other(component: str, environment: str, live: str | None, if_current
         )
 
 
-def _nothing_live(
-    repository: Repository, moves: Sequence[LedgerMove], component: str, environment: str
-) -> EdgitError:
+def _nothing_live(repository: Repository, moves: Sequence[LedgerMove], component: str, environment: str) -> EdgitError:
     if not moves:
         return EdgitError(f"{component} was never live in {environment}; {live_in(repository, component)}")
     last = moves[-1]

@@ -39,7 +39,7 @@ def still_serving(
         elif table is None:
             share = f"a canary of {stable}; which share it takes is in KV: edgit canary get {component}"
         else:
-            percentage = table.percentage(component, stable, type)
+            percentage = table.percentage(component, stable, type, version)
             if not percentage.threshold:
                 continue
             share = f"{percentage} % of the requests of {stable}"
