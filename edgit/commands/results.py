@@ -17,6 +17,7 @@ from edgit.commands.options import ChangeOptions
 from edgit.errors import EdgitError, NotReached
 from edgit.git.process import Git
 from edgit.ledger.entries import LEDGER
+from edgit.ledger.published import record_published
 from edgit.remote.push import push
 from edgit.repository.changes import ChangeOutcome, DesiredPointer
 from edgit.repository.lock import RepositoryLock
@@ -137,7 +138,7 @@ def publish_next(git: Git) -> None:
     if git.config("edgit.workflow"):
         return
     target = git.config("edgit.kv")
-    terminal.next_step(f"edgit publish --to {target or 'local|cloudflare'}, or let the workflow do it")
+    terminal.next_step(f"edgit publish --kv {target or 'local|cloudflare'}, or let the workflow do it")
 
 
 def _publish_after(git: Git, store: Kv, pushed: bool, *, show: bool) -> PublishReport:
@@ -169,7 +170,7 @@ def publish_ledger(
         from edgit.kv.announce import announcer_for  # noqa: PLC0415
     source = read_ledger_source(git, git.ref(LEDGER))
     with _progress_bar(show=show) as progress:
-        return publish(
+        report = publish(
             source,
             kv,
             progress=progress,
@@ -179,6 +180,9 @@ def publish_ledger(
             announcer=announcer_for(url) if url else None,
             layout=_layout(layout or git.config("edgit.layout")),
         )
+    if report.change is not None:
+        record_published(git, kv.record, kv.name, report.change)
+    return report
 
 
 def _layout(named: str | None) -> Layout | None:

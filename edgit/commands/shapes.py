@@ -101,7 +101,7 @@ def of_report(report: PublishReport) -> Shape:
         for each in report.changed
     ]
     shape: Shape = {
-        **plain(report),
+        **{name: value for name, value in plain(report).items() if name != "change"},
         "changed": changed,
         "warnings": plain(report.warnings),
         "seconds": round(report.seconds, 3),

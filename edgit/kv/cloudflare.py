@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from edgit.kv.record import cloudflare_record
 from edgit.kv.retry import RetryPolicy, TransientFailure
 from edgit.kv.store import KvFailed, KvValue, KvWrite
 
@@ -135,6 +136,7 @@ class CloudflareKv(CloudflareApi):
     ) -> None:
         name = f"Cloudflare KV namespace {namespace}"
         super().__init__(name, token, patience=patience, timeout=timeout, hints=_HINTS)
+        self.record = cloudflare_record(namespace)
         self._where: dict[str, Any] = {"namespace_id": namespace, "account_id": account}
 
     def get_many(self, keys: Sequence[str]) -> dict[str, KvValue | None]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from edgit.kv.record import local_record
 from edgit.kv.store import KvFailed, KvValue, KvWrite
 from worker.local.sqlite import SqliteStore
 
@@ -19,6 +20,7 @@ class LocalKv:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = f"local KV {path}"
+        self.record = local_record(path)
         self._store = self._asked(lambda: SqliteStore(path))
 
     def _asked(self, ask: Callable[[], T]) -> T:
@@ -27,7 +29,7 @@ class LocalKv:
         except (sqlite3.Error, OSError) as error:
             raise KvFailed(
                 f"{self.path} cannot be used as a KV file: {error}",
-                hint="name another: `--to local=PATH`, or the variable KV",
+                hint="name another: `--kv local=PATH`, or the variable KV",
             ) from None
 
     def get_many(self, keys: Sequence[str]) -> dict[str, KvValue | None]:

@@ -38,7 +38,9 @@ from edgit.kv.plan import bullet_list, content_metadata, nearly_outgrown
 from edgit.kv.prepare import CHUNK, PreparedPublish, chunks, prepare
 from edgit.kv.publication import DERIVED, PublicationSource, VersionKey
 from edgit.kv.store import Kv, KvValue, KvWrite, wait_until_visible
+from edgit.ledger.published import PublishedChange, PublishedState
 from resolver.documents import VERSION_MAP, content_key, version_map_key
+from resolver.snapshot import Pointers
 
 Progress = Callable[[int, int, str], None]
 """Called with how many writes are done, how many there are, and what is being done."""
@@ -76,7 +78,8 @@ class PublishReport:
 
     `written` counts by kind: contents, indexes, histories, map. `changed` are the pointers that requests see
     differently now; in them `kv` is what KV had before, and `git` what it has now. `announced` is the URL at which the
-    generation was announced, None where it was not.
+    generation was announced, None where it was not. `change` is what requests saw of it, None for a
+    dry run.
     """
 
     target: str
@@ -89,6 +92,7 @@ class PublishReport:
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
     announced: str | None = None
+    change: PublishedChange | None = None
 
     @property
     def nothing(self) -> bool:
@@ -126,7 +130,7 @@ def publish(
     everything with KV and not only what has changed since KV's generation. Raises `PublishRefused`, `Refused` for
     contents that KV cannot hold, and `KvFailed`.
     """
-    started = time.monotonic()
+    started, at = time.monotonic(), now()
     held, found = compare_with_git(source, kv)
     _refuse(source, kv, held, found, replace)
     before_layout = layout_of(held.entry if held else None) or "plain"
@@ -136,12 +140,14 @@ def publish(
         assert held is not None
         written, warnings = {"contents": 0, "indexes": 0, "histories": 0, "map": 0}, nearly_outgrown(held.entry.value)
         told = None if dry_run else _caught_up(kv, announcer, held.entry, source.generation)
+        pointers = held.pointers
     else:
         publication = source.publication()
-        work = prepare(source, kv, publication, held, found, now, full or replace, layout)
+        work = prepare(source, kv, publication, held, found, lambda: at, full or replace, layout)
         written, warnings = work.plan.counts | ({"slots": work.slots.total} if work.slots.total else {}), work.warnings
         changed = differences(held.pointers if held else {}, trimmed(publication.pointers))
         told = None if dry_run else _carry_out(kv, work, held, progress, sleep, announcer)
+        pointers = trimmed(publication.pointers)
     return PublishReport(
         target=kv.name,
         dry_run=dry_run,
@@ -153,7 +159,21 @@ def publish(
         warnings=(*warnings, *(told or ())),
         seconds=time.monotonic() - started,
         announced=_where(announcer, told),
+        change=None
+        if dry_run
+        else _change(held, PublishedState(_moved(pointers), source.generation, source.revision), at),
     )
+
+
+def _change(held: PublishedMap | None, shown: PublishedState, at: datetime) -> PublishedChange:
+    before = PublishedState(_moved(held.pointers), held.generation, held.revision) if held else None
+    return PublishedChange(before, shown, at)
+
+
+def _moved(pointers: Pointers) -> dict[str, dict[str, str]]:
+    """The pointers that somebody moves: those that follow the versions are left out."""
+    found = {name: {env: v for env, v in each.items() if env not in DERIVED} for name, each in pointers.items()}
+    return {name: each for name, each in found.items() if each}
 
 
 # Refusals

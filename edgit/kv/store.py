@@ -45,6 +45,8 @@ class Kv(Protocol):
 
     #: How it is called in a message: "local KV .local/kv.sqlite3".
     name: str
+    #: Where git keeps the record of what was published to it, below `refs/edgit/published/`.
+    record: str
 
     def get_many(self, keys: Sequence[str]) -> dict[str, KvValue | None]:
         """The values of the keys; None for a key that is not there."""

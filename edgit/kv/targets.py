@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgit.errors import EdgitError
 from edgit.kv.cloudflare import CloudflareKv
 from edgit.kv.local import LocalKv
+from edgit.kv.record import NAMESPACE, local_path
 from edgit.kv.store import Kv
-
-if TYPE_CHECKING:
-    pass
-
 
 _VARIABLES = {
     "CLOUDFLARE_ACCOUNT_ID": "the account's id, on the right of Workers & Pages in the dashboard, or `wrangler whoami`",
     "CLOUDFLARE_API_TOKEN": "a token with `Workers KV Storage: Edit` for the account, from My Profile → API Tokens",
-    "CLOUDFLARE_KV_NAMESPACE_ID": "the namespace's id, in wrangler.toml or from `wrangler kv namespace list`",
+    NAMESPACE: "the namespace's id, in wrangler.toml or from `wrangler kv namespace list`",
 }
-
-
-#: Where the local edge keeps its KV.
-LOCAL_FILE = Path(".local/kv.sqlite3")
 
 
 def open_kv(target: str, environment: Mapping[str, str] | None = None) -> Kv:
@@ -33,15 +24,12 @@ def open_kv(target: str, environment: Mapping[str, str] | None = None) -> Kv:
     Raises `EdgitError` for another target and for variables that are missing, `KvFailed` for a file that is no KV.
     """
     given = os.environ if environment is None else environment
-    kind, equals, path = target.partition("=")
-    if target == "local":
-        return LocalKv(Path(given.get("KV") or LOCAL_FILE))
-    if kind == "local" and path:
-        return LocalKv(Path(path))
+    if path := local_path(target, given):
+        return LocalKv(path)
     if target == "cloudflare":
         return _cloudflare(given)
     raise EdgitError(
-        f"`{target}` is no KV{': the file is missing after `=`' if kind == 'local' and equals else ''}",
+        f"`{target}` is no KV{': the file is missing after `=`' if target == 'local=' else ''}",
         hint="it is `local`, `local=PATH` or `cloudflare`",
     )
 

@@ -31,6 +31,7 @@ class MiniflareKv:
     """Miniflare's KV, beside the Worker that reads it. `left` as in `MemoryKv`: how many writes are let through."""
 
     name = "Miniflare's KV"
+    record = "miniflare"
 
     def __init__(self, edge: Isolate) -> None:
         self._edge = edge

@@ -134,6 +134,7 @@ class MemoryKv:
     """A KV in memory that can break off: the call that would be one too many raises, as a killed process would."""
 
     name = "KV in memory"
+    record = "memory"
 
     def __init__(self, data: Mapping[str, KvValue] | None = None) -> None:
         self.data: dict[str, KvValue] = dict(data or {})
