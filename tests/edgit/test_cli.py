@@ -500,30 +500,39 @@ def test_a_canary_from_the_first_percent_to_its_end(repo: Repo) -> None:
     repo.deploy("my-prompt", "v1.0.0")
     repo.git("config", "edgit.kv", "local")
     repo.edgit("publish")
-    answer = repo.edgit("canary", "set", "my-prompt", "10")
-    assert answer.out == "my-prompt: none -> 10 %\n"
-    assert "has no canary" in answer.err
-    assert "next: edgit deploy set my-prompt VERSION --to prod-canary, then edgit publish" in answer.err
+    # A percentage belongs to a canary version: without one there is nothing to set.
+    answer = repo.edgit("canary", "set", "my-prompt", "10", code=3)
+    assert "my-prompt has no canary, and a percentage belongs to a canary version" in answer.err
+    assert "edgit deploy set my-prompt VERSION --to prod-canary" in answer.err
+    assert "edgit canary set my-prompt@VERSION 10" in answer.err
     repo.edgit("deploy", "set", "my-prompt", "v1.1.0", "--to", "prod-canary")
     answer = repo.edgit("canary", "set", "my-prompt", "20")
-    assert "git has my-prompt prod-canary v1.1.0, which is not published yet\nnext: edgit publish\n" in answer.err
+    assert answer.out == "my-prompt: none -> 20 % for v1.1.0\n"
+    assert "git has my-prompt prod-canary v1.1.0, which is not published yet\n" in answer.err
+    assert "next: edgit publish\n" in answer.err
     repo.edgit("canary", "set", "my-prompt", "10")
     repo.edgit("publish")
+    answer = repo.edgit("canary", "set", "my-prompt", "10")
+    assert answer.out == (
+        "my-prompt: 10 % for v1.1.0 already\n  my-prompt prod: the canary v1.1.0 takes 10 %, v1.0.0 the rest\n"
+    )
     answer = repo.edgit("canary", "set", "50%")
     assert answer.out == (
         "all components: none -> 50 %\n"
         "  my-prompt prod: the canary v1.1.0 takes 10 %, v1.0.0 the rest (by the entry `my-prompt`)\n"
     )
+    assert "warning: this counts for every canary to come as well" in answer.err
     assert repo.edgit("canary", "get").out.splitlines() == [
         "component  environment  stable  canary  percent  by entry",
         "my-prompt  prod         v1.0.0  v1.1.0  10 %     my-prompt",
     ]
     assert repo.edgit("canary", "clear", "my-prompt").out == (
-        "my-prompt: 10 % -> none\n  my-prompt prod: the canary v1.1.0 takes 50 %, v1.0.0 the rest (by the entry `*`)\n"
+        "my-prompt: 10 % for v1.1.0 -> none\n"
+        "  my-prompt prod: the canary v1.1.0 takes 50 %, v1.0.0 the rest (by the entry `*`)\n"
     )
     before = kv(repo, "rollout-percentage")
     assert (
-        "would set: my-prompt@prod: none -> 0.1 %"
+        "would set: my-prompt@prod: none -> 0.1 % for v1.1.0\n"
         in repo.edgit("canary", "set", "my-prompt@prod", "0.1", "--dry-run").out
     )
     assert kv(repo, "rollout-percentage") == before == {"*": 50}
@@ -537,10 +546,57 @@ def test_a_canary_from_the_first_percent_to_its_end(repo: Repo) -> None:
         "canary": "v1.1.0",
         "percentage": "50",
         "entry": "*",
+        "entry_version": None,
     }
     history = kv(repo, "rollout-history")
     assert isinstance(history, list)
-    assert [change["actor"] for change in history] == ["Ada <ada@example.com>"] * 5
+    assert [change["actor"] for change in history] == ["Ada <ada@example.com>"] * 4
+
+
+def share(repo: Repo, name: str = "my-prompt") -> str:
+    """What the canary of a component takes, as the operator reads it."""
+    found = json.loads(repo.edgit("canary", "get", name, "--format", "json").out)["canaries"]
+    return " ".join(f"{each['canary']} {each['percentage']}" for each in found)
+
+
+def test_a_percentage_ends_with_its_canary(repo: Repo) -> None:
+    repo.git("config", "edgit.kv", "local")
+    repo.edgit("deploy", "set", "my-prompt", "v1.1.0", "--to", "prod-canary", "--publish")
+    repo.edgit("canary", "set", "my-prompt", "100")
+    assert share(repo) == "v1.1.0 100"
+    repo.edgit("promote", "my-prompt", "--from", "prod-canary", "--to", "prod", "--publish")
+    repo.version("my-prompt", "v1.2.0")
+    repo.edgit("deploy", "set", "my-prompt", "v1.2.0", "--to", "prod-canary", "--publish")
+    assert share(repo) == "v1.2.0 0"
+    told = repo.edgit("canary", "get").err
+    assert "my-prompt prod: ended: the entry `my-prompt` is for v1.1.0, the canary is v1.2.0 now" in told
+    repo.edgit("canary", "set", "my-prompt", "1")
+    assert share(repo) == "v1.2.0 1"
+    # Another one that is not published: the percentage stays with the one that requests face.
+    repo.version("my-prompt", "v1.3.0")
+    repo.edgit("deploy", "set", "my-prompt", "v1.3.0", "--to", "prod-canary")
+    answer = repo.edgit("canary", "set", "my-prompt", "5")
+    assert answer.out.startswith("my-prompt: 1 % for v1.2.0 -> 5 % for v1.2.0\n")
+    assert "git has my-prompt prod-canary v1.3.0, which is not published yet and starts at 0 %" in answer.err
+    answer = repo.edgit("canary", "set", "my-prompt@v1.3.0", "2")
+    assert "(ended: the entry `my-prompt` is for v1.3.0, the canary is v1.2.0 now)" in answer.out
+    repo.edgit("publish")
+    assert share(repo) == "v1.3.0 2"
+
+
+def test_several_canaries_are_told_apart(repo: Repo) -> None:
+    repo.git("config", "edgit.kv", "local")
+    repo.edgit("deploy", "set", "my-prompt", "v1.1.0", "--to", "prod-canary")
+    repo.edgit("deploy", "set", "my-prompt", "v1.0.0", "--to", "prod-eu-canary", "--publish")
+    answer = repo.edgit("canary", "set", "my-prompt", "10", code=3)
+    assert "v1.1.0 in prod-canary, v1.0.0 in prod-eu-canary" in answer.err
+    assert "edgit canary set my-prompt@prod 10" in answer.err
+    repo.edgit("canary", "set", "my-prompt@prod-eu", "10")
+    assert share(repo) == "v1.1.0 0 v1.0.0 10"
+    # Nobody is nobody, whichever version.
+    repo.edgit("canary", "set", "my-prompt", "0")
+    assert kv(repo, "rollout-percentage") == {"my-prompt@prod-eu": {"percent": 10, "version": "v1.0.0"}, "my-prompt": 0}
+    assert "NAME@VERSION" in repo.edgit("canary", "set", "*@v1.0.0", "1", code=2).err
 
 
 # Drill
