@@ -79,8 +79,8 @@ def named_version(word: str) -> tuple[str, str | None]:
 
 
 def each_once(desired: list[DesiredPointer]) -> list[DesiredPointer]:
-    names = [each.component for each in desired]
-    twice = {name for name in names if names.count(name) > 1}
+    pointers = [each.pointer for each in desired]
+    twice = {pointer[0] for pointer in pointers if pointers.count(pointer) > 1}
     if twice:
         raise click.UsageError(f"{listed(twice)} stands there twice")
     return desired
