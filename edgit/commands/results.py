@@ -18,6 +18,7 @@ from edgit.commands.options import ChangeOptions
 from edgit.errors import EdgitError, NotReached, Stopped
 from edgit.git.process import Git
 from edgit.ledger.entries import LEDGER
+from edgit.ledger.history import published_pointers
 from edgit.ledger.published import record_published
 from edgit.remote.push import push
 from edgit.repository.changes import ChangeOutcome, DesiredPointer
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from edgit.kv.conductor import Layout
     from edgit.kv.publish import Progress, PublishReport
     from edgit.kv.store import Kv
+    from resolver.snapshot import Pointers
 
 
 #: How long the edge is asked whether it answers what was published, in seconds: KV's own delay and some more.
@@ -175,8 +177,8 @@ def _tell_moves(outcome: ChangeOutcome) -> None:
 
 def _tell_next(git: Git, outcome: ChangeOutcome, pushed: bool, *, published: bool) -> None:
     canaries = [each.component for each in outcome.moved if each.environment.endswith("-canary") and each.after]
-    if canaries:
-        terminal.note(f"how many requests the canary takes is said in KV: edgit canary get {canaries[0]}")
+    if canaries and not published:
+        terminal.note(f"a canary starts at 0 %, but for a percentage for all: edgit canary set {canaries[0]} 1")
     if git.remote() and not pushed:
         terminal.next_step("edgit push")
     elif not published:
@@ -260,7 +262,22 @@ def publish_ledger(
         )
     if report.change is not None:
         record_published(git, kv.record, kv.name, report.change)
+    if report.changed and not dry_run:
+        _tell_canaries(kv, report, published_pointers(source.state), show=show)
     return report
+
+
+def _tell_canaries(kv: Kv, report: PublishReport, pointers: Pointers, *, show: bool) -> None:
+    """End the percentages of canaries that have gone. What goes wrong here keeps nothing from being published."""
+    from edgit.kv.rollout import after_publish  # noqa: PLC0415
+
+    try:
+        said = after_publish(kv, report.changed, pointers)
+    except EdgitError as error:
+        terminal.warn(f"the canaries' percentages could not be looked at: {error.detail}")
+        return
+    if show:
+        tell_notes(said)
 
 
 def _layout(named: str | None) -> Layout | None:

@@ -274,7 +274,7 @@ def test_a_promoted_canary_ends_in_the_same_move(repo: Repo) -> None:
 
 
 def test_a_canary_is_told_where_its_percentage_is(repo: Repo) -> None:
-    assert "edgit canary get my-prompt" in repo.deploy("my-prompt", "v1.0.0", to="prod-canary").err
+    assert "edgit canary set my-prompt 1" in repo.deploy("my-prompt", "v1.0.0", to="prod-canary").err
 
 
 # Sharing
@@ -566,7 +566,8 @@ def test_a_percentage_ends_with_its_canary(repo: Repo) -> None:
     assert share(repo) == "v1.1.0 100"
     repo.edgit("promote", "my-prompt", "--from", "prod-canary", "--to", "prod", "--publish")
     repo.version("my-prompt", "v1.2.0")
-    repo.edgit("deploy", "set", "my-prompt", "v1.2.0", "--to", "prod-canary", "--publish")
+    answer = repo.edgit("deploy", "set", "my-prompt", "v1.2.0", "--to", "prod-canary", "--publish")
+    assert "the canary v1.2.0 of my-prompt prod starts at 0 %; next: edgit canary set my-prompt 1" in answer.err
     assert share(repo) == "v1.2.0 0"
     told = repo.edgit("canary", "get").err
     assert "my-prompt prod: ended: the entry `my-prompt` is for v1.1.0, the canary is v1.2.0 now" in told
@@ -582,6 +583,30 @@ def test_a_percentage_ends_with_its_canary(repo: Repo) -> None:
     assert "(ended: the entry `my-prompt` is for v1.3.0, the canary is v1.2.0 now)" in answer.out
     repo.edgit("publish")
     assert share(repo) == "v1.3.0 2"
+    # The same version once more is a canary of its own.
+    answer = repo.edgit("deploy", "unset", "my-prompt", "--from", "prod-canary", "--publish")
+    assert "the 2 % of my-prompt for v1.3.0 have ended with that canary" in answer.err
+    answer = repo.edgit("deploy", "set", "my-prompt", "v1.3.0", "--to", "prod-canary", "--publish")
+    assert "the canary v1.3.0 of my-prompt prod starts at 0 %" in answer.err
+    assert share(repo) == "v1.3.0 0"
+
+
+def test_a_percentage_of_what_was_promoted_ends_when_that_is_rolled_back(repo: Repo) -> None:
+    repo.git("config", "edgit.kv", "local")
+    repo.edgit("publish")
+    repo.version("my-prompt", "v1.2.0")
+    repo.edgit("deploy", "set", "my-prompt", "v1.2.0", "--to", "prod-canary", "--publish")
+    repo.edgit("canary", "set", "my-prompt", "100")
+    repo.edgit("promote", "my-prompt", "--from", "prod-canary", "--to", "prod", "--publish")
+    # An edge that has the map from before must go on serving it.
+    assert kv(repo, "rollout-percentage") == {"my-prompt": {"percent": 100, "version": "v1.2.0"}}
+    answer = repo.edgit("rollback", "my-prompt", "--from", "prod", "--publish")
+    assert "the 100 % of my-prompt for v1.2.0 have ended" in answer.err
+    assert kv(repo, "rollout-percentage") == {"my-prompt": 0}
+    repo.edgit("canary", "set", "50")
+    repo.edgit("canary", "clear", "my-prompt")
+    answer = repo.edgit("deploy", "set", "my-prompt", "v1.2.0", "--to", "prod-canary", "--publish")
+    assert "the canary v1.2.0 of my-prompt prod starts at 50 %, by the entry `*`" in answer.err
 
 
 def test_several_canaries_are_told_apart(repo: Repo) -> None:

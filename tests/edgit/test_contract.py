@@ -52,6 +52,7 @@ def test_what_edgit_writes_is_valid(tmp_path: Path, layout: str) -> None:
     publish = ("publish", "--kv", f"local={kv.path}", "--layout", layout)
     repo.edgit(*publish)
     repo.edgit("deploy", "unset", "schemas/answer", "--from", "prod")
+    repo.edgit("deploy", "set", "schemas/answer@v1.0.0", "--to", "prod-eu-canary")
     repo.edgit(*publish)
     repo.edgit("canary", "set", "schemas/answer@prod-eu", "2.5", "--kv", f"local={kv.path}")
     repo.edgit("canary", "set", "10", "--kv", f"local={kv.path}")
