@@ -86,8 +86,11 @@ def at_terminal() -> bool:
 
 
 def kv_target(git: Git, given: str | None) -> str | None:
-    """The KV that is meant: as given, else the setting `edgit.kv`."""
-    return given or git.config("edgit.kv")
+    """The KV that is meant: as given, else the setting `edgit.kv`, whose path is one in the repository."""
+    from edgit.kv.targets import setting_here  # noqa: PLC0415
+
+    setting = git.config("edgit.kv")
+    return given or (setting and setting_here(setting, git.root, Path.cwd()))
 
 
 def needed_kv(git: Git, given: str | None) -> str:

@@ -12,7 +12,7 @@ from edgit.commands.options import option_kv
 from edgit.commands.results import tell_notes
 from edgit.errors import EdgitError
 from edgit.git.process import Git
-from edgit.kv.targets import open_kv
+from edgit.kv.targets import open_kv, setting_here
 from edgit.ledger.reading import read_last_entry
 from edgit.remote.differences import has_ledger
 from edgit.repository.adoption import adopt
@@ -46,7 +46,7 @@ def init(auto_push: bool | None, kv: str | None) -> None:
         git.run("config", "--type=bool", "edgit.autoPush", str(auto_push).lower())
     if kv is not None:
         open_kv(kv)
-        git.run("config", "edgit.kv", kv)
+        git.run("config", "edgit.kv", setting_here(kv, Path.cwd(), git.root) if "=" in kv else kv)
     lock = RepositoryLock(git)
     remote = git.remote()
     with lock.locked() as repository:

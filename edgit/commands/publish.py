@@ -9,7 +9,7 @@ import click
 
 from edgit import terminal
 from edgit.commands import shapes
-from edgit.commands.context import needed_kv, open_git, open_git_or_none, open_repository
+from edgit.commands.context import kv_target, needed_kv, open_git, open_git_or_none, open_repository
 from edgit.commands.options import option_dry_run, option_format, option_kv
 from edgit.commands.results import publish_ledger, push_after, tell_published
 from edgit.errors import EdgitError
@@ -148,7 +148,7 @@ def snapshot(target: str | None, output: Path) -> None:
     edgit snapshot --from local --output snapshot.json
     """
     git = open_git_or_none()
-    named = target or (git.config("edgit.kv") if git else None)
+    named = kv_target(git, target) if git else target
     if named is None:
         raise EdgitError("no KV is named", hint="next: edgit snapshot --from local or --from cloudflare")
     found = read_snapshot(open_kv(named))

@@ -17,6 +17,7 @@ from edgit.commands.options import ChangeOptions
 from edgit.errors import EdgitError, NotReached
 from edgit.git.process import Git
 from edgit.ledger.entries import LEDGER
+from edgit.remote.differences import unchosen_remotes
 from edgit.remote.push import push
 from edgit.repository.changes import ChangeOutcome, DesiredPointer
 from edgit.repository.lock import RepositoryLock
@@ -108,7 +109,11 @@ def tell_notes(notes: Sequence[str]) -> None:
 
 def push_after(git: Git) -> bool:
     """Push what was just moved, where `edgit.autoPush` says so. Whether there was something to push."""
-    if not git.flag("edgit.autoPush") or git.remote() is None:
+    if not git.flag("edgit.autoPush"):
+        return False
+    if git.remote() is None:
+        if several := unchosen_remotes(git):
+            terminal.warn(f"not pushed, though edgit.autoPush is on: {several}. Next: git config edgit.remote NAME")
         return False
     try:
         pushed = push(read_repository(git, from_tags=False))

@@ -46,6 +46,14 @@ def open_kv(target: str, environment: Mapping[str, str] | None = None) -> Kv:
     )
 
 
+def setting_here(setting: str, root: Path, folder: Path) -> str:
+    """A target whose path is relative to one folder, as it is to be given in another one."""
+    kind, _, path = setting.partition("=")
+    if kind != "local" or folder == root or (not path and os.environ.get("KV")):
+        return setting
+    return f"local={os.path.relpath(root / (path or LOCAL_FILE), folder)}"
+
+
 def _cloudflare(given: Mapping[str, str]) -> CloudflareKv:
     values = {name: given.get(name, "").strip() for name in _VARIABLES}
     missing = [name for name, value in values.items() if not value]

@@ -19,7 +19,7 @@ from edgit.components.tags import ComponentTags
 from edgit.git.tags import commits_of, name_of
 from edgit.ledger.entries import Created, LedgerChange, LedgerEntry, Moved
 from edgit.ledger.reading import read_entries, read_last_entry, read_state
-from edgit.ledger.writer import LedgerWriter
+from edgit.ledger.writer import LedgerWriter, told_ahead
 from edgit.remote.differences import all_tags
 from edgit.repository.lock import RepositoryLock
 from edgit.repository.reading import Repository
@@ -232,7 +232,7 @@ def merge(
     writer.set_ref(seen, theirs, git.ref(seen))
     writer.before = repository.tip
     writer.commit(lock)
-    lock.notes += merging.notes
+    lock.notes += [*told_ahead(merging.received), *merging.notes]
     dropped = tuple(made for made, entry in replayed if entry is None)
     return MergeResult(merging.received, tuple(entry for _, entry in replayed if entry), dropped)
 
