@@ -18,11 +18,11 @@ from edgit.errors import EdgitError, NotReached
 from edgit.git.process import Git
 from edgit.ledger.entries import LEDGER
 from edgit.remote.differences import unchosen_remotes
-from edgit.remote.push import push
+from edgit.remote.push import share
 from edgit.repository.changes import ChangeOutcome, DesiredPointer
 from edgit.repository.lock import RepositoryLock
 from edgit.repository.moves import move
-from edgit.repository.reading import Repository, read_repository
+from edgit.repository.reading import Repository
 from resolver.errors import listed
 
 if TYPE_CHECKING:
@@ -116,7 +116,9 @@ def push_after(git: Git) -> bool:
             terminal.warn(f"not pushed, though edgit.autoPush is on: {several}. Next: git config edgit.remote NAME")
         return False
     try:
-        pushed = push(read_repository(git, from_tags=False))
+        lock = RepositoryLock(git)
+        pushed = share(lock)
+        tell_notes(lock.notes)
     except EdgitError as error:
         hint = f"next: edgit push, once {git.remote()} answers" if isinstance(error, NotReached) else error.hint
         raise type(error)(f"moved here, and not pushed: {error.detail}", hint=hint) from None
