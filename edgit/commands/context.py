@@ -5,6 +5,7 @@ What only publishing needs is imported by it: a script that asks for one version
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,8 +87,11 @@ def at_terminal() -> bool:
 
 
 def kv_target(git: Git, given: str | None) -> str | None:
-    """The KV that is meant: as given, else the setting `edgit.kv`."""
-    return given or git.config("edgit.kv")
+    """The KV that is meant: as given, else the setting `edgit.kv`, whose path is one in the repository."""
+    from edgit.kv.record import setting_here  # noqa: PLC0415
+
+    setting = git.config("edgit.kv")
+    return given or (setting and setting_here(setting, git.root, Path.cwd(), os.environ))
 
 
 def needed_kv(git: Git, given: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from edgit.commands.options import option_kv
 from edgit.commands.results import tell_notes
 from edgit.errors import EdgitError
 from edgit.git.process import Git
+from edgit.kv.record import setting_here
 from edgit.kv.targets import open_kv
 from edgit.ledger.reading import read_last_entry
 from edgit.remote.differences import has_ledger
@@ -46,7 +48,7 @@ def init(auto_push: bool | None, kv: str | None) -> None:
         git.run("config", "--type=bool", "edgit.autoPush", str(auto_push).lower())
     if kv is not None:
         open_kv(kv)
-        git.run("config", "edgit.kv", kv)
+        git.run("config", "edgit.kv", setting_here(kv, Path.cwd(), git.root, os.environ) if "=" in kv else kv)
     lock = RepositoryLock(git)
     remote = git.remote()
     with lock.locked() as repository:

@@ -20,11 +20,12 @@ from edgit.git.process import Git
 from edgit.ledger.entries import LEDGER
 from edgit.ledger.history import published_pointers
 from edgit.ledger.published import record_published
-from edgit.remote.push import push
+from edgit.remote.differences import unchosen_remotes
+from edgit.remote.push import share
 from edgit.repository.changes import ChangeOutcome, DesiredPointer
 from edgit.repository.lock import RepositoryLock
 from edgit.repository.moves import move
-from edgit.repository.reading import Repository, read_repository
+from edgit.repository.reading import Repository
 from resolver.errors import listed
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def finish(
     if show:
         tell_notes(outcome.notes)
         _tell_moves(outcome)
-    done = _Done(git, store is not None, git.remote() is not None and (then.share or git.flag("edgit.autoPush")))
+    done = _Done(git, store is not None, then.share or git.flag("edgit.autoPush"))
     failed: list[EdgitError] = []
     if not outcome.dry_run:
         with done.left_told():
@@ -158,7 +159,7 @@ class _Done:
             yield
         except KeyboardInterrupt:
             left = ["edgit publish"] if self.publishes and self.report is None else []
-            left += ["edgit push"] if self.pushes and not self.pushed else []
+            left += ["edgit push"] if self.pushes and not self.pushed and self.git.remote() else []
             state = "published" if self.report else "not published"
             next_step = f"next: {', then '.join(left)}" if left else None
             raise Stopped(f"stopped: moved here, {state}", hint=next_step) from None
@@ -197,10 +198,16 @@ def tell_notes(notes: Sequence[str]) -> None:
 def push_after(git: Git, *, wanted: bool = False) -> bool:
     """Push what was just moved, where that is wanted or `edgit.autoPush` says so. Whether there was something to
     push."""
-    if not (wanted or git.flag("edgit.autoPush")) or git.remote() is None:
+    if not (wanted or git.flag("edgit.autoPush")):
+        return False
+    if git.remote() is None:
+        if (several := unchosen_remotes(git)) and git.flag("edgit.autoPush"):
+            terminal.warn(f"not pushed, though edgit.autoPush is on: {several}. Next: git config edgit.remote NAME")
         return False
     try:
-        pushed = push(read_repository(git, from_tags=False))
+        lock = RepositoryLock(git)
+        pushed = share(lock)
+        tell_notes(lock.notes)
     except EdgitError as error:
         hint = f"next: edgit push, once {git.remote()} answers" if isinstance(error, NotReached) else error.hint
         raise type(error)(f"moved here, and not pushed: {error.detail}", hint=hint) from None

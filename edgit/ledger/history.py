@@ -90,7 +90,8 @@ def moves_of(
         for moved, at, actor in entry.moves
         if component in (None, moved.component) and environment in (None, moved.environment)
     ]  # fmt: skip
-    return sorted(found, key=lambda move: (move.at, move.generation))
+    # A clock may have been wrong; only what the ledger began with is of several times.
+    return sorted(found, key=lambda move: (move.generation, move.at))
 
 
 def last_good(path: Iterable[T | None]) -> T | None:

@@ -345,12 +345,18 @@ def test_a_publish_that_is_refused_says_that_the_move_is_made(repo: Repo, tmp_pa
     assert repo.live("my-prompt") == "v1.0.0"
 
 
+def publish_both(repo: Repo) -> None:
+    """Both versions have run in prod: the good one, then the bad one."""
+    for version in ("v1.0.0", "v1.1.0"):
+        repo.edgit("deploy", "set", "my-prompt", version, "--kv", "local")
+
+
 def test_status_tells_what_is_not_published(repo: Repo) -> None:
     assert "KV      not asked" in repo.edgit("status").out
     assert "nothing is published yet" in repo.edgit("status", "--kv", "local").out
-    repo.edgit("publish", "--kv", "local")
+    publish_both(repo)
     assert "as git has it" in repo.edgit("status", "--kv", "local").out
-    repo.edgit("rollback", "my-prompt", "--from", "prod")
+    repo.edgit("rollback", "my-prompt", "--no-publish")
     answer = repo.edgit("status", "--kv", "local")
     assert "behind git" in answer.out
     assert "not yet: my-prompt prod -> v1.0.0" in answer.out
@@ -718,7 +724,7 @@ def guard(repo: Repo, address: str, code: int, *more: str) -> Answer:
 
 def test_the_guard_rolls_back_and_publishes(repo: Repo, metrics: tuple[str, list[str]]) -> None:
     address, rate = metrics
-    repo.edgit("publish", "--kv", "local")
+    publish_both(repo)
     answer = guard(repo, address, 1, "--reason", "too many errors")
     assert "my-prompt prod is back at v1.0.0, published to local KV " in answer.out
     versions = kv(repo, "component-versions")
@@ -744,7 +750,7 @@ def test_the_guard_undoes_nobody_elses_fix(repo: Repo, metrics: tuple[str, list[
     repo.git("remote", "add", "origin", str(remote.root))
     repo.git("push", "--quiet", "origin", "main")
     repo.edgit("push")
-    repo.edgit("publish", "--kv", "local")
+    publish_both(repo)
     other = clone(remote, tmp_path / "other", name="Bob")
     other.now = repo.now
     other.edgit("pull")
@@ -769,7 +775,7 @@ def test_the_guard_undoes_nobody_elses_fix(repo: Repo, metrics: tuple[str, list[
 def test_the_guard_publishes_also_where_the_remote_is_away(
     repo: Repo, metrics: tuple[str, list[str]], tmp_path: Path
 ) -> None:
-    repo.edgit("publish", "--kv", "local")
+    publish_both(repo)
     repo.git("remote", "add", "origin", str(tmp_path / "gone.git"))
     repo.git("config", "edgit.autoPush", "true")
     answer = guard(repo, metrics[0], 1)
