@@ -24,7 +24,7 @@ COMMANDS = {
         "init": ("init:init", "prepare a repository"),
         "tag": ("versions:tag", "make and list versions; bring a lost one back"),
         "deploy": ("deploy:deploy", "set, get and unset what is live in an environment"),
-        "rollback": ("deploy:rollback", "go back to the last good version"),
+        "rollback": ("rollback:rollback", "go back to the last good version"),
         "restore": ("restore:restore", "make an environment what one was at an instant"),
         "promote": ("deploy:promote", "from staging, or a canary, to prod"),
         "canary": ("canary:canary", "how many requests a canary takes"),

@@ -41,3 +41,9 @@ class NotReached(EdgitError):
     """A remote, a KV or a metrics address did not answer as it should."""
 
     exit_code = 4
+
+
+class Stopped(EdgitError):
+    """Ctrl-C in the middle: what was done, and what is left."""
+
+    exit_code = 130

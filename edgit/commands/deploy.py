@@ -1,4 +1,4 @@
-"""Commands that move pointers: `edgit deploy`, `rollback` and `promote`."""
+"""Commands that move pointers: `edgit deploy` and `promote`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from edgit import terminal
-from edgit.commands.completion import complete_pairs, complete_reference
+from edgit.commands.completion import complete_pairs
 from edgit.commands.context import open_repository
 from edgit.commands.groups import Group
 from edgit.commands.options import (
@@ -15,14 +15,13 @@ from edgit.commands.options import (
     argument_component,
     move_options,
     option_environment,
-    option_former,
 )
-from edgit.commands.results import move_pointers
-from edgit.errors import EdgitError, NotUnderstood
+from edgit.commands.results import AfterMove, move_pointers
+from edgit.commands.served import still_served
+from edgit.errors import EdgitError
 from edgit.repository.catalog import known, live_in
 from edgit.repository.changes import ChangeOutcome, DesiredPointer
 from edgit.repository.reading import Repository
-from edgit.repository.rollback import needed_rollback_version
 from resolver.errors import InvalidVersion, listed, nearest
 from resolver.version import canonical
 
@@ -50,7 +49,7 @@ def deploy_set(pairs: tuple[str, ...], environment: str, options: ChangeOptions)
 
     def desire(repository: Repository) -> list[DesiredPointer]:
         desired = [DesiredPointer(known(repository, name), environment, version) for name, version in named]
-        return _each_once(desired)
+        return each_once(desired)
 
     move_pointers(options, "deploy", desire, lambda *found: _tell_new(environment, *found))
 
@@ -65,12 +64,12 @@ def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
             if not rest:
                 raise click.UsageError(f"`{word}` has no version behind it: NAME VERSION, or NAME@VERSION")
             word = f"{word}@{rest.pop(0)}"
-        name, version = _reference(word)
+        name, version = named_version(word)
         pairs.append((name, str(version)))
     return pairs
 
 
-def _reference(word: str) -> tuple[str, str | None]:
+def named_version(word: str) -> tuple[str, str | None]:
     """`NAME` or `NAME@VERSION`."""
     name, at, version = word.partition("@")
     try:
@@ -79,9 +78,9 @@ def _reference(word: str) -> tuple[str, str | None]:
         raise click.UsageError(f"{name}: {error.detail}") from None
 
 
-def _each_once(desired: list[DesiredPointer]) -> list[DesiredPointer]:
-    names = [each.component for each in desired]
-    twice = {name for name in names if names.count(name) > 1}
+def each_once(desired: list[DesiredPointer]) -> list[DesiredPointer]:
+    pointers = [each.pointer for each in desired]
+    twice = {pointer[0] for pointer in pointers if pointers.count(pointer) > 1}
     if twice:
         raise click.UsageError(f"{listed(twice)} stands there twice")
     return desired
@@ -145,36 +144,6 @@ def _keys(repository: Repository, names: Sequence[str]) -> dict[str, None]:
 
 
 @click.command()
-@click.argument("components", nargs=-1, required=True, metavar="NAME[@VERSION]...", shell_complete=complete_reference)
-@option_environment("--from", default="prod", help="Where.")
-@option_former("--to")
-@move_options
-def rollback(components: tuple[str, ...], environment: str, former: str | None, options: ChangeOptions) -> None:
-    """Go back to the last good version: the last that was live there and was not itself rolled back from.
-
-    \b
-    edgit rollback my-prompt
-    edgit rollback my-prompt@v1.0.0 --from prod-eu --reason "wrong answers"
-    """
-    if former is not None:
-        written = " ".join(f"{name}@{former}" for name in components)
-        raise NotUnderstood(
-            "a version stands beside its component", hint=f"next: edgit rollback {written} --from {environment}"
-        )
-    named = [_reference(word) for word in dict.fromkeys(components)]
-
-    def desire(repository: Repository) -> list[DesiredPointer]:
-        keys = [(known(repository, name), version) for name, version in named]
-        desired = [
-            DesiredPointer(name, environment, version or needed_rollback_version(repository, name, environment))
-            for name, version in keys
-        ]
-        return _each_once(desired)
-
-    move_pointers(options, "rollback", desire)
-
-
-@click.command()
 @argument_component("components", nargs=-1, required=True)
 @option_environment("--from", "source", required=True, help="The environment that is followed.")
 @option_environment("--to", "target", default="prod", help="The environment that is moved.")
@@ -198,4 +167,8 @@ def promote(components: tuple[str, ...], source: str, target: str, options: Chan
                 desired.append(DesiredPointer(name, source, None))
         return desired
 
-    move_pointers(options, "promote", desire)
+    def after(repository: Repository, outcome: ChangeOutcome) -> AfterMove:
+        replaced = {m.component: m.before for m in outcome.moved if m.environment == target and m.before}
+        return AfterMove(tell=still_served(repository, replaced))
+
+    move_pointers(options, "promote", desire, after=after)

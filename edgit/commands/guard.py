@@ -226,7 +226,6 @@ def _plan(
 ) -> GuardPlan:
     """Everything that can be known before the watch. Raises `EdgitError` where it cannot begin."""
     component, pointer = subject.component, subject.pointer
-    target = None if subject.canary or watch_only else _needed_target(repository, subject)
     undo = "deploy unset" if subject.canary else "rollback"
     by_hand = f"edgit {undo} {component} --from {pointer}"
     if store is not None and (published := _read_live_version(subject, store)) != subject.version:
@@ -235,6 +234,7 @@ def _plan(
             "what is watched must be what requests run",
             hint="next: edgit publish, then guard again",
         )
+    target = None if subject.canary or watch_only else _needed_target(repository, subject)
     last = next(iter(moves_of(read_past(repository), component, pointer)[::-1]), None)
     moved_ago = (datetime.now(UTC) - last.at).total_seconds() if last else None
     caution = None if moved_ago is None else watch.settling(subject, rules, moved_ago, own=source.own)

@@ -10,11 +10,12 @@ import click
 from edgit import terminal
 from edgit.commands import shapes
 from edgit.commands.context import open_repository
-from edgit.commands.options import Instant, argument_component, option_environment, option_format
+from edgit.commands.options import Instant, argument_component, option_environment, option_format, option_set
 from edgit.commands.record import tell_record
 from edgit.ledger.history import LedgerMove, moves_of
 from edgit.repository.catalog import known, read_types
-from edgit.repository.reading import Repository, read_past, read_past_pointers
+from edgit.repository.published import read_pointers_at
+from edgit.repository.reading import Repository, read_past
 from resolver.history import format_instant
 
 
@@ -22,6 +23,7 @@ from resolver.history import format_instant
 @argument_component("component", required=False)
 @click.option("--date", "date", type=Instant(), help="What was live at this instant: 2024-11-12T14:47:00Z.")
 @option_environment("--from", help="Only this environment.")
+@option_set
 @click.option("--all", "whole", is_flag=True, help="New versions too, and the generation and the reason of each.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only so many, the newest.")
 @option_format("text", "json")
@@ -29,11 +31,12 @@ def history(
     component: str | None,
     date: datetime | None,
     environment: str | None,
+    as_set: bool,
     whole: bool,
     limit: int | None,
     format: str,
 ) -> None:
-    """Every move of COMPONENT, or of all, the newest first; with --date what was live at that instant.
+    """Every move of COMPONENT, or of all, the newest first; with --date what requests ran at that instant.
 
     \b
     edgit history my-prompt
@@ -44,7 +47,7 @@ def history(
     repository = open_repository()
     component = component and known(repository, component)
     if date is not None:
-        _history_at(repository, component, date, environment, format)
+        _history_at(repository, component, date, environment, format, as_set=as_set)
         return
     if whole:
         tell_record(repository, component, environment, limit, format)
@@ -76,9 +79,18 @@ def _lines(moves: Sequence[LedgerMove], *, named: bool) -> list[str]:
 
 
 def _history_at(
-    repository: Repository, component: str | None, date: datetime, environment: str | None, format: str
+    repository: Repository,
+    component: str | None,
+    date: datetime,
+    environment: str | None,
+    format: str,
+    *,
+    as_set: bool,
 ) -> None:
-    then = read_past_pointers(repository, date)
+    past = read_pointers_at(repository, date, as_set=as_set)
+    then = past.pointers
+    if past.note:
+        terminal.note(past.note)
     if format == "json":
         versioned = {
             created.component for entry in read_past(repository) for created, at, _ in entry.creations if at <= date

@@ -100,6 +100,9 @@ def option_former(flag: str) -> Callable[[F], F]:
     return click.option(flag, "former", hidden=True, help="Gone.")
 
 
+#: Of the past it is asked what was published, unless this is given.
+option_set = click.option("--set", "as_set", is_flag=True, help="What was set in git then, published or not.")
+
 option_dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 
 
@@ -110,7 +113,7 @@ class ChangeOptions:
     dry_run: bool
     format: str
     reason: str | None = None
-    publish: bool = False
+    publish: bool | None = None
     kv: str | None = None
 
 
@@ -124,7 +127,7 @@ def move_options(command: Callable[..., Any]) -> Callable[..., Any]:
     declared = {
         "reason": click.option("--reason", "-m", metavar="TEXT", help="Why; kept in the ledger."),
         "publish": click.option(
-            "--publish", is_flag=True, help="Publish at once to the KV that the setting edgit.kv names."
+            "--publish/--no-publish", default=None, help="Publish at once to the KV that the setting edgit.kv names."
         ),
         "kv": option_kv(help="Publish there: local, local=PATH or cloudflare, instead of edgit.kv."),
         "dry_run": option_dry_run,

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 from edgit.components.versions import by_precedence
 from edgit.ledger.entries import Created, LedgerEntry, LedgerState, Moved
 from resolver.version import is_prerelease
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +93,21 @@ def moves_of(
     return sorted(found, key=lambda move: (move.at, move.generation))
 
 
-def last_good(moves: Iterable[LedgerMove]) -> str | None:
-    """The version that a rollback of one pointer goes to: the last that was live there and was not itself rolled back
-    from. Going back to a version takes all that came after it off the list, however it was done; None if none is left.
+def last_good(path: Iterable[T | None]) -> T | None:
+    """What a rollback goes to, of all that was live one after the other: the last that was not itself rolled back from.
+
+    Going back to one takes all that came after it off the list, however it was done, and None (taken out) all of them.
+    None if none is left.
     """
-    good: list[str] = []
-    current: str | None = None
-    for move in moves:
-        current = move.version
-        if current is None:
-            continue
-        if current in good:
-            del good[good.index(current) + 1 :]
+    good: list[T] = []
+    for each in path:
+        if each is None:
+            good.clear()
+        elif each in good:
+            del good[good.index(each) + 1 :]
         else:
-            good.append(current)
-    # A pointer that was removed goes back to what was live last.
-    return (good[-1] if good else None) if current is None else (good[-2] if len(good) > 1 else None)
+            good.append(each)
+    return good[-2] if len(good) > 1 else None
 
 
 def recorded_types(entries: Iterable[LedgerEntry]) -> dict[str, str]:

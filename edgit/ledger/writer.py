@@ -153,7 +153,7 @@ class LedgerWriter:
             ids = {folder: id for folder in at_level if (id := _folder_in(folders, folder))}
             read = self._trees(ids.values())
             for folder in at_level:
-                folders[folder] = read[ids[folder]] if folder in ids else {}
+                folders[folder] = dict(read[ids[folder]]) if folder in ids else {}  # Equal folders are one tree.
         for path, blob in edits.items():
             folder, _, name = path.rpartition("/")
             there = folders[folder].get(name)

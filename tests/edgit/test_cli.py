@@ -61,7 +61,7 @@ def kv(repo: Repo, key: str) -> object:
         ("rollback my-config --from prod", 1, "my-config was never live in prod; it is live nowhere"),
         ("rollback my-prompt my-config@1", 2, "my-config: `1` is not a version such as v1.2.3"),
         ("promote my-prompt --from staging --to prod", 1, "has nothing live in staging"),
-        ("restore --date 2020-01-01T00:00:00Z --to debug", 1, "nothing was live in prod at 2020-01-01T00:00:00Z"),
+        ("restore --date 2020-01-01T00:00:00Z --to debug", 1, "nothing was live in prod as of 2020-01-01T00:00:00Z"),
         ("restore --date 2024-11-02T00:00:00Z --to debug --only my-config", 1, "my-config had nothing live in prod"),
         (
             "diff --date 2024-11-01T00:00:00Z --date 2024-11-02T00:00:00Z --date 2024-11-03T00:00:00Z",
@@ -232,12 +232,16 @@ def test_a_new_environment_is_told(repo: Repo) -> None:
 
 
 def test_rollback_goes_to_the_last_good_version(repo: Repo) -> None:
-    assert repo.edgit("rollback", "my-prompt", "--from", "prod").out == "my-prompt prod: v1.1.0 -> v1.0.0\n"
+    assert repo.edgit("rollback", "my-prompt").out == "my-prompt prod: v1.1.0 -> v1.0.0\n"
+    # It is not published, so that to repeat it finishes it.
+    again = repo.edgit("rollback", "my-prompt", "--from", "prod")
+    assert again.out == "my-prompt prod: v1.0.0 already\n"
+    assert "it is finished, not begun again. To go on from v1.0.0: --if-current v1.0.0" in again.err
     # v1.1.0 was rolled back from, and before v1.0.0 there was nothing.
-    assert (
-        "has never had another good version in prod than v1.0.0"
-        in repo.edgit("rollback", "my-prompt", "--from", "prod", code=1).err
-    )
+    further = repo.edgit("rollback", "my-prompt", "--if-current", "v1.0.0", code=1)
+    assert "has never had another good version in prod than v1.0.0" in further.err
+    other = repo.edgit("rollback", "my-prompt", "--if-current", "v1.1.0", code=3)
+    assert "my-prompt prod is at v1.0.0, not at v1.1.0; nothing was moved" in other.err
     repo.edgit("rollback", "my-prompt@v1.1.0", "--reason", "it was good")
     assert repo.live("my-prompt") == "v1.1.0"
 
@@ -247,7 +251,10 @@ def test_restore_makes_an_environment_what_one_was(repo: Repo) -> None:
     answer = repo.edgit("restore", "--date", "2024-11-01T09:04:00Z", "--from", "prod", "--to", "debug")
     assert answer.out == "my-prompt debug: none -> v1.0.0\nmy-config debug: v2.1.0 -> none\n"
     # The plan stands before the move, and nobody is asked off a terminal.
-    assert answer.err.startswith("note: debug becomes prod as of 2024-11-01T09:04:00Z:\n  my-prompt: none -> v1.0.0\n")
+    assert answer.err.startswith(
+        "note: no publish is on record here: this is what was set in git\n"
+        "note: debug becomes prod as of 2024-11-01T09:04:00Z:\n  my-prompt: none -> v1.0.0\n"
+    )
     assert "prod as of 2024-11-01T09:04:00Z" in repo.edgit("history", "--all", "--limit", "1").out
 
 
@@ -383,7 +390,7 @@ def test_what_was_published_and_then_overtaken_is_replaced(tmp_path: Path) -> No
     there = clone(repo, tmp_path / "clone", "--branch", "main", name="Grace")
     there.git("remote", "set-url", "origin", str(tmp_path / "origin.git"))
     there.edgit("pull")
-    repo.edgit("rollback", "my-prompt", "--from", "prod", "--kv", "local")
+    repo.edgit("deploy", "set", "my-prompt", "v1.0.0", "--kv", "local")
     there.now = repo.now
     there.deploy("my-prompt", "v1.0.0", to="staging")
     there.edgit("push")
