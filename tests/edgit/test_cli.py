@@ -710,6 +710,13 @@ def metrics() -> Iterator[tuple[str, list[str]]]:
         thread.join()
 
 
+def publish_both(repo: Repo) -> None:
+    """What a rollback goes back to was published."""
+    for version in ("v1.0.0", "v1.1.0"):
+        repo.deploy("my-prompt", version)
+        repo.edgit("publish", "--kv", "local")
+
+
 def guard(repo: Repo, address: str, code: int, *more: str) -> Answer:
     watch = ["--from", "prod", "--metrics", address, "--threshold", "0.01", "--window", "3", "--min-requests", "0"]
     return repo.edgit("guard", "my-prompt", *watch, "--kv", "local", *more, code=code)
@@ -717,7 +724,7 @@ def guard(repo: Repo, address: str, code: int, *more: str) -> Answer:
 
 def test_the_guard_rolls_back_and_publishes(repo: Repo, metrics: tuple[str, list[str]]) -> None:
     address, rate = metrics
-    repo.edgit("publish", "--kv", "local")
+    publish_both(repo)
     answer = guard(repo, address, 1, "--reason", "too many errors")
     assert "my-prompt prod is back at v1.0.0, published to local KV " in answer.out
     versions = kv(repo, "component-versions")
@@ -779,7 +786,7 @@ def test_a_watch_without_a_kv_says_that_it_asked_none(repo: Repo, metrics: tuple
 def test_what_breaks_a_watch_off_is_no_rollback(
     repo: Repo, metrics: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    repo.edgit("publish", "--kv", "local")
+    publish_both(repo)
 
     def broken(_: object) -> None:
         raise OSError("no such process")
@@ -794,8 +801,8 @@ def test_the_guard_undoes_nobody_elses_fix(repo: Repo, metrics: tuple[str, list[
     remote = make(tmp_path / "remote.git", bare=True)
     repo.git("remote", "add", "origin", str(remote.root))
     repo.git("push", "--quiet", "origin", "main")
+    publish_both(repo)
     repo.edgit("push")
-    repo.edgit("publish", "--kv", "local")
     other = clone(remote, tmp_path / "other", name="Bob")
     other.now = repo.now
     other.edgit("pull")
@@ -820,7 +827,7 @@ def test_the_guard_undoes_nobody_elses_fix(repo: Repo, metrics: tuple[str, list[
 def test_the_guard_publishes_also_where_the_remote_is_away(
     repo: Repo, metrics: tuple[str, list[str]], tmp_path: Path
 ) -> None:
-    repo.edgit("publish", "--kv", "local")
+    publish_both(repo)
     repo.git("remote", "add", "origin", str(tmp_path / "gone.git"))
     repo.git("config", "edgit.autoPush", "true")
     answer = guard(repo, metrics[0], 1)
