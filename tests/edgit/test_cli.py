@@ -99,8 +99,7 @@ def kv(repo: Repo, key: str) -> object:
         ("deploy sett", 2, "Did you mean `set`?"),
         ("--colour", 2, "No such option"),
         # Nothing was watched: 1 would say that it was bad and was rolled back.
-        ("guard nothing --from prod --metrics http://127.0.0.1:9/ --threshold 0.01 --kv local", 2, "unknown component"),
-        ("guard my-prompt --from prod --metrics http://127.0.0.1:9/ --threshold 0.01", 2, "no KV is named"),
+        ("guard nothing --from prod --metrics http://127.0.0.1:9/ --threshold 0.01 --kv local", 6, "unknown component"),
     ],
 )
 def test_what_is_wrong_is_said_and_changes_nothing(repo: Repo, command: str, code: int, said: str) -> None:
@@ -717,6 +716,13 @@ def metrics() -> Iterator[tuple[str, list[str]]]:
         thread.join()
 
 
+def publish_both(repo: Repo) -> None:
+    """What a rollback goes back to was published."""
+    for version in ("v1.0.0", "v1.1.0"):
+        repo.deploy("my-prompt", version)
+        repo.edgit("publish", "--kv", "local")
+
+
 def guard(repo: Repo, address: str, code: int, *more: str) -> Answer:
     watch = ["--from", "prod", "--metrics", address, "--threshold", "0.01", "--window", "3", "--min-requests", "0"]
     return repo.edgit("guard", "my-prompt", *watch, "--kv", "local", *more, code=code)
@@ -731,16 +737,68 @@ def test_the_guard_rolls_back_and_publishes(repo: Repo, metrics: tuple[str, list
     assert isinstance(versions, dict)
     assert repo.live("my-prompt") == versions["my-prompt"]["prod"] == "v1.0.0"
     assert "guard: too many errors" in repo.edgit("history", "--all", "--limit", "1").out
-    assert "add --watch-only" in guard(repo, address, 2).err
+    assert "add --watch-only" in guard(repo, address, 6).err
     repo.deploy("my-prompt", "v1.1.0")
     rate[0] = "0.001"
     # What requests run is what KV has, and it is that which is watched.
-    answer = guard(repo, address, 3)
-    assert "has v1.0.0 for my-prompt prod, and git v1.1.0" in answer.err
+    for more in ((), ("--watch-only",)):
+        answer = guard(repo, address, 6, *more)
+        assert "has v1.0.0 for my-prompt prod, and git v1.1.0" in answer.err
     repo.edgit("publish", "--kv", "local")
     assert "is good" in guard(repo, address, 0).out
     rate[0] = "soon"
     assert "Could not tell" in guard(repo, address, 2).out
+    assert repo.live("my-prompt") == "v1.1.0"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("my-prompt --metrics URL", "Missing option '--threshold'"),
+        ("my-prompt --metrics URL --threshold 1%%", "`1%%` is no rate"),
+        ("my-prompt --metrics URL --threshold 1", "1 % is written 1% or 0.01"),
+        ("my-prompt --metrics URL --threshold 1% --widow 5", "No such option"),
+        ("my-prompt --metrics ftp://x --threshold 1%", "--metrics is not an address"),
+        ("my-prompt --metrics URL --threshold 1%", "no KV is named"),
+        ("my-prompt --metrics URL --threshold 1% --kv nowhere", "nowhere"),
+        ("my-promt --metrics URL --threshold 1%", "Did you mean `my-prompt`?"),
+        ("my-prompt@v1.0.0 --metrics URL --threshold 1%", "my-prompt is at v1.1.0 in prod, and not at v1.0.0"),
+        ("my-prompt@prod --metrics URL --threshold 1%", "`prod` is not a version"),
+        ("my-prompt --from staging --metrics URL --threshold 1%", "nothing live in staging"),
+        ("my-prompt --metrics URL --threshold 1% --kv local", "has nothing for my-prompt prod, and git v1.1.0"),
+        ("my-prompt --metrics URL --threshold 1% --kv local --watch-only", "has nothing for my-prompt prod"),
+    ],
+)
+def test_a_watch_that_cannot_begin_has_a_code_of_its_own(repo: Repo, words: str, said: str) -> None:
+    """`|| [ $? -eq 2 ]` lets pass what could not be told, and nothing that was not watched."""
+    answer = repo.edgit("guard", *words.replace("URL", "http://127.0.0.1:9/").split(), code=6)
+    assert said in answer.err
+
+
+def test_a_watch_without_a_kv_says_that_it_asked_none(repo: Repo, metrics: tuple[str, list[str]]) -> None:
+    address, rate = metrics
+    rate[0] = "0.009"
+    watch = ("my-prompt@v1.1.0", "--metrics", address, "--threshold", "1%", "--window", "3", "--watch-only")
+    answer = repo.edgit("guard", *watch)
+    assert "no KV is named: whether requests run v1.1.0 was not looked at" in answer.err
+    assert "is good" in answer.out
+    rate[0] = "0.011"
+    repo.edgit("publish", "--kv", "local")
+    answer = repo.edgit("guard", *watch, "--kv", "local", code=1)
+    assert "no KV" not in answer.err
+    assert repo.live("my-prompt") == "v1.1.0"
+
+
+def test_what_breaks_a_watch_off_is_no_rollback(
+    repo: Repo, metrics: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_both(repo)
+
+    def broken(_: object) -> None:
+        raise OSError("no such process")
+
+    monkeypatch.setattr("edgit.commands.guard.metrics.read", broken)
+    assert "no such process" in guard(repo, metrics[0], 2).err
     assert repo.live("my-prompt") == "v1.1.0"
 
 
@@ -749,8 +807,8 @@ def test_the_guard_undoes_nobody_elses_fix(repo: Repo, metrics: tuple[str, list[
     remote = make(tmp_path / "remote.git", bare=True)
     repo.git("remote", "add", "origin", str(remote.root))
     repo.git("push", "--quiet", "origin", "main")
-    repo.edgit("push")
     publish_both(repo)
+    repo.edgit("push")
     other = clone(remote, tmp_path / "other", name="Bob")
     other.now = repo.now
     other.edgit("pull")
@@ -769,7 +827,7 @@ def test_the_guard_undoes_nobody_elses_fix(repo: Repo, metrics: tuple[str, list[
     other.edgit("rollback", "my-prompt", "--from", "prod")
     other.edgit("push")
     other.edgit("publish", "--kv", f"local={repo.env['KV']}")
-    assert "and git v1.2.0: what is watched must be what requests run" in guard(repo, address, 3).err
+    assert "and git v1.2.0: what is watched must be what requests run" in guard(repo, address, 6).err
 
 
 def test_the_guard_publishes_also_where_the_remote_is_away(
@@ -787,6 +845,7 @@ def test_the_guard_publishes_also_where_the_remote_is_away(
 
 
 def test_a_breach_that_is_only_watched_moves_nothing(repo: Repo, metrics: tuple[str, list[str]]) -> None:
+    repo.edgit("publish", "--kv", "local")
     answer = guard(repo, metrics[0], 1, "--watch-only")
     assert answer.err.endswith("next: edgit rollback my-prompt --from prod\n")
     assert repo.live("my-prompt") == "v1.1.0"

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from edgit.guard import metrics
 from edgit.guard.formats import read_text
 from edgit.guard.metrics import read, source
-from edgit.guard.readings import InvalidWatch, NoData, Rate, Reading, Subject, Totals
+from edgit.guard.readings import NOT_BEGUN, InvalidWatch, NoData, Rate, Reading, Subject, Totals
 from edgit.guard.selectors import parse_selector
 
 PROD = Subject("my-prompt", "prod", "v1.1.0")
@@ -377,7 +377,7 @@ class TestOptions:
     def test_what_makes_no_rate_is_refused(self, options: dict[str, str]) -> None:
         with pytest.raises(InvalidWatch) as caught:
             source(ADDRESS, PROD, **options)
-        assert caught.value.exit_code == 2
+        assert caught.value.exit_code == NOT_BEGUN == 6
 
     @pytest.mark.parametrize(
         "url", ["", "metrics.example.com", "file:///etc/passwd", "-", "ftp://x/", "http://", "http://a:b/"]

@@ -101,7 +101,7 @@ def test_an_entry_of_a_wrong_clock_is_told_and_dates_no_other(tmp_path: Path) ->
     assert [version for version, _, _ in history(bob)] == ["v1.0.0", "v1.1.0", "v1.0.0"]
     # A rollback goes by the order of the moves, not by what a wrong clock said.
     bob.edgit("rollback", "my-prompt@v1.1.0")
-    bob.edgit("rollback", "my-prompt", "--from", "prod")
+    bob.edgit("rollback", "my-prompt", "--if-current", "v1.1.0")
     assert bob.live("my-prompt") == "v1.0.0"
 
 
