@@ -10,7 +10,14 @@ from edgit import terminal
 from edgit.commands.completion import complete_pairs, complete_version
 from edgit.commands.context import open_repository
 from edgit.commands.groups import Group
-from edgit.commands.options import ChangeOptions, Version, argument_component, move_options, option_environment
+from edgit.commands.options import (
+    ChangeOptions,
+    Version,
+    argument_component,
+    move_options,
+    option_environment,
+    option_offline,
+)
 from edgit.commands.results import move_pointers
 from edgit.errors import EdgitError
 from edgit.repository.catalog import known, live_in
@@ -85,6 +92,7 @@ def _tell_new(environment: str, repository: Repository, outcome: ChangeOutcome) 
 @deploy.command("get")
 @argument_component("component")
 @option_environment("--from", required=True, help="Where.")
+@option_offline
 def deploy_get(component: str, environment: str) -> None:
     """Print the version of COMPONENT that is live in an environment, and nothing else.
 
@@ -99,9 +107,15 @@ def deploy_get(component: str, environment: str) -> None:
         raise EdgitError(
             f"{component} has nothing live in {environment}; {live_in(repository, component)}"
             + (f".{close}" if close else ""),
-            hint=None if close else f"next: edgit deploy set {component} VERSION --to {environment}",
+            hint=None if close else _next(repository, component, environment),
         )
     click.echo(version)
+
+
+def _next(repository: Repository, component: str, environment: str) -> str:
+    if repository.tip is None and repository.git.remote():
+        return "next: edgit pull, since the remote may have a ledger that is not here"
+    return f"next: edgit deploy set {component} VERSION --to {environment}"
 
 
 @deploy.command("unset")

@@ -10,7 +10,7 @@ import click
 from edgit import terminal
 from edgit.commands import shapes
 from edgit.commands.context import open_repository
-from edgit.commands.options import Instant, argument_component, option_environment, option_format
+from edgit.commands.options import Instant, argument_component, option_environment, option_format, option_offline
 from edgit.ledger.history import LedgerMove, moves_of
 from edgit.repository.catalog import known, read_types
 from edgit.repository.reading import Repository, read_past, read_past_pointers
@@ -23,6 +23,7 @@ from resolver.history import format_instant
 @option_environment("--from", help="Only this environment.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only so many moves, the newest.")
 @option_format("text", "json")
+@option_offline
 def history(
     component: str | None, date: datetime | None, environment: str | None, limit: int | None, format: str
 ) -> None:
@@ -93,6 +94,7 @@ def _history_at(
 @option_environment("--from", help="Only this environment.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only so many, the newest.")
 @option_format("text", "json")
+@option_offline
 def log(component: str | None, environment: str | None, limit: int | None, format: str) -> None:
     """The audit trail: who moved what, when and why, the newest first.
 

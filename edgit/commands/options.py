@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from edgit.commands.completion import complete_component, complete_environment, complete_kv
+from edgit.commands.context import OFFLINE
 from resolver.errors import ResolverError
 from resolver.history import parse_instant
 from resolver.reference import environment_fault
@@ -95,6 +96,20 @@ def option_kv(
     return click.option(flag, name, metavar="TARGET", shell_complete=complete_kv, help=help)
 
 
+def _go_offline(context: click.Context, _parameter: click.Parameter, given: bool) -> None:
+    if given:
+        context.meta[OFFLINE] = True
+
+
+#: Of `edgit` itself and of each command that looks at the remote first; `context.is_offline` asks for it.
+option_offline = click.option(
+    "--offline",
+    is_flag=True,
+    expose_value=False,
+    callback=_go_offline,
+    help="Do not look at the remote first; EDGIT_OFFLINE=1 does the same.",
+)
+
 option_dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 
 
@@ -138,7 +153,7 @@ def _gathered(
         options = ChangeOptions(**{name: values.pop(name) for name in declared})
         return command(**values, options=options)
 
-    found: Callable[..., Any] = gathered
+    found: Callable[..., Any] = option_offline(gathered)
     for option in reversed(list(declared.values())):
         found = option(found)
     return found

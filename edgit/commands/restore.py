@@ -8,7 +8,7 @@ import click
 
 from edgit import terminal
 from edgit.commands.completion import complete_component
-from edgit.commands.context import at_terminal, kv_to_publish, open_git
+from edgit.commands.context import at_terminal, kv_to_publish, locked_up_to_date, open_git
 from edgit.commands.options import ChangeOptions, Instant, move_options, option_environment
 from edgit.commands.results import finish
 from edgit.errors import EdgitError, Refused
@@ -48,7 +48,7 @@ def restore(
     past = f"{source} as of {format_instant(date)}"
     lock = RepositoryLock(open_git())
     store = kv_to_publish(lock.git, options.publish, options.kv)
-    with lock.locked() as repository:
+    with locked_up_to_date(lock) as repository:
         desired = _desired(repository, date, source, target, chosen, keep=keep)
         plan = move(RepositoryLock(lock.git), repository, desired, verb="restore", dry_run=True)
         if options.format == "text" and not options.dry_run and plan.moved:
