@@ -15,6 +15,7 @@ import click
 
 from edgit import terminal
 from edgit.commands.groups import Group
+from edgit.commands.options import option_offline
 from edgit.errors import EdgitError, NotUnderstood
 from resolver.errors import ResolverError
 
@@ -150,6 +151,7 @@ def _tell_usage(error: click.UsageError) -> None:
     Completion: eval "$(_EDGIT_COMPLETE=bash_source edgit)"; also zsh_source, fish_source
     """,
 )
+@option_offline
 @click.version_option(package_name="edge-resolver", prog_name="edgit")
 def main() -> None:
     """Version every prompt, config, query and script by itself, as git tags; deploy, roll back, travel in time.

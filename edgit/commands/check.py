@@ -10,7 +10,7 @@ import click
 from edgit import terminal
 from edgit.commands import shapes
 from edgit.commands.context import open_repository
-from edgit.commands.options import option_environment, option_format
+from edgit.commands.options import option_environment, option_format, option_offline
 from edgit.components.check import APART, SAME_NAME, WARNING, Finding, KnownComponents
 from edgit.components.check import check as check_ensembles
 from edgit.components.files import read_files
@@ -28,6 +28,7 @@ from resolver.snapshot import Pin, Resolver, Snapshot
 @click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[FILE]...")
 @option_environment("--from", default="prod", help="The environment of references that name none.")
 @option_format("text", "json")
+@option_offline
 def check(files: tuple[Path, ...], environment: str, format: str) -> None:
     """Hold every reference of every ensemble against what git has: dangling, out of range, unreachable.
 

@@ -8,7 +8,7 @@ from edgit import terminal
 from edgit.commands import shapes
 from edgit.commands.context import open_repository
 from edgit.commands.groups import Group
-from edgit.commands.options import option_format
+from edgit.commands.options import option_format, option_offline
 from edgit.repository.catalog import read_catalog
 
 
@@ -19,6 +19,7 @@ def components() -> None:
 
 @components.command("list")
 @option_format("tree", "table", "json", default="tree")
+@option_offline
 def components_list(format: str) -> None:
     """List every component with its versions and what is live where.
 

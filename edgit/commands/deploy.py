@@ -15,6 +15,7 @@ from edgit.commands.options import (
     argument_component,
     move_options,
     option_environment,
+    option_offline,
 )
 from edgit.commands.results import AfterMove, move_pointers
 from edgit.commands.served import still_served
@@ -96,6 +97,7 @@ def _tell_new(environment: str, repository: Repository, outcome: ChangeOutcome) 
 @deploy.command("get")
 @argument_component("component")
 @option_environment("--from", default="prod", help="Where.")
+@option_offline
 def deploy_get(component: str, environment: str) -> None:
     """Print the version of COMPONENT that is live in an environment, and nothing else.
 
@@ -111,9 +113,15 @@ def deploy_get(component: str, environment: str) -> None:
         raise EdgitError(
             f"{component} has nothing live in {environment}; {live_in(repository, component)}"
             + (f".{close}" if close else ""),
-            hint=None if close else f"next: edgit deploy set {component} VERSION --to {environment}",
+            hint=None if close else _next(repository, component, environment),
         )
     click.echo(version)
+
+
+def _next(repository: Repository, component: str, environment: str) -> str:
+    if repository.tip is None and repository.git.remote():
+        return "next: edgit pull, since the remote may have a ledger that is not here"
+    return f"next: edgit deploy set {component} VERSION --to {environment}"
 
 
 @deploy.command("unset")

@@ -10,7 +10,15 @@ import click
 from edgit import terminal
 from edgit.commands.completion import complete_version
 from edgit.commands.context import now, open_repository
-from edgit.commands.options import Instant, Version, argument_component, option_environment, option_format, option_set
+from edgit.commands.options import (
+    Instant,
+    Version,
+    argument_component,
+    option_environment,
+    option_format,
+    option_offline,
+    option_set,
+)
 from edgit.components.files import locate
 from edgit.errors import EdgitError
 from edgit.git.tags import commits_of
@@ -34,6 +42,7 @@ from resolver.history import format_instant
 @option_environment("--from", default="prod", help="The environment that is looked at.")
 @option_set
 @option_format("text", "json")
+@option_offline
 def diff(
     component: str | None,
     versions: tuple[str, ...],

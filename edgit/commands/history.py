@@ -10,7 +10,14 @@ import click
 from edgit import terminal
 from edgit.commands import shapes
 from edgit.commands.context import open_repository
-from edgit.commands.options import Instant, argument_component, option_environment, option_format, option_set
+from edgit.commands.options import (
+    Instant,
+    argument_component,
+    option_environment,
+    option_format,
+    option_offline,
+    option_set,
+)
 from edgit.commands.record import tell_record
 from edgit.ledger.history import LedgerMove, moves_of
 from edgit.repository.catalog import known, read_types
@@ -27,6 +34,7 @@ from resolver.history import format_instant
 @click.option("--all", "whole", is_flag=True, help="New versions too, and the generation and the reason of each.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only so many, the newest.")
 @option_format("text", "json")
+@option_offline
 def history(
     component: str | None,
     date: datetime | None,

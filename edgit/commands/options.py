@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from edgit.commands.completion import complete_component, complete_environment, complete_kv
+from edgit.commands.context import OFFLINE
 from resolver.errors import ResolverError
 from resolver.history import parse_instant
 from resolver.reference import environment_fault
@@ -103,6 +104,21 @@ def option_former(flag: str) -> Callable[[F], F]:
 #: Of the past it is asked what was published, unless this is given.
 option_set = click.option("--set", "as_set", is_flag=True, help="What was set in git then, published or not.")
 
+
+def _go_offline(context: click.Context, _parameter: click.Parameter, given: bool) -> None:
+    if given:
+        context.meta[OFFLINE] = True
+
+
+#: Of `edgit` itself and of each command that looks at the remote first; `context.is_offline` asks for it.
+option_offline = click.option(
+    "--offline",
+    is_flag=True,
+    expose_value=False,
+    callback=_go_offline,
+    help="Do not look at the remote first; EDGIT_OFFLINE=1 does the same.",
+)
+
 option_dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 
 
@@ -146,7 +162,7 @@ def _gathered(
         options = ChangeOptions(**{name: values.pop(name) for name in declared})
         return command(**values, options=options)
 
-    found: Callable[..., Any] = gathered
+    found: Callable[..., Any] = option_offline(gathered)
     for option in reversed(list(declared.values())):
         found = option(found)
     return found

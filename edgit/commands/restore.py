@@ -9,7 +9,7 @@ import click
 
 from edgit import terminal
 from edgit.commands.completion import complete_component
-from edgit.commands.context import at_terminal, kv_to_publish, open_git
+from edgit.commands.context import at_terminal, kv_to_publish, locked_up_to_date, open_git
 from edgit.commands.options import ChangeOptions, Instant, move_options, option_environment, option_set
 from edgit.commands.results import finish
 from edgit.errors import EdgitError, Refused
@@ -58,7 +58,7 @@ def restore(
     asked = f"{source} as of {format_instant(date)}"
     lock = RepositoryLock(open_git())
     store = kv_to_publish(lock.git, options.publish, options.kv)
-    with lock.locked() as repository:
+    with locked_up_to_date(lock) as repository:
         past = read_pointers_at(repository, date, as_set=as_set, target=options.kv)
         then = {name: found[source] for name, found in past.pointers.items() if source in found}
         desired = _desired(repository, then, target, chosen, asked, keep=keep)

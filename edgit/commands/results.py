@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from edgit import terminal
 from edgit.commands import shapes
-from edgit.commands.context import kv_to_publish, open_git
+from edgit.commands.context import is_offline, kv_to_publish, locked_up_to_date, open_git
 from edgit.commands.options import ChangeOptions
 from edgit.errors import EdgitError, NotReached, Stopped
 from edgit.git.process import Git
@@ -60,7 +60,7 @@ def move_pointers(
     `after` says what comes then."""
     lock = RepositoryLock(open_git())
     store = kv_to_publish(lock.git, options.publish, options.kv)
-    with lock.locked() as repository:
+    with locked_up_to_date(lock) as repository:
         desired = desire(repository)
         outcome = move(lock, repository, desired, verb=verb, reason=options.reason, dry_run=options.dry_run)
         tell(repository, outcome)
@@ -198,7 +198,7 @@ def tell_notes(notes: Sequence[str]) -> None:
 def push_after(git: Git, *, wanted: bool = False) -> bool:
     """Push what was just moved, where that is wanted or `edgit.autoPush` says so. Whether there was something to
     push."""
-    if not (wanted or git.flag("edgit.autoPush")):
+    if is_offline() or not (wanted or git.flag("edgit.autoPush")):
         return False
     if git.remote() is None:
         if (several := unchosen_remotes(git)) and git.flag("edgit.autoPush"):

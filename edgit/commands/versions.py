@@ -8,7 +8,7 @@ import click
 
 from edgit import terminal
 from edgit.commands.completion import complete_version
-from edgit.commands.context import open_git, open_repository
+from edgit.commands.context import locked_up_to_date, open_git, open_repository
 from edgit.commands.groups import Group
 from edgit.commands.options import ChangeOptions, Version, argument_component, change_options, option_format
 from edgit.commands.results import finish
@@ -49,7 +49,7 @@ def tag_create(component: str, version: str, revision: str | None, message: str 
     """
     dry_run = options.dry_run
     lock = RepositoryLock(open_git())
-    with lock.locked() as repository:
+    with locked_up_to_date(lock) as repository:
         component = known(repository, component)
         text = message or f"{component} {version}"
         if revision is None and version not in versions_of(repository, component):
@@ -177,7 +177,7 @@ def tag_restore(component: str, version: str, options: ChangeOptions) -> None:
     edgit tag restore my-prompt v1.0.0
     """
     lock = RepositoryLock(open_git())
-    with lock.locked() as repository:
+    with locked_up_to_date(lock) as repository:
         component = known(repository, component)
         outcome = restore_version(lock, repository, component, version, dry_run=options.dry_run)
     if options.format == "text" and outcome.unchanged:

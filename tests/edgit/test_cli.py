@@ -716,13 +716,6 @@ def metrics() -> Iterator[tuple[str, list[str]]]:
         thread.join()
 
 
-def publish_both(repo: Repo) -> None:
-    """What a rollback goes back to was published."""
-    for version in ("v1.0.0", "v1.1.0"):
-        repo.deploy("my-prompt", version)
-        repo.edgit("publish", "--kv", "local")
-
-
 def guard(repo: Repo, address: str, code: int, *more: str) -> Answer:
     watch = ["--from", "prod", "--metrics", address, "--threshold", "0.01", "--window", "3", "--min-requests", "0"]
     return repo.edgit("guard", "my-prompt", *watch, "--kv", "local", *more, code=code)
