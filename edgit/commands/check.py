@@ -18,6 +18,7 @@ from edgit.errors import EdgitError
 from edgit.git.tags import commits_of
 from edgit.ledger.history import published_pointers
 from edgit.repository.catalog import read_catalog
+from edgit.repository.caution import read_withdrawals
 from edgit.repository.problems import read_naming_problems
 from edgit.repository.reading import Repository
 from edgit.repository.records import locate_tagged
@@ -103,7 +104,12 @@ def _read_known(repository: Repository) -> KnownComponents:
     located = locate_tagged(repository.git, unrecorded, repository.types, commits)
     versions = {name: tuple(found) for name, found in catalog.versions.items()}
     types = {name: type for name, type in catalog.types.items() if type is not None}
-    snapshot = Snapshot(pointers=published_pointers(state), indexes=versions, types=types)
+    chosen_from = {
+        name: tuple(version for version in found if version not in state.withdrawn.get(name, {}))
+        for name, found in versions.items()
+    }
+    snapshot = Snapshot(pointers=published_pointers(state), indexes=chosen_from, types=types)
+    withdrawn = {pin: str(each) for pin, each in read_withdrawals(repository).items()}
 
     def read(pins: Collection[Pin]) -> dict[Pin, str]:
         """One question to git, however many versions there are."""
@@ -117,4 +123,4 @@ def _read_known(repository: Repository) -> KnownComponents:
             if blob is not None
         }
 
-    return KnownComponents(Resolver(snapshot), versions, read)
+    return KnownComponents(Resolver(snapshot), versions, read, withdrawn)

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
+
 from edgit import terminal
 from edgit.commands import shapes
-from edgit.commands.context import kv_to_publish, open_git
+from edgit.commands.context import at_terminal, kv_to_publish, open_git
 from edgit.commands.options import ChangeOptions
-from edgit.errors import EdgitError, NotReached
+from edgit.errors import EdgitError, NotReached, Refused
 from edgit.git.process import Git
 from edgit.ledger.entries import LEDGER
 from edgit.ledger.published import record_published
@@ -42,9 +44,23 @@ def move_pointers(
     store = kv_to_publish(lock.git, options.publish, options.kv)
     with lock.locked() as repository:
         desired = desire(repository)
-        outcome = move(lock, repository, desired, verb=verb, reason=options.reason, dry_run=options.dry_run)
+        outcome = move(
+            lock,
+            repository,
+            desired,
+            verb=verb,
+            reason=options.reason,
+            dry_run=options.dry_run,
+            tell=None if options.dry_run or not at_terminal() else _ask,
+        )
         tell(repository, outcome)
     finish(lock.git, outcome, options.format, store=store)
+
+
+def _ask(caution: str) -> None:
+    """Ask somebody at a terminal whether to go on. Raises `Refused`."""
+    if not click.confirm(f"{caution}. Make it live all the same?", err=True):
+        raise Refused("not confirmed; nothing was moved")
 
 
 def finish(git: Git, outcome: ChangeOutcome, format: str, *, store: Kv | None = None) -> None:

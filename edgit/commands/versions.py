@@ -15,7 +15,9 @@ from edgit.commands.results import finish
 from edgit.components.keys import key_to_make
 from edgit.errors import EdgitError, Refused
 from edgit.git.process import Git
+from edgit.ledger.history import Withdrawal
 from edgit.repository.catalog import known, read_catalog, versions_of
+from edgit.repository.caution import read_withdrawals
 from edgit.repository.changes import ChangeOutcome
 from edgit.repository.lock import RepositoryLock
 from edgit.repository.reading import Repository, read_past
@@ -23,8 +25,8 @@ from edgit.repository.versions import create_version, restore_version
 from resolver.errors import listed
 from resolver.history import format_instant
 
-Row = tuple[str, str, datetime | None, str | None, list[str]]
-"""A component, a version, when and by whom it was made, and where it is live."""
+Row = tuple[str, str, datetime | None, str | None, list[str], Withdrawal | None]
+"""A component, a version, when and by whom it was made, where it is live, and whether it is withdrawn."""
 
 
 @click.group(cls=Group)
@@ -133,16 +135,22 @@ def tag_list(component: str | None, format: str) -> None:
                     "at": format_instant(at) if at else None,
                     "actor": actor,
                     "environments": environments,
+                    "withdrawn": withdrawn
+                    and {"at": format_instant(withdrawn.at), "actor": withdrawn.actor, "reason": withdrawn.reason},
                 }
-                for name, version, at, actor, environments in rows
+                for name, version, at, actor, environments, withdrawn in rows
             ]
         )
         return
     columns = ["component", "version", "made", "by", "live in"]
     shown = [
         [name, version, terminal.when(at), terminal.who(actor), ", ".join(environments)]
-        for name, version, at, actor, environments in rows
+        for name, version, at, actor, environments, _ in rows
     ]
+    if any(row[-1] for row in rows):
+        columns.append("withdrawn")
+        for cells, row in zip(shown, rows, strict=True):
+            cells.append(str(row[-1]).removeprefix("was withdrawn ") if row[-1] else "")
     first = 1 if component else 0
     terminal.table(columns[first:], [row[first:] for row in shown], f"{component or 'nothing here'} has no version yet")
 
@@ -157,12 +165,15 @@ def _rows(repository: Repository, component: str | None) -> list[Row]:
         for entry in read_past(repository)
         for created, at, actor in entry.creations
     }
+    withdrawn = read_withdrawals(repository)
     rows: list[Row] = []
     for name, found in versions.items():
         live: dict[str, list[str]] = {}
         for environment, version in repository.environments(name).items():
             live.setdefault(version, []).append(environment)
-        rows += [(name, v, *born.get((name, v), (None, None)), live.get(v, [])) for v in found]
+        rows += [
+            (name, v, *born.get((name, v), (None, None)), live.get(v, []), withdrawn.get((name, v))) for v in found
+        ]
     return rows
 
 

@@ -5,12 +5,14 @@ Values only: nothing here asks git.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from edgit.components.versions import by_precedence
+from edgit.git.tags import name_of
 from edgit.ledger.entries import Created, LedgerEntry, LedgerState, Moved
+from resolver.history import format_instant
 from resolver.version import is_prerelease
 
 
@@ -35,6 +37,7 @@ def index_entries(entries: Iterable[LedgerEntry]) -> LedgerIndex:
         for change in entry.changes:
             if isinstance(change, Created):
                 created[change.component, change.version] = change
+            if not isinstance(change, Moved):
                 continue
             pointer = (change.component, change.environment)
             last_moves[pointer] = change
@@ -90,9 +93,42 @@ def moves_of(
     return sorted(found, key=lambda move: (move.at, move.generation))
 
 
-def last_good(moves: Iterable[LedgerMove]) -> str | None:
-    """The version that a rollback of one pointer goes to: the last that was live there and was not itself rolled back
-    from. Going back to a version takes all that came after it off the list, however it was done; None if none is left.
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """That a version was withdrawn, or reinstated: by whom, when and why."""
+
+    component: str
+    version: str
+    withdrawn: bool
+    at: datetime
+    actor: str
+    generation: int
+    reason: str | None
+
+    def __str__(self) -> str:
+        did = "was withdrawn" if self.withdrawn else "was reinstated"
+        why = f", because: {self.reason.splitlines()[0]}" if self.reason else ""
+        return f"{did} on {format_instant(self.at)} by {name_of(self.actor)}{why}"
+
+
+def withdrawals_of(entries: Iterable[LedgerEntry]) -> dict[tuple[str, str], list[Withdrawal]]:
+    """(component, version) → when it was withdrawn and reinstated, by turns, oldest first."""
+    found: dict[tuple[str, str], list[Withdrawal]] = {}
+    for entry in entries:
+        for change, at, actor in entry.withdrawals:
+            each = Withdrawal(
+                change.component, change.version, change.withdrawn, at, actor, entry.generation, entry.reason
+            )
+            known = found.setdefault((change.component, change.version), [])
+            if change.withdrawn != bool(known and known[-1].withdrawn):
+                known.append(each)
+    return {key: each for key, each in found.items() if each}
+
+
+def last_good(moves: Iterable[LedgerMove], withdrawn: Container[str] = ()) -> str | None:
+    """The version that a rollback of one pointer goes to: the last that was live there, was not itself rolled back
+    from and is not withdrawn. Going back to a version takes all that came after it off the list, however it was done;
+    None if none is left.
     """
     good: list[str] = []
     current: str | None = None
@@ -105,7 +141,8 @@ def last_good(moves: Iterable[LedgerMove]) -> str | None:
         else:
             good.append(current)
     # A pointer that was removed goes back to what was live last.
-    return (good[-1] if good else None) if current is None else (good[-2] if len(good) > 1 else None)
+    before = good if current is None else good[:-1]
+    return next((version for version in reversed(before) if version not in withdrawn), None)
 
 
 def recorded_types(entries: Iterable[LedgerEntry]) -> dict[str, str]:
@@ -115,13 +152,14 @@ def recorded_types(entries: Iterable[LedgerEntry]) -> dict[str, str]:
 
 
 def published_pointers(state: LedgerState) -> dict[str, dict[str, str]]:
-    """The version map of a state: its pointers, with `latest` and `stable`."""
+    """The version map of a state: its pointers, with `latest` and `stable`, which pass over what was withdrawn."""
     places = by_precedence(version for versions in state.versions.values() for version in versions)
     releases = {version: place for version, place in places.items() if not is_prerelease(version)}
     found: dict[str, dict[str, str]] = {}
     for name in sorted({*state.pointers, *state.versions}):
         found[name] = dict(sorted(state.pointers.get(name, {}).items()))
-        versions = state.versions.get(name, {})
+        passed_over = state.withdrawn.get(name, {})
+        versions = [version for version in state.versions.get(name, {}) if version not in passed_over]
         if versions:
             found[name]["latest"] = max(versions, key=places.__getitem__)
         if stable := [version for version in versions if version in releases]:

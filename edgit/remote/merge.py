@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from edgit.components.files import ComponentFile, locate
 from edgit.components.tags import ComponentTags
 from edgit.git.tags import commits_of, name_of
-from edgit.ledger.entries import Created, LedgerChange, LedgerEntry, Moved
+from edgit.ledger.entries import Created, LedgerChange, LedgerEntry, Moved, Withdrawn
 from edgit.ledger.reading import read_entries, read_last_entry, read_state
 from edgit.ledger.writer import LedgerWriter
 from edgit.remote.differences import all_tags
@@ -152,6 +152,11 @@ class _Replay:
                     changes.append(created)
                     summary = summary.replace(str(change), str(created))
                 continue
+            if isinstance(change, Withdrawn):
+                if withdrawn := self._withdrawn(change):
+                    changes.append(withdrawn)
+                    summary = summary.replace(str(change), str(withdrawn))
+                continue
             moved = self._moved(change, self.writer.pointers.get(change.component, {}).get(change.environment))
             if moved:
                 changes.append(moved)
@@ -174,6 +179,13 @@ class _Replay:
         if at is None or name in self.writer.versions.get(change.component, {}):
             return None
         return replace(change, version=name, tag=at.id)
+
+    def _withdrawn(self, change: Withdrawn) -> Withdrawn | None:
+        version = self.renamed.get((change.component, change.version), change.version)
+        if version not in self.writer.versions.get(change.component, {}):
+            return None
+        passed_over = version in self.writer.withdrawn.get(change.component, {})
+        return None if passed_over == change.withdrawn else replace(change, version=version)
 
     def _moved(self, change: Moved, live: str | None) -> Moved | None:
         pointer = (change.component, change.environment)

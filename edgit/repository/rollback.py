@@ -6,14 +6,16 @@ from edgit.errors import EdgitError
 from edgit.ledger.history import last_good, moves_of
 from edgit.repository.catalog import live_in
 from edgit.repository.reading import Repository, read_past
+from resolver.errors import listed
 
 
 def needed_rollback_version(repository: Repository, component: str, environment: str) -> str:
     """The version that a rollback goes to. Raises `EdgitError` where there is none."""
-    version = last_good(moves_of(read_past(repository), component, environment))
+    withdrawn = repository.state.withdrawn.get(component, {})
+    version = last_good(moves_of(read_past(repository), component, environment), withdrawn)
     # What another tool moved counts as well, before it is on record.
     for found in repository.drift.unrecorded_moves:
-        if found.pointer == (component, environment) and found.recorded:
+        if found.pointer == (component, environment) and found.recorded and found.recorded not in withdrawn:
             version = found.recorded
     if version is not None:
         return version
@@ -21,7 +23,8 @@ def needed_rollback_version(repository: Repository, component: str, environment:
     if live is None:
         raise EdgitError(f"{component} was never live in {environment}; {live_in(repository, component)}")
     raise EdgitError(
-        f"{component} has never had another good version in {environment} than {live}, which is live",
+        f"{component} has never had another good version in {environment} than {live}, which is live"
+        + (f"; withdrawn: {listed(withdrawn)}" if withdrawn else ""),
         hint=f"choose one of: edgit tag list {component}, then: "
         f"edgit rollback {component} --from {environment} --to VERSION",
     )
