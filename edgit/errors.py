@@ -25,6 +25,12 @@ class EdgitError(Exception):
         return f"{self.detail}\n{self.hint}" if self.hint else self.detail
 
 
+class NotUnderstood(EdgitError):
+    """The command is not written as it is now."""
+
+    exit_code = 2
+
+
 class Refused(EdgitError):
     """The command was understood and not carried out, since it would lose or break something."""
 
@@ -35,3 +41,9 @@ class NotReached(EdgitError):
     """A remote, a KV or a metrics address did not answer as it should."""
 
     exit_code = 4
+
+
+class Stopped(EdgitError):
+    """Ctrl-C in the middle: what was done, and what is left."""
+
+    exit_code = 130

@@ -4,7 +4,7 @@
 |--------------------------------|--------------------------------------------------------------------|
 | `component-versions`           | `{"my-prompt": {"prod": "v1.0.0", "prod-canary": "v1.1.0"}}`       |
 | `component-versions/<n>`       | the same, as it was at generation n                                |
-| `rollout-percentage`           | `10`, or `{"*": 10, "*@prod-eu": 0, "my-prompt": 25, "my-prompt@prod-eu": 0}` |
+| `rollout-percentage`           | `10`, or `{"*": 10, "*@prod-eu": 0, "a": {"percent": 25, "version": "v1.1.0"}}` |
 | `history/<name>`               | `[{"at", "environment", "version", "actor", "generation", "published_at"}]` |
 | `rollout-history`              | `[{"at", "value", "actor"}]`                                       |
 | `index/<name>`                 | `[{"version", "at", "withdrawn": ["since", "until", …]}]`          |
@@ -18,7 +18,8 @@ Rules:
   missing;
 - a byte order mark before a document is no part of it;
 - versions come out canonical (`v1.2.3`), however they were written;
-- unknown fields are ignored: a newer publisher may write more than this reader knows.
+- unknown fields are ignored: a newer publisher may write more than this reader knows. Only a percentage with one is
+  bad: the field may be what keeps users from a canary.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ import msgspec
 from msgspec.structs import replace
 
 from resolver.entries import FAILURES, Member, doubled, elements, members, none_doubled, plain
-from resolver.errors import InvalidDocument, InvalidPercentage, InvalidReference, InvalidVersion
+from resolver.errors import InvalidDocument, InvalidPercentage, InvalidReference, InvalidVersion, listed
 from resolver.nesting import too_deep
 from resolver.rollout import (
     NOBODY,
@@ -267,7 +268,23 @@ def _entry(member: Member) -> str:
 def _one_percentage(values: list[bytes]) -> Percentage:
     if len(values) > 1:
         raise InvalidPercentage(f"it stands {len(values)} times, as {' and '.join(map(excerpt, values[:3]))}; keep one")
-    return _json_percentage(values[0])
+    fields = members(values[0])
+    return _json_percentage(values[0]) if fields is None else _percentage_of_version(fields)
+
+
+def _percentage_of_version(fields: list[Member]) -> Percentage:
+    """Raises `InvalidPercentage`."""
+    found = {field.name: field.value for field in fields if not field.fault}
+    if len(fields) != 2 or set(found) != {"percent", "version"}:
+        names = listed(field.name[:60] for field in fields)
+        raise InvalidPercentage(
+            f"an object is a percentage with `percent` and `version`, each once; this one has {names}"
+        )
+    try:
+        version = canonical(_text.decode(found["version"]))
+    except (*FAILURES, InvalidVersion):
+        raise InvalidPercentage(f"{excerpt(found['version'])} is not a version") from None
+    return _json_percentage(found["percent"]).of(version)
 
 
 def _scalar_percentage(data: bytes) -> Percentage:
@@ -292,8 +309,14 @@ def _json_percentage(raw: bytes) -> Percentage:
 def encode_rollout(table: RolloutTable) -> object:
     """The table as JSON values that mean exactly the same: one value if its only entry is for everything, else an
     object."""
-    values = {name: _number(percentage.value) for name, percentage in table.entries.items()}
-    return values["*"] if set(values) == {"*"} else values
+    values = {name: encode_percentage(percentage) for name, percentage in table.entries.items()}
+    return values["*"] if set(values) == {"*"} and table.entries["*"].version is None else values
+
+
+def encode_percentage(percentage: Percentage) -> object:
+    """One entry of the table as a JSON value."""
+    number = _number(percentage.value)
+    return number if percentage.version is None else {"percent": number, "version": percentage.version}
 
 
 def _number(value: Decimal) -> int | float | str:

@@ -8,6 +8,8 @@ Rules:
   adds users, a new canary draws new ones, two components draw independently. With a group the salt is the group and
   the request's environment, and several components move together;
 - 0 is nobody and 100 is everybody, exactly. A percentage that is not there, or was never valid, is 0;
+- a percentage may be for one canary version. For any other it is 0: the next canary does not begin with what the one
+  before had come to;
 - a percentage is read whole or rejected whole, never half-parsed;
 - the most specific entry of the table decides, and the component goes before the environment:
   `my-prompt@prod-eu`, then `my-prompt`, then `*@prod-eu`, then `*`. So an entry for all components never changes the
@@ -23,7 +25,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from hashlib import sha256
 
@@ -42,7 +44,7 @@ _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,31})(?:\.[0-9]{1,32})?(?:[eE][+-
 
 @dataclass(frozen=True, slots=True)
 class Percentage:
-    """0 to 100. `threshold` is how many of the 2^64 buckets lie below it.
+    """0 to 100. `threshold` is how many of the 2^64 buckets lie below it, `version` the only canary that it is for.
 
     `bound` says the same in bytes: a digest is in the canary when it sorts before it. Bytes sort like the
     big-endian numbers that they begin with. Of equal beginnings the longer one, the digest, comes last.
@@ -51,6 +53,11 @@ class Percentage:
     value: Decimal
     threshold: int
     bound: bytes = field(repr=False)
+    version: str | None = None
+
+    def of(self, version: str) -> Percentage:
+        """The same percentage, for this canary version alone."""
+        return replace(self, version=version)
 
     def __str__(self) -> str:
         return format(self.value, "f")
@@ -109,10 +116,16 @@ class RolloutTable:
         wanted = (*(f"{name}@{environment}" for name in names), *names, f"*@{environment}", "*")
         return next((name for name in wanted if name in entries), None)
 
-    def percentage(self, component: str, environment: str, type: str | None = None) -> Percentage:
-        """The percentage of this pointer's canary; nobody where no entry decides."""
+    def percentage(
+        self, component: str, environment: str, type: str | None = None, canary: str | None = None
+    ) -> Percentage:
+        """The percentage of this pointer's canary; nobody where no entry decides, or one that is for another version.
+
+        An entry that is for one version is nobody's where `canary` does not say which version is meant.
+        """
         name = self.entry(component, environment, type)
-        return NOBODY if name is None else self.entries[name]
+        found = NOBODY if name is None else self.entries[name]
+        return found if found.version in (None, canary) else NOBODY
 
 
 @functools.lru_cache(maxsize=4096)

@@ -317,7 +317,9 @@ def _smallest(pointers: Iterable[_Pointer], snapshot: Snapshot) -> Percentage:
     """The smallest percentage of these: nobody faces a canary that its own percentage keeps from them."""
     rollout, types = snapshot.rollout, snapshot.types
     assert rollout is not None
-    shares = [rollout.percentage(each.name, each.environment, types.get(each.name)) for each in pointers]
+    shares = [
+        rollout.percentage(each.name, each.environment, types.get(each.name), each.candidate) for each in pointers
+    ]
     return min(shares, key=lambda share: share.threshold)
 
 

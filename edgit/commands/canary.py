@@ -1,4 +1,8 @@
-"""The canary's percentage in KV: set, get, clear. The edge reads it there; git has no part in it."""
+"""The canary's percentage in KV: set, get, clear. The edge reads it there; git has no part in it.
+
+A percentage that is set for a component is for the canary version that there is. It ends with that: by `promote`,
+`deploy unset`, or another canary version.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ from edgit.commands.options import (
 )
 from edgit.commands.results import shown_when
 from edgit.components.keys import find_key
-from edgit.errors import EdgitError
+from edgit.errors import EdgitError, Refused
 from edgit.git.process import Git
 from edgit.kv import rollout
 from edgit.kv.comparison import read_map
@@ -32,11 +36,13 @@ from edgit.kv.targets import open_kv
 from edgit.repository.catalog import read_catalog
 from edgit.repository.reading import read_live, read_repository
 from resolver.documents import VERSION_MAP
-from resolver.errors import InvalidPercentage, InvalidReference, listed, nearest
+from resolver.errors import InvalidPercentage, InvalidReference, InvalidVersion, listed, nearest
 from resolver.reference import parse_name
 from resolver.rollout import Percentage, parse_entry, parse_percentage
+from resolver.version import canonical
 
-_SUFFIX = "-canary"
+#: So many canaries that are not published yet are told.
+_UNPUBLISHED_SHOWN = 5
 
 
 class Percent(click.ParamType[Percentage]):
@@ -61,6 +67,13 @@ class Canary:
     version: str
     percentage: Percentage
     entry: str | None
+    #: The version that the entry is for, where it is for one.
+    entry_version: str | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the entry is for another canary version."""
+        return self.entry_version not in (None, self.version)
 
 
 def _shapes(canaries: Iterable[Canary]) -> list[shapes.Shape]:
@@ -72,6 +85,7 @@ def _shapes(canaries: Iterable[Canary]) -> list[shapes.Shape]:
             "canary": each.version,
             "percentage": str(each.percentage),
             "entry": each.entry,
+            "entry_version": each.entry_version,
         }
         for each in canaries
     ]
@@ -82,31 +96,40 @@ def canary() -> None:
     """How many requests the canary of an environment takes; held in KV, in force within seconds.
 
     The canary of prod is what is live in prod-canary. An entry is for all components (`*`), for one, or for one in one
-    environment; the most specific one counts.
+    environment; the most specific one counts. That of a component is for one canary version, and ends with it: the next
+    canary starts at 0 %.
     """
 
 
 @canary.command("set")
-@click.argument("words", nargs=-1, required=True, metavar="[NAME[@ENV]] PERCENT", shell_complete=complete_component)
+@click.argument(
+    "words", nargs=-1, required=True, metavar="[NAME[@ENV|@VERSION]] PERCENT", shell_complete=complete_component
+)
 @option_kv()
 @click.option("--replace", is_flag=True, help="Begin the table anew where it cannot be read.")
 @change_options
 def canary_set(words: tuple[str, ...], kv: str | None, replace: bool, options: ChangeOptions) -> None:
     """Give the canary PERCENT of the requests: of NAME, of NAME in ENV, or of all components.
 
+    It is for the canary version that KV has, or git where KV has none, or VERSION; for any other it is 0. One for all
+    components counts for every canary to come.
+
     \b
     edgit canary set my-prompt 10
     edgit canary set my-prompt@prod-eu 2.5 --kv cloudflare
+    edgit canary set my-prompt@v1.2.0 10
     edgit canary set 50
     """
     if len(words) > 2:
         raise click.UsageError("it takes a name and a percentage, or a percentage alone")
     percentage = Percent().convert(words[-1], None, click.get_current_context())
-    written = _entry(words[0] if len(words) == 2 else None)
+    name, version = _name_and_version(words[0] if len(words) == 2 else "*")
+    written = _entry(name)
     git, store = _where(kv)
     known = _types(git, store)
     entry = _by_key(written, known)
     _check_known(store, entry, known)
+    percentage = _for_version(git, store, entry, percentage, version)
     change = rollout.set_percentage(store, entry, percentage, _actor(git), replace=replace, dry_run=options.dry_run)
     _tell(git, store, change, options.format)
 
@@ -169,10 +192,13 @@ def canary_get(component: str | None, environment: str | None, kv: str | None, f
         f"{store.name} has no canary {where}".rstrip()
         + "; one begins with: edgit deploy set NAME VERSION --to prod-canary",
     )
-    in_force = {canary.entry for canary in found}
+    for canary in found:
+        if canary.ended:
+            terminal.note(f"{canary.component} {canary.environment}: {_ended(canary)}")
+    decides = {canary.entry for canary in found}
     for name, percentage in sorted(table.table.entries.items()):
-        if environment is None and name not in in_force and component in (None, name.partition("@")[0]):
-            terminal.note(f"the entry `{name}`, {percentage} %, is in force for no canary")
+        if environment is None and name not in decides and component in (None, name.partition("@")[0]):
+            terminal.note(f"the entry `{name}`, {_shown(percentage)}, is in force for no canary")
     for problem in table.problems:
         terminal.warn(f"an entry that cannot be read, and is 0 for an edge that starts now: {problem}")
 
@@ -204,6 +230,60 @@ def _entry(name: str | None) -> str:
         return parse_entry(name or "*")
     except InvalidReference as error:
         raise click.UsageError(f"`{name}`: {error.detail}") from None
+
+
+def _name_and_version(word: str) -> tuple[str, str | None]:
+    """`NAME` and the version behind its `@`, None where there is none there."""
+    name, _, version = word.partition("@")
+    try:
+        found = canonical(version)
+    except InvalidVersion:
+        return word, None
+    if name == "*":
+        raise click.UsageError("a percentage for one version is that of one component: NAME@VERSION")
+    return name, found
+
+
+def _for_version(git: Git | None, store: Kv, entry: str, percentage: Percentage, version: str | None) -> Percentage:
+    """The percentage for the canary version that is meant.
+
+    It is KV's, since that is what requests face: git may be ahead of it, or behind. What is 0, or for all components,
+    is for every version. Raises `Refused` where there is no canary, or several that differ.
+    """
+    component = entry.partition("@")[0]
+    if version is not None:
+        return percentage.of(version)
+    if component == "*" or not percentage.threshold:
+        return percentage
+    here = rollout.canaries_of(entry, read_live(git).pointers) if git else {}
+    there = rollout.canaries_of(entry, _pointers(store)) or here
+    if not there:
+        raise Refused(
+            f"{entry} has no canary, and a percentage belongs to a canary version",
+            hint=f"begin one first: edgit deploy set {component} VERSION --to {_canary_pointer(entry)}\n"
+            f"or say for which version it is to count: edgit canary set {component}@VERSION {percentage}",
+        )
+    if len(set(there.values())) > 1:
+        shown = ", ".join(f"{version} in {environment}{rollout.CANARY}" for environment, version in there.items())
+        raise Refused(
+            f"{component} has several canaries, and a percentage is for one version: {shown}",
+            hint=f"set each by itself, such as: edgit canary set {component}@{next(iter(there))} {percentage}",
+        )
+    return percentage.of(next(iter(there.values())))
+
+
+def _canary_pointer(entry: str) -> str:
+    return f"{entry.partition('@')[2] or 'prod'}{rollout.CANARY}"
+
+
+def _shown(percentage: Percentage | None) -> str:
+    if percentage is None:
+        return "none"
+    return f"{percentage} % for {percentage.version}" if percentage.version else f"{percentage} %"
+
+
+def _ended(canary: Canary) -> str:
+    return f"ended: the entry `{canary.entry}` is for {canary.entry_version}, the canary is {canary.version} now"
 
 
 def _types(git: Git | None, store: Kv) -> dict[str, str | None]:
@@ -241,10 +321,11 @@ def _canaries(table: rollout.PercentageTable, pointers: Mapping[str, Mapping[str
     """Every canary pointer, with the percentage that decides for it."""
     for component, found in sorted(pointers.items()):
         for pointer, version in sorted(found.items()):
-            environment = pointer.removesuffix(_SUFFIX)
+            environment = pointer.removesuffix(rollout.CANARY)
             if environment != pointer and environment:
-                entry, percentage = table.in_force(component, environment)
-                yield Canary(component, environment, found.get(environment), version, percentage, entry)
+                entry, percentage = table.in_force(component, environment, version)
+                counts_for = table.table.entries[entry].version if entry else None
+                yield Canary(component, environment, found.get(environment), version, percentage, entry, counts_for)
 
 
 def _tell(git: Git | None, store: Kv, change: rollout.PercentageChange, format: str) -> None:
@@ -260,7 +341,7 @@ def _tell(git: Git | None, store: Kv, change: rollout.PercentageChange, format: 
         terminal.document({**shapes.of_percentage_change(change), "canaries": _shapes(concerned)})
         return
     subject = "all components" if component == "*" else change.entry
-    before, after = (f"{value} %" if value is not None else "none" for value in (change.before, change.after))
+    before, after = _shown(change.before), _shown(change.after)
     would = "would set: " if change.dry_run else ""
     terminal.lines([f"{subject}: {after} already" if change.nothing else f"{would}{subject}: {before} -> {after}"])
     verb = "would take" if change.dry_run else "takes"
@@ -268,30 +349,44 @@ def _tell(git: Git | None, store: Kv, change: rollout.PercentageChange, format: 
         f"  {c.component} {c.environment}: the canary {c.version} {verb} {c.percentage} %, "
         f"{c.stable or 'nothing'} the rest"
         + ("" if c.entry == change.entry else f" (by the entry `{c.entry}`)" if c.entry else " (by no entry)")
+        + (f" ({_ended(c)})" if c.ended else "")
         for c in concerned
     )
+    if component == "*" and change.after is not None and change.after.threshold:
+        terminal.warn(
+            "this counts for every canary to come as well; edgit canary set NAME PERCENT ends with the canary"
+        )
     for text in change.notes:
         terminal.note(text)
     if change.dry_run:
         return
     if not change.nothing:
         terminal.note(shown_when(store.name))
+    waiting = _unpublished(git, store, change.entry)
+    for pointer, version in waiting:
+        starts = "" if change.after is None or change.after.version in (None, version) else " and starts at 0 %"
+        terminal.note(f"git has {pointer} {version}, which is not published yet{starts}")
     if change.after is not None and change.after.threshold and not concerned:
-        if waiting := _unpublished(git, component, environment):
-            terminal.note(f"git has {waiting}, which is not published yet")
+        if waiting:
             terminal.next_step("edgit publish")
             return
         name = "NAME" if component == "*" else component
-        terminal.next_step(f"edgit deploy set {name} VERSION --to {environment or 'prod'}{_SUFFIX}, then edgit publish")
+        terminal.next_step(f"edgit deploy set {name} VERSION --to {_canary_pointer(change.entry)}, then edgit publish")
 
 
-def _unpublished(git: Git | None, component: str, environment: str) -> str | None:
-    """A canary that git has for an entry that concerns none in KV, as it is told; None where it has none either."""
+def _unpublished(git: Git | None, store: Kv, entry: str) -> list[tuple[str, str]]:
+    """The canaries that an entry is for in git and not in KV: the pointer as it is told, and the version."""
     if git is None:
-        return None
-    for name, found in sorted(read_live(git).pointers.items()):
-        for pointer, version in sorted(found.items()):
-            here = pointer.endswith(_SUFFIX) and environment in ("", pointer.removesuffix(_SUFFIX))
-            if here and component in ("*", name):
-                return f"{name} {pointer} {version}"
-    return None
+        return []
+    here, there = read_live(git).pointers, _pointers(store)
+    component, _, environment = entry.partition("@")
+    found = []
+    for name in sorted(here) if component == "*" else [component]:
+        asked = f"{name}@{environment}" if environment else name
+        published = rollout.canaries_of(asked, there)
+        found += [
+            (f"{name} {pointer}{rollout.CANARY}", version)
+            for pointer, version in rollout.canaries_of(asked, here).items()
+            if published.get(pointer) != version
+        ]
+    return found[:_UNPUBLISHED_SHOWN]

@@ -100,12 +100,12 @@ def needed_kv(git: Git, given: str | None) -> str:
     return target
 
 
-def kv_to_publish(git: Git, publish: bool, kv: str | None) -> Kv | None:
+def kv_to_publish(git: Git, publish: bool | None, kv: str | None) -> Kv | None:
     """The KV that a move is published to at once; None where that is not asked for. `--kv` asks for it too.
 
     Opened before anything is moved: what is missing for it is then told while nothing has happened yet.
     """
-    if not (publish or kv):
+    if publish is False or not (publish or kv):
         return None
     from edgit.kv.targets import open_kv  # noqa: PLC0415
 

@@ -10,13 +10,14 @@ import click
 from edgit import terminal
 from edgit.commands.completion import complete_version
 from edgit.commands.context import now, open_repository
-from edgit.commands.options import Instant, Version, argument_component, option_environment, option_format
+from edgit.commands.options import Instant, Version, argument_component, option_environment, option_format, option_set
 from edgit.components.files import locate
 from edgit.errors import EdgitError
 from edgit.git.tags import commits_of
 from edgit.ledger.history import moves_of
 from edgit.repository.catalog import known, live_in, needed_version_tag
-from edgit.repository.reading import Repository, read_past, read_past_pointers
+from edgit.repository.published import read_pointers_at
+from edgit.repository.reading import Repository, read_past
 from resolver.history import format_instant
 
 
@@ -31,12 +32,14 @@ from resolver.history import format_instant
     help="Given twice: from then to then; once: from then to now.",
 )
 @option_environment("--from", default="prod", help="The environment that is looked at.")
+@option_set
 @option_format("text", "json")
 def diff(
     component: str | None,
     versions: tuple[str, ...],
     dates: tuple[datetime, ...],
     environment: str,
+    as_set: bool,
     format: str,
 ) -> None:
     """What changed in the file of COMPONENT between two versions, or in an environment between two instants.
@@ -56,7 +59,7 @@ def diff(
     if component:
         _diff_versions(repository, known(repository, component), versions, environment, format)
     else:
-        _diff_dates(repository, dates, environment, format)
+        _diff_dates(repository, dates, environment, format, as_set=as_set)
 
 
 def _diff_versions(
@@ -96,15 +99,15 @@ def _read_text(repository: Repository, component: str, version: str) -> str:
     return found.body.decode(errors="replace")
 
 
-def _diff_dates(repository: Repository, dates: tuple[datetime, ...], environment: str, format: str) -> None:
+def _diff_dates(
+    repository: Repository, dates: tuple[datetime, ...], environment: str, format: str, *, as_set: bool
+) -> None:
     first, second = sorted(dates) if len(dates) == 2 else (dates[0], now())
+    pasts = [read_pointers_at(repository, date, as_set=as_set) for date in (first, second)]
+    for note in dict.fromkeys(past.note for past in pasts if past.note):
+        terminal.note(note)
     before, after = (
-        {
-            name: found[environment]
-            for name, found in read_past_pointers(repository, date).items()
-            if environment in found
-        }
-        for date in (first, second)
+        {name: found[environment] for name, found in past.pointers.items() if environment in found} for past in pasts
     )
     changed = {
         name: (before.get(name), after.get(name))

@@ -49,7 +49,7 @@ class GuardPlan:
 
 @click.command()
 @argument_component("component")
-@option_environment("--from", required=True, help="Where it is live.")
+@option_environment("--from", default="prod", help="Where it is live.")
 @click.option(
     "--metrics",
     "url",
@@ -161,7 +161,6 @@ def _plan(
 ) -> GuardPlan:
     """Everything that can be known before the watch. Raises `EdgitError` where it cannot begin."""
     component, pointer = subject.component, subject.pointer
-    target = None if subject.canary or store is None else _needed_target(repository, subject)
     undo = "deploy unset" if subject.canary else "rollback"
     by_hand = f"edgit {undo} {component} --from {pointer}"
     if store is not None and (published := _read_live_version(subject, store)) != subject.version:
@@ -170,6 +169,7 @@ def _plan(
             "what is watched must be what requests run",
             hint="next: edgit publish, then guard again",
         )
+    target = None if subject.canary or store is None else _needed_target(repository, subject)
     last = next(iter(moves_of(read_past(repository), component, pointer)[::-1]), None)
     moved_ago = (datetime.now(UTC) - last.at).total_seconds() if last else None
     caution = None if moved_ago is None else watch.settling(subject, rules, moved_ago, own=source.own)

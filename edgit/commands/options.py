@@ -95,6 +95,14 @@ def option_kv(
     return click.option(flag, name, metavar="TARGET", shell_complete=complete_kv, help=help)
 
 
+def option_former(flag: str) -> Callable[[F], F]:
+    """An option that went, given to the command as `former`: it says what takes its place."""
+    return click.option(flag, "former", hidden=True, help="Gone.")
+
+
+#: Of the past it is asked what was published, unless this is given.
+option_set = click.option("--set", "as_set", is_flag=True, help="What was set in git then, published or not.")
+
 option_dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 
 
@@ -105,7 +113,7 @@ class ChangeOptions:
     dry_run: bool
     format: str
     reason: str | None = None
-    publish: bool = False
+    publish: bool | None = None
     kv: str | None = None
 
 
@@ -117,9 +125,9 @@ def change_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def move_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--reason`, `--publish`, `--kv`, `--dry-run` and `--format`, given to the command as `options`."""
     declared = {
-        "reason": click.option("--reason", "-m", metavar="TEXT", help="Why; kept in the ledger, shown by `edgit log`."),
+        "reason": click.option("--reason", "-m", metavar="TEXT", help="Why; kept in the ledger."),
         "publish": click.option(
-            "--publish", is_flag=True, help="Publish at once to the KV that the setting edgit.kv names."
+            "--publish/--no-publish", default=None, help="Publish at once to the KV that the setting edgit.kv names."
         ),
         "kv": option_kv(help="Publish there: local, local=PATH or cloudflare, instead of edgit.kv."),
         "dry_run": option_dry_run,

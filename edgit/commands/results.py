@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +17,7 @@ from edgit import terminal
 from edgit.commands import shapes
 from edgit.commands.context import at_terminal, kv_to_publish, open_git
 from edgit.commands.options import ChangeOptions
-from edgit.errors import EdgitError, NotReached, Refused
+from edgit.errors import EdgitError, NotReached, Refused, Stopped
 from edgit.git.process import Git
 from edgit.ledger.entries import LEDGER
 from edgit.ledger.published import record_published
@@ -33,13 +34,29 @@ if TYPE_CHECKING:
     from edgit.kv.store import Kv
 
 
+#: How long the edge is asked whether it answers what was published, in seconds: KV's own delay and some more.
+EDGE_WAIT = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class AfterMove:
+    """What comes after a move besides: `share` pushes also without `edgit.autoPush`, `edge` is asked until it answers
+    what was published, and `tell` has the last word, with the KV that was published to."""
+
+    share: bool = False
+    edge: str | None = None
+    tell: Callable[[Kv | None], None] = lambda _store: None
+
+
 def move_pointers(
     options: ChangeOptions,
     verb: str,
     desire: Callable[[Repository], Sequence[DesiredPointer]],
     tell: Callable[[Repository, ChangeOutcome], None] = lambda _repository, _outcome: None,
+    after: Callable[[Repository, ChangeOutcome], AfterMove] = lambda _repository, _outcome: AfterMove(),
 ) -> None:
-    """Move what `desire` says of the repository, all or nothing, and tell it. `tell` has more to say about it."""
+    """Move what `desire` says of the repository, all or nothing, and tell it. `tell` has more to say about it, and
+    `after` says what comes then."""
     lock = RepositoryLock(open_git())
     store = kv_to_publish(lock.git, options.publish, options.kv)
     with lock.locked() as repository:
@@ -54,7 +71,8 @@ def move_pointers(
             tell=None if options.dry_run or not at_terminal() else _ask,
         )
         tell(repository, outcome)
-    finish(lock.git, outcome, options.format, store=store)
+        then = after(repository, outcome)
+    finish(lock.git, outcome, options.format, store=store, then=then)
 
 
 def _ask(caution: str) -> None:
@@ -63,34 +81,101 @@ def _ask(caution: str) -> None:
         raise Refused("not confirmed; nothing was moved")
 
 
-def finish(git: Git, outcome: ChangeOutcome, format: str, *, store: Kv | None = None) -> None:
-    """Tell what a change did, push and publish where that is wanted, and say what comes next.
+def finish(
+    git: Git, outcome: ChangeOutcome, format: str, *, store: Kv | None = None, then: AfterMove | None = None
+) -> None:
+    """Tell what a change did, publish and push where that is wanted, and say what comes next.
 
-    A remote that is away keeps nothing from KV where publishing was asked for: that is what production runs. It is the
-    error all the same.
+    What was moved is told before any network is waited for. KV comes first, since production runs it, then the edge,
+    then the remote: each is tried whatever became of the one before, and the first failure is the error.
     """
-    acted = bool(outcome.entries) and not outcome.dry_run
-    pushed, away = False, None
-    try:
-        pushed = push_after(git) if acted else False
-    except NotReached as error:
-        if store is None:
-            raise
-        away = error
-    if format == "text":
+    then = then or AfterMove()
+    show, acted = format == "text", bool(outcome.entries) and not outcome.dry_run
+    if show:
         tell_notes(outcome.notes)
         _tell_moves(outcome)
-        if pushed:
-            terminal.note(f"generation {outcome.generation}, pushed to {git.remote()}")
-    report = None if store is None or outcome.dry_run else _publish_after(git, store, pushed, show=format == "text")
+    done = _Done(git, store is not None, git.remote() is not None and (then.share or git.flag("edgit.autoPush")))
+    failed: list[EdgitError] = []
+    if not outcome.dry_run:
+        with done.left_told():
+            if store is not None:
+                _attempt(failed, lambda: done.publish(store, show=show))
+            if then.edge and done.report:
+                _attempt(failed, lambda: done.wait(str(then.edge), show=show))
+            if acted or then.share:
+                _attempt(failed, lambda: done.push(outcome, show=show))
     if format == "json":
-        terminal.document(shapes.of_outcome(outcome, pushed, report))
-    elif report:
-        tell_published(report)
-    if away:
-        raise away
-    if acted and format == "text":
-        _tell_next(git, outcome, pushed, published=report is not None)
+        terminal.document(shapes.of_outcome(outcome, done.pushed, done.report))
+    elif not outcome.dry_run:
+        then.tell(store)
+    for error in failed[1:]:
+        terminal.warn(error.detail)
+    if failed:
+        raise failed[0]
+    if show and acted:
+        _tell_next(git, outcome, done.pushed, published=done.report is not None)
+
+
+def _attempt(failed: list[EdgitError], step: Callable[[], None]) -> None:
+    try:
+        step()
+    except EdgitError as error:
+        failed.append(error)
+
+
+@dataclass
+class _Done:
+    """The steps after a move, and how far they have come."""
+
+    git: Git
+    publishes: bool
+    pushes: bool
+    report: PublishReport | None = None
+    pushed: bool = False
+    seen: bool = False
+
+    def publish(self, store: Kv, *, show: bool) -> None:
+        if show and store.name.startswith("Cloudflare"):
+            terminal.note(f"publishing to {store.name}")
+        try:
+            self.report = publish_ledger(self.git, store, show=show)
+        except EdgitError as error:
+            hint = f"next: edgit publish, once {store.name} answers" if isinstance(error, NotReached) else error.hint
+            raise type(error)(f"moved here, and not published: {error.detail}", hint=hint) from None
+        if show:
+            tell_published(self.report)
+
+    def wait(self, url: str, *, show: bool) -> None:
+        from edgit import edge  # noqa: PLC0415
+
+        assert self.report is not None
+        if show:
+            terminal.note(f"asking {url} until it answers from generation {self.report.generation}")
+        with edge.connect(url) as client:
+            took = edge.wait_until_published(client, self.report.generation, self.report.revision, timeout=EDGE_WAIT)
+        self.seen = True
+        if show:
+            terminal.lines([f"{url} answers from generation {self.report.generation} (after {took:.1f} s)"])
+
+    def push(self, outcome: ChangeOutcome, *, show: bool) -> None:
+        if not self.pushes:
+            return
+        self.pushed = push_after(self.git, wanted=True)
+        if show and self.pushed:
+            generation = f"generation {outcome.generation}, " if outcome.generation else ""
+            terminal.note(f"{generation}pushed to {self.git.remote()}")
+
+    @contextmanager
+    def left_told(self) -> Iterator[None]:
+        """Ctrl-C says what was done, and what is left to do."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            left = ["edgit publish"] if self.publishes and self.report is None else []
+            left += ["edgit push"] if self.pushes and not self.pushed else []
+            state = "published" if self.report else "not published"
+            next_step = f"next: {', then '.join(left)}" if left else None
+            raise Stopped(f"stopped: moved here, {state}", hint=next_step) from None
 
 
 def _tell_moves(outcome: ChangeOutcome) -> None:
@@ -123,9 +208,10 @@ def tell_notes(notes: Sequence[str]) -> None:
 # Pushing
 
 
-def push_after(git: Git) -> bool:
-    """Push what was just moved, where `edgit.autoPush` says so. Whether there was something to push."""
-    if not git.flag("edgit.autoPush") or git.remote() is None:
+def push_after(git: Git, *, wanted: bool = False) -> bool:
+    """Push what was just moved, where that is wanted or `edgit.autoPush` says so. Whether there was something to
+    push."""
+    if not (wanted or git.flag("edgit.autoPush")) or git.remote() is None:
         return False
     try:
         pushed = push(read_repository(git, from_tags=False))
@@ -154,15 +240,7 @@ def publish_next(git: Git) -> None:
     if git.config("edgit.workflow"):
         return
     target = git.config("edgit.kv")
-    terminal.next_step(f"edgit publish --to {target or 'local|cloudflare'}, or let the workflow do it")
-
-
-def _publish_after(git: Git, store: Kv, pushed: bool, *, show: bool) -> PublishReport:
-    try:
-        return publish_ledger(git, store, show=show)
-    except EdgitError as error:
-        moved = "moved here and pushed" if pushed else "moved here"
-        raise type(error)(f"{moved}, and not published: {error.detail}", hint=error.hint) from None
+    terminal.next_step(f"edgit publish --kv {target or 'local|cloudflare'}, or let the workflow do it")
 
 
 def publish_ledger(

@@ -140,8 +140,12 @@ def of_kv_status(status: KvStatus) -> Shape:
 
 def of_percentages(table: PercentageTable) -> Shape:
     """The table of percentages."""
-    entries = {name: str(percentage) for name, percentage in sorted(table.table.entries.items())}
-    return {"entries": entries, "problems": plain(table.problems)}
+    entries = sorted(table.table.entries.items())
+    return {
+        "entries": {name: str(percentage) for name, percentage in entries},
+        "versions": {name: percentage.version for name, percentage in entries if percentage.version},
+        "problems": plain(table.problems),
+    }
 
 
 def of_percentage_change(change: PercentageChange) -> Shape:
@@ -151,6 +155,7 @@ def of_percentage_change(change: PercentageChange) -> Shape:
         "entry": change.entry,
         "before": None if change.before is None else str(change.before),
         "after": None if change.after is None else str(change.after),
+        "version": None if change.after is None else change.after.version,
         "dry_run": change.dry_run,
         "notes": plain(change.notes),
     }

@@ -8,6 +8,7 @@ from edgit import terminal
 from edgit.commands.context import open_git
 from edgit.commands.options import option_format
 from edgit.commands.results import publish_next, start_workflow, tell_notes
+from edgit.git.process import LONG_TRANSFER
 from edgit.remote.pull import pull as pull_moves
 from edgit.remote.push import push as push_moves
 from edgit.repository.lock import RepositoryLock
@@ -23,7 +24,7 @@ def push(format: str) -> None:
     """
     lock = RepositoryLock(open_git())
     with lock.locked(from_tags=False) as repository:
-        pushed = push_moves(repository)
+        pushed = push_moves(repository, bound=LONG_TRANSFER)
     told = start_workflow(lock.git) if not pushed.nothing else None
     if format == "json":
         terminal.document({"remote": pushed.remote, "moves": pushed.entries, "tags": pushed.tags, "workflow": told})
@@ -50,7 +51,7 @@ def pull(format: str) -> None:
     """
     lock = RepositoryLock(open_git())
     with lock.locked(from_tags=False) as repository:
-        pulled = pull_moves(lock, repository)
+        pulled = pull_moves(lock, repository, bound=LONG_TRANSFER)
     received, replayed, dropped = len(pulled.received), len(pulled.replayed), len(pulled.dropped)
     if format == "json":
         terminal.document(

@@ -5,14 +5,17 @@ Rules:
 - objects are read by `cat-file --batch`, and written as one pack made here, so that a command costs a handful of
   processes however much it moves;
 - refs move in one `update-ref --stdin` transaction, each with the value that it must have had;
+- whatever talks to a remote is bounded: one that accepts and never answers is no reason to wait for ever;
 - nothing here knows what a component is.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
+import signal
 import struct
 import subprocess
 import zlib
@@ -25,6 +28,11 @@ from edgit.git.objects import PACK_KINDS, Object, TreeEntry, pack_header
 
 #: Up to so many new objects are written loose, as git does for a small fetch; more stay one pack.
 _LOOSE = 100
+#: How long a remote may take to say what it has, and how long it may take or give, in seconds: beside a move, and where
+#: that was asked for.
+FIRST_CONTACT, TRANSFER, LONG_TRANSFER = 10.0, 120.0, 600.0
+#: A remote that has many refs may take longer to list them: so many more in a second.
+_REFS_A_SECOND = 5_000
 _BROKEN = re.compile(r"ignoring broken ref (\S+)")
 _CLASH = re.compile(r"'(refs/\S+)' exists; cannot create '(refs/\S+)'")
 
@@ -274,20 +282,40 @@ class Git:
             return "origin"
         return known[0] if len(known) == 1 else None
 
-    def remote_refs(self, remote: str, *patterns: str) -> dict[str, str]:
-        """Ref → object id, as the remote has them now; without those of peeled tags."""
-        listed = self.over_network("ls-remote", "--quiet", remote, *patterns).decode(errors="replace")
+    def remote_refs(self, remote: str, *patterns: str, known: int = 0, bound: float | None = None) -> dict[str, str]:
+        """Ref → object id, as the remote has them now; without those of peeled tags. A remote that is expected to have
+        many refs, about as many as `known`, may take longer."""
+        bound = (FIRST_CONTACT if bound is None else bound) + known // _REFS_A_SECOND
+        command = ["ls-remote", "--quiet", remote, *patterns]
+        listed = self.over_network(*command, remote=remote, bound=bound).decode(errors="replace")
         found = (line.split("\t", 1) for line in listed.split("\n") if line)
         return {ref: id for id, ref in found if not ref.endswith("^{}")}
 
-    def attempt_over_network(self, *arguments: str, input: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-        """A git command that talks to a remote, whatever becomes of it; off a terminal it asks for no password."""
-        env = {} if os.isatty(0) else {"GIT_TERMINAL_PROMPT": "0"}
-        return self.attempt(*arguments, input=input, env=env)
+    def attempt_over_network(
+        self, *arguments: str, remote: str, bound: float, input: bytes | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """A git command that talks to a remote, whatever becomes of it; off a terminal it asks for no password. Raises
+        `NotReached` where that takes longer than `bound`, in seconds: it is ended then, with all that it has begun."""
+        env = {} if os.isatty(0) and bound > FIRST_CONTACT else self._without_questions()
+        try:
+            return _run(self.root, arguments, input=input, env=env, bound=bound)
+        except subprocess.TimeoutExpired:
+            # What it has left is looked for by the next command. A question leaves nothing.
+            self.child_killed |= arguments[0] != "ls-remote"
+            did = "answer" if arguments[0] == "ls-remote" else f"finish git {arguments[0]}"
+            raise NotReached(
+                f"{remote} did not {did} within {bound:g} s", hint="nothing was changed here; try again"
+            ) from None
 
-    def over_network(self, *arguments: str, input: bytes | None = None) -> bytes:
-        """The same. Raises `NotReached`."""
-        done = self.attempt_over_network(*arguments, input=input)
+    def _without_questions(self) -> dict[str, str]:
+        """What lets git fail where it would ask for a password."""
+        own = "GIT_SSH_COMMAND" in os.environ or "GIT_SSH" in os.environ or self.config("core.sshCommand")
+        ssh = {} if own else {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
+        return {"GIT_TERMINAL_PROMPT": "0", **ssh}
+
+    def over_network(self, *arguments: str, remote: str, bound: float, input: bytes | None = None) -> bytes:
+        """The same. Raises `NotReached` for every failure."""
+        done = self.attempt_over_network(*arguments, remote=remote, bound=bound, input=input)
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip()
             raise NotReached(f"git {arguments[0]} failed: {said}", hint="nothing was changed here; try again")
@@ -301,22 +329,45 @@ def _run(
     input: bytes | None = None,
     env: Mapping[str, str] | None = None,
     inherited: tuple[int, ...] = (),
+    bound: float | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
+    """A git command. Raises `TimeoutExpired` where it takes longer than `bound`."""
     # LC_ALL: what git says is read here in two places. The optional locks are those of `git status`.
     environment = {**os.environ, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", **(env or {})}
+    command = ["git", *arguments]
+    pipe = subprocess.PIPE
     try:
-        return subprocess.run(
-            ["git", *arguments],
-            cwd=folder,
-            env=environment,
-            # Without input it is empty: git must not read what was meant for somebody else.
-            input=b"" if input is None else input,
-            capture_output=True,
-            check=False,
-            pass_fds=inherited,
+        child = subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, pass_fds=inherited
         )
     except FileNotFoundError:
         raise EdgitError("git is not installed or not on the PATH") from None
+    with child:
+        try:
+            # Without input it is empty: git must not read what was meant for somebody else.
+            out, err = child.communicate(b"" if input is None else input, timeout=bound)
+        except BaseException:
+            # What talks to a remote for git, such as ssh, would go on waiting for it.
+            for process in [*(_below(child.pid) if bound else ()), child.pid]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, child.returncode, out, err)
+
+
+def _below(process: int) -> list[int]:
+    """The processes that one has begun, and those that these have."""
+    parents: list[tuple[int, int]] = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents.append((int(file.parent.name), int(file.read_text().rpartition(")")[2].split()[1])))
+    if not parents:
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False).stdout
+        parents = [(int(pid), int(parent)) for pid, parent in map(str.split, listed.splitlines())]
+    found = [process]
+    for each in found:
+        found += [pid for pid, parent in parents if parent == each]
+    return found[1:]
 
 
 def _lines(names: Iterable[str]) -> bytes:

@@ -27,6 +27,8 @@ class RetryPolicy:
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     chance: Callable[[], float] = random.random
+    #: Told of each failure that is waited out: nobody should look at a silent terminal for a minute.
+    say: Callable[[str], None] = lambda _text: None
 
     def pause(self, attempt: int, asked_for: float | None) -> float:
         """How many seconds to wait after the given attempt, counted from 1; never less than was asked for."""
@@ -44,6 +46,7 @@ class RetryPolicy:
                 wait = self.pause(attempt, failure.retry_after)
             if attempt == self.attempts or self.clock() + wait > end:
                 break
+            self.say(f"{name}: {reason}; asking again in {wait:.1f} s")
             self.sleep(wait)
         raise KvFailed(
             f"{name} failed while {doing}, {attempt} time{'s' if attempt > 1 else ''}: {reason}",

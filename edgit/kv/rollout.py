@@ -6,7 +6,9 @@ Rules:
 - a table that cannot be read as a whole is not written over, unless that is asked for;
 - `rollout-history` is written first, so that no percentage was ever in force that is not on record. Its instants never
   go back;
-- percentages are exact decimals: 0.1 means 0.1 %.
+- percentages are exact decimals: 0.1 means 0.1 %;
+- a percentage that is set for a component is for one canary version. When that canary goes, it is set to 0: the same
+  version as a canary once more begins with nobody too.
 """
 
 from __future__ import annotations
@@ -29,13 +31,16 @@ from resolver.documents import (
     VERSION_MAP,
     decode_rollout,
     decode_rollout_history,
-    encode_rollout,
+    encode_percentage,
 )
 from resolver.entries import elements, members, plain
 from resolver.errors import InvalidDocument, InvalidReference, listed
 from resolver.history import format_instant
-from resolver.rollout import NOBODY, Percentage, RolloutTable, parse_entry
+from resolver.rollout import Percentage, RolloutTable, parse_entry
 from resolver.snapshot import Pointers
+
+#: What ends the name of a canary's pointer.
+CANARY = "-canary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +55,10 @@ class PercentageTable:
     unreadable: frozenset[str] = frozenset()
     problems: tuple[str, ...] = ()
 
-    def in_force(self, component: str, environment: str) -> tuple[str | None, Percentage]:
-        """The entry that decides for a pointer, None where none does, and its percentage."""
-        name = self.table.entry(component, environment)
-        return name, NOBODY if name is None else self.table.entries[name]
+    def in_force(self, component: str, environment: str, canary: str) -> tuple[str | None, Percentage]:
+        """The entry that decides for this canary of a pointer, None where none does, and the percentage it makes."""
+        table = self.table
+        return table.entry(component, environment), table.percentage(component, environment, canary=canary)
 
 
 def read_percentages(entry: KvValue | None) -> PercentageTable:
@@ -90,7 +95,7 @@ def with_entry(text: str | None, name: str, percentage: Percentage | None) -> st
         entries.pop(name, None)
     else:
         entries[name] = _encoded(percentage)
-    scalar = set(entries) == {"*"} and not _is_object(text)
+    scalar = set(entries) == {"*"} and not _is_object(text) and not _is_object(bytes(entries["*"]).decode())
     return bytes(entries["*"]).decode() if scalar else msgspec.json.encode(entries).decode()
 
 
@@ -118,7 +123,7 @@ def _is_object(text: str | None) -> bool:
 
 
 def _encoded(percentage: Percentage) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(encode_rollout(RolloutTable({"*": percentage}))))
+    return msgspec.Raw(msgspec.json.encode(encode_percentage(percentage)))
 
 
 def with_change(history: str | None, at: datetime, table: str, actor: str) -> str:
@@ -148,6 +153,16 @@ class PercentageChange:
     text: str
     dry_run: bool = False
     notes: tuple[str, ...] = ()
+
+
+def canaries_of(entry: str, pointers: Pointers) -> dict[str, str]:
+    """The canaries that an entry of one component is for, by what they are canaries of."""
+    component, _, environment = entry.partition("@")
+    return {
+        pointer.removesuffix(CANARY): version
+        for pointer, version in sorted(pointers.get(component, {}).items())
+        if pointer.endswith(CANARY) and environment in ("", pointer.removesuffix(CANARY))
+    }
 
 
 def get_percentages(kv: Kv) -> PercentageTable:
@@ -236,22 +251,24 @@ def _notes(
     held = read_map(version_map)
     if percentage is None or entry == "*" or held is None:
         return tuple(notes)
-    return (*notes, *_without_canary(entry, held.pointers))
+    return (*notes, *_without_canary(entry, percentage.version, held.pointers))
 
 
-def _without_canary(entry: str, pointers: Pointers) -> tuple[str, ...]:
+def _without_canary(entry: str, version: str | None, pointers: Pointers) -> tuple[str, ...]:
     """A percentage for what has no canary changes nothing, and is a slip more often than not."""
     component, _, environment = entry.partition("@")
     if component == "*":
-        wanted = f"{environment}-canary"
+        wanted = f"{environment}{CANARY}"
         there = any(wanted in found for found in pointers.values())
         return () if there else (f"nothing has a pointer `{wanted}`: the percentage has no effect until something has",)
     known: Mapping[str, str] = pointers.get(component, {})
     if not known:
         return (f"KV's version map has no component `{component}`",)
-    wanted = f"{environment}-canary"
-    if environment and wanted not in known:
-        return (f"`{component}` has no pointer `{wanted}`: the percentage has no effect until it has",)
-    if not environment and not any(name.endswith("-canary") for name in known):
-        return (f"`{component}` has no canary: the percentage has no effect until it has",)
+    canaries = canaries_of(entry, pointers)
+    if not canaries:
+        what = f"pointer `{environment}{CANARY}`" if environment else "canary"
+        return (f"`{component}` has no {what}: the percentage has no effect until it has",)
+    if version is not None and version not in canaries.values():
+        shown = ", ".join(f"{pointer}{CANARY} is at {at}" for pointer, at in canaries.items())
+        return (f"{shown}: the percentage has no effect until {version} is there",)
     return ()

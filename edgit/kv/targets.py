@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from edgit import terminal
 from edgit.errors import EdgitError
 from edgit.kv.cloudflare import CloudflareKv
 from edgit.kv.local import LocalKv
 from edgit.kv.record import NAMESPACE, local_path
+from edgit.kv.retry import RetryPolicy
 from edgit.kv.store import Kv
 
 _VARIABLES = {
@@ -43,4 +45,4 @@ def _cloudflare(given: Mapping[str, str]) -> CloudflareKv:
             hint="\n".join(f"{name}: {_VARIABLES[name]}" for name in missing),
         )
     account, token, namespace = values.values()
-    return CloudflareKv(account, namespace, token)
+    return CloudflareKv(account, namespace, token, patience=RetryPolicy(say=terminal.note))

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 from edgit.components.versions import by_precedence
 from edgit.git.tags import name_of
 from edgit.ledger.entries import Created, LedgerEntry, LedgerState, Moved
 from resolver.history import format_instant
 from resolver.version import is_prerelease
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,24 +128,21 @@ def withdrawals_of(entries: Iterable[LedgerEntry]) -> dict[tuple[str, str], list
     return {key: each for key, each in found.items() if each}
 
 
-def last_good(moves: Iterable[LedgerMove], withdrawn: Container[str] = ()) -> str | None:
-    """The version that a rollback of one pointer goes to: the last that was live there, was not itself rolled back
-    from and is not withdrawn. Going back to a version takes all that came after it off the list, however it was done;
-    None if none is left.
+def last_good(path: Iterable[T | None], passed_over: Container[T] = ()) -> T | None:
+    """What a rollback goes to, of all that was live one after the other: the last that was not itself rolled back from.
+
+    Going back to one takes all that came after it off the list, however it was done, and None (taken out) all of them.
+    What is in `passed_over`, a withdrawn version, is not chosen. None if none is left.
     """
-    good: list[str] = []
-    current: str | None = None
-    for move in moves:
-        current = move.version
-        if current is None:
-            continue
-        if current in good:
-            del good[good.index(current) + 1 :]
+    good: list[T] = []
+    for each in path:
+        if each is None:
+            good.clear()
+        elif each in good:
+            del good[good.index(each) + 1 :]
         else:
-            good.append(current)
-    # A pointer that was removed goes back to what was live last.
-    before = good if current is None else good[:-1]
-    return next((version for version in reversed(before) if version not in withdrawn), None)
+            good.append(each)
+    return next((each for each in reversed(good[:-1]) if each not in passed_over), None)
 
 
 def recorded_types(entries: Iterable[LedgerEntry]) -> dict[str, str]:

@@ -24,11 +24,21 @@ from edgit.repository.reading import Repository
 def needed_remote(git: Git) -> str:
     """The remote that moves are shared by. Raises `EdgitError` where there is none."""
     remote = git.remote()
+    if remote is None and (several := unchosen_remotes(git)):
+        raise EdgitError(several, hint=f"next: git config edgit.remote {git.text('remote').split()[0]}")
     if remote is None:
         raise EdgitError(
             "this repository has no remote to share moves with", hint="next: git remote add origin URL, then edgit push"
         )
     return remote
+
+
+def unchosen_remotes(git: Git) -> str | None:
+    """What is wrong where there are several remotes and none of them is chosen."""
+    names = git.text("remote").split()
+    if len(names) < 2 or git.remote() is not None:
+        return None
+    return f"of the remotes {', '.join(names)} none is `origin`, and edgit.remote names none"
 
 
 def tracking_ref(remote: str) -> str:
@@ -51,9 +61,9 @@ def count_unpushed(repository: Repository, remote: str) -> int:
     return len(read_entries(git, tip, after=seen if seen and descends_from(git, tip, seen) else None))
 
 
-def refs_at(git: Git, remote: str) -> dict[str, str]:
+def refs_at(repository: Repository, remote: str) -> dict[str, str]:
     """The ledger and the tags of the remote: ref → object id."""
-    return git.remote_refs(remote, LEDGER, f"{PREFIX}*")
+    return repository.git.remote_refs(remote, LEDGER, f"{PREFIX}*", known=len(repository.refs))
 
 
 def all_tags(repository: Repository, there: Mapping[str, str], keys: Iterable[str] = ()) -> ComponentTags:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgit.components.tags import PREFIX, read_name
-from edgit.git.process import RefUpdate
+from edgit.git.process import TRANSFER, RefUpdate
 from edgit.ledger.entries import LEDGER, LedgerEntry
 from edgit.ledger.history import LedgerIndex
 from edgit.ledger.reading import descends_from, read_index
@@ -40,18 +40,19 @@ class PullResult:
     notes: tuple[str, ...] = ()
 
 
-def pull(lock: RepositoryLock, repository: Repository) -> PullResult:
-    """Bring the remote's ledger and tags here, and replay on top what it has not."""
+def pull(lock: RepositoryLock, repository: Repository, *, bound: float = TRANSFER) -> PullResult:
+    """Bring the remote's ledger and tags here within `bound` seconds, and replay on top what it has not."""
     git = repository.git
     remote = needed_remote(git)
-    there = refs_at(git, remote)
+    there = refs_at(repository, remote)
     theirs = there.get(LEDGER)
     wanted = [ref for ref, id in there.items() if repository.refs.get(ref) != id and (ref == LEDGER or read_name(ref))]
     if wanted:
         # Objects only, and by their ids, since git looks each name up among all: which refs move, and where to, is
         # decided here, all at once.
         command = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--stdin", remote]
-        git.over_network(*command, input="".join(f"{id}\n" for id in {there[ref] for ref in wanted}).encode())
+        ids = "".join(f"{id}\n" for id in {there[ref] for ref in wanted})
+        git.over_network(*command, remote=remote, bound=bound, input=ids.encode())
     new = [ref for ref in wanted if ref not in repository.refs and (name := read_name(ref)) and is_version(name.slot)]
     here = git.check(there[ref] for ref in new)
     updates = [RefUpdate(ref, there[ref], None) for ref in new if there[ref] in here]

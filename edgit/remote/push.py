@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from edgit.components.tags import PREFIX
 from edgit.errors import NotReached, Refused
+from edgit.git.process import TRANSFER
 from edgit.ledger.entries import LEDGER, LedgerEntry
 from edgit.ledger.reading import descends_from, read_entries, read_index
 from edgit.remote.differences import all_tags, needed_remote, read_tag_conflicts, refs_at, tracking_ref
@@ -49,18 +50,19 @@ class PushResult:
         return not self.entries and not self.tags
 
 
-def push(repository: Repository) -> PushResult:
-    """Bring the ledger and the tags to the remote. Raises `Refused` where the remote has moves that are not here."""
+def push(repository: Repository, *, bound: float = TRANSFER) -> PushResult:
+    """Bring the ledger and the tags to the remote, each step of it within `bound` seconds. Raises `Refused` where the
+    remote has moves that are not here."""
     git = repository.git
     remote = needed_remote(git)
-    there = refs_at(git, remote)
+    there = refs_at(repository, remote)
     theirs = there.get(LEDGER)
     tagged = (tag for tags in repository.tags.versions.values() for tag in tags.values())
     new = {tag.ref: tag.id for tag in tagged if tag.ref not in there}
     if repository.tip is None:
         if theirs:
             raise Refused(f"{remote} has a ledger, and this clone has none", hint="next: edgit pull")
-        return PushResult(remote, 0, _push_new(repository, remote, there, new))
+        return PushResult(remote, 0, _push_new(repository, remote, there, new, bound))
     if theirs and not (git.check([theirs]) and descends_from(git, repository.tip, theirs)):
         raise Refused(
             f"{remote} has moves that this clone has not; nothing was pushed", hint="next: edgit pull, then edgit push"
@@ -68,21 +70,24 @@ def push(repository: Repository) -> PushResult:
     entries = read_entries(git, repository.tip, after=theirs)
     leases = _leases(repository, repository.tip, there, entries, remote)
     # New versions go first: they are in nobody's way, and a command line would not hold all of them.
-    count = _push_new(repository, remote, there, new)
+    count = _push_new(repository, remote, there, new, bound)
     if leases or theirs != repository.tip:
-        _push_moves(repository, remote, repository.tip, {**there, **new}, leases)
+        _push_moves(repository, remote, repository.tip, {**there, **new}, leases, bound)
     if git.ref(tracking_ref(remote)) != repository.tip:
         git.attempt("update-ref", tracking_ref(remote), repository.tip)
     return PushResult(remote, len(entries), count + len(leases))
 
 
-def _push_new(repository: Repository, remote: str, there: Mapping[str, str], refs: Mapping[str, str]) -> int:
+def _push_new(
+    repository: Repository, remote: str, there: Mapping[str, str], refs: Mapping[str, str], bound: float
+) -> int:
     """Create versions' tags at the remote, by component."""
     # `refs/tags/components/x/v1.0.0` goes with all that begins as `refs/tags/components/x/v`.
     specs = _specs(repository, there, refs, lambda ref: ref[: ref.rindex("/") + 2])
     for start in range(0, len(specs), _AT_ONCE):
         part = specs[start : start + _AT_ONCE]
-        repository.git.over_network("push", "--quiet", "--atomic", "--no-verify", remote, *part)
+        command = ["push", "--quiet", "--atomic", "--no-verify", remote, *part]
+        repository.git.over_network(*command, remote=remote, bound=bound)
     return len(refs)
 
 
@@ -116,6 +121,7 @@ def _push_moves(
     tip: str,
     there: Mapping[str, str],
     leases: Mapping[str, tuple[str | None, str | None]],
+    bound: float,
 ) -> None:
     """Move the ledger and the tags at the remote, all or none; each tag only from what was seen there."""
     # A tag that is new there needs no lease: without force git creates one, and moves none.
@@ -124,7 +130,8 @@ def _push_moves(
     specs = [f"{tip}:{LEDGER}", *(f"{new or ''}:{ref}" for ref, (new, _) in moved.items())]
     specs += _specs(repository, there, new, lambda ref: "/".join([*ref.split("/")[:3], ""]))
     guards = [f"--force-with-lease={ref}:{old}" for ref, (_, old) in moved.items()]
-    done = repository.git.attempt_over_network("push", "--quiet", "--atomic", "--no-verify", *guards, remote, *specs)
+    command = ["push", "--quiet", "--atomic", "--no-verify", *guards, remote, *specs]
+    done = repository.git.attempt_over_network(*command, remote=remote, bound=bound)
     if done.returncode == 0:
         return
     said = done.stderr.decode(errors="replace").strip()

@@ -19,12 +19,11 @@ from edgit.ledger.history import LedgerMove, Withdrawal, moves_of, withdrawals_o
 from edgit.ledger.reading import read_entries, read_entries_about
 from edgit.repository.changes import DesiredPointer
 from edgit.repository.reading import Repository
+from edgit.repository.rollback import is_rollback
 from resolver.history import format_instant
 
 #: The verbs of moves that make a version live which may have been bad there.
 _BRINGING = ("deploy", "promote", "restore")
-#: The verbs of moves that take a version back, wherever they lead.
-_TAKING_BACK = ("rollback", "guard")
 #: The past of so many components is asked of git by their names; of more, all of it is read.
 _ASKED_FOR = 8
 
@@ -71,7 +70,7 @@ def rolled_back(entries: Iterable[LedgerEntry], component: str, environment: str
             before.append(move.version)
         if move.version:
             found.pop((move.environment, move.version), None)
-        if move.before and (back or move.summary.partition(":")[0] in _TAKING_BACK):
+        if move.before and (back or is_rollback(move.summary)):
             found[move.environment, move.before] = move
     return {version: move for (_, version), move in found.items()}
 

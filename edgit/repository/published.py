@@ -50,8 +50,12 @@ class PastPointers:
     note: str | None = None
 
 
-def read_pointers_that_ran(repository: Repository, moment: datetime, target: str | None = None) -> PastPointers:
-    """What requests ran at an instant."""
+def read_pointers_at(
+    repository: Repository, moment: datetime, *, as_set: bool = False, target: str | None = None
+) -> PastPointers:
+    """What requests ran at an instant, or `as_set` what was set in git then."""
+    if as_set:
+        return PastPointers(read_past_pointers(repository, moment))
     past = read_published_past(repository.git, target)
     if past is not None and past.knows(moment):
         return PastPointers(past.pointers_at(moment))

@@ -63,6 +63,12 @@ CASES: list[Case] = [
         post("/resolve", {"references": ["my-prompt@prod", "extraction-prompt", "prompts/analysis-prompt"], "key": key})
         for key in (*range(150), "ü", "日本語", "😀", "a\nb", 0.1, 1e21, 2**60)
     ),
+    # A percentage is for one canary version: at the first instant for one that has ended, later for the one there is.
+    *(
+        post("/resolve", {"references": ["extraction-prompt"], "at": f"2024-11-14T{hour}:15:00Z", "key": key})
+        for hour in (11, 12)
+        for key in range(30)
+    ),
     post("/resolve", {"references": ["my-prompt@^1.0.0", "my-prompt@latest", "my-prompt@stable"], "key": "k"}),
     *(
         post("/resolve", {"references": [f"extraction-prompt@{each}" for each in WITHDRAWN], "key": "k", "at": at})

@@ -49,7 +49,7 @@ def test_what_edgit_writes_is_valid(tmp_path: Path, layout: str) -> None:
     repo.edgit("deploy", "set", "answer@v1.0.0", "schemas/answer@v1.0.0", "--to", "prod")
     repo.edgit("deploy", "set", "answer@v1.0.0", "--to", "prod-canary")
     kv = LocalKv(tmp_path / "kv.sqlite3")
-    publish = ("publish", "--to", f"local={kv.path}", "--layout", layout)
+    publish = ("publish", "--kv", f"local={kv.path}", "--layout", layout)
     repo.edgit(*publish)
     repo.edgit("deploy", "unset", "schemas/answer", "--from", "prod")
     repo.edgit("withdraw", "answer@v1.0.0", "--reason", "wrong")
@@ -82,6 +82,9 @@ def test_what_edgit_writes_is_valid(tmp_path: Path, layout: str) -> None:
         (f"{VERSION_MAP}/7", [], "[] is not of type 'object'"),
         ("rollout-percentage", 101, "101 is not valid"),
         ("rollout-percentage", {"x@": 1}, "is not valid"),
+        ("rollout-percentage", {"x": {"percent": 1}}, "is not valid"),
+        ("rollout-percentage", {"x": {"percent": 1, "version": "latest"}}, "is not valid"),
+        ("rollout-percentage", {"x": {"percent": 1, "version": "v1.0.0", "ramp": 1}}, "is not valid"),
         ("rollout-history", [{"at": "2025-01-01T00:00:00Z"}], "'value' is a required property"),
         ("history/x", [{"at": "2025-01-01", "environment": "prod", "version": None}], "'2025-01-01' does not match"),
         ("history/x", [{"at": "2025-01-01T00:00:00Z", "environment": "prod"}], "'version' is a required property"),

@@ -31,7 +31,9 @@ def kv(request: pytest.FixtureRequest, tmp_path: Path) -> Kv:
 
 
 def changed(kv: Kv, entry: str, percentage: str | None, at: datetime = T1, **options: bool) -> PercentageChange:
-    value = None if percentage is None else parse_percentage(percentage)
+    number, _, version = (percentage or "").partition(" for ")
+    value = parse_percentage(number) if number else None
+    value = value.of(version) if value and version else value
     return set_percentage(kv, entry, value, "on-call", now=lambda: at, sleep=lambda _: None, **options)
 
 
@@ -60,6 +62,15 @@ def text(kv: Kv, key: str = ROLLOUT) -> str | None:
         ('{"a": 1, "b": 2}', "a", None, '{"b":2}'),
         ('{"a": "ten", "b": 2}', "a", None, '{"b":2}'),
         ("10", "*", None, "{}"),
+        (None, "a", "10 for v1.1.0", '{"a":{"percent":10,"version":"v1.1.0"}}'),
+        ("50", "a", "0.5 for v1.1.0", '{"*":50,"a":{"percent":0.5,"version":"v1.1.0"}}'),
+        (
+            '{"a": {"percent": "9 %", "version": "1.0.0"}, "b": { "percent": 1.0, "version": "v1.0.0" }}',
+            "a",
+            "5",
+            '{"a":5,"b":{ "percent": 1.0, "version": "v1.0.0" }}',
+        ),
+        ("50", "*", "10 for v1.1.0", '{"*":{"percent":10,"version":"v1.1.0"}}'),
     ],
 )
 def test_one_entry_is_changed(kv: Kv, before: str | None, entry: str, percentage: str | None, after: str) -> None:
@@ -72,22 +83,25 @@ def test_one_entry_is_changed(kv: Kv, before: str | None, entry: str, percentage
 
 
 def test_the_entry_in_force_is_shown(kv: Kv) -> None:
-    kv.put_many([KvWrite(ROLLOUT, '{"*": 10, "my-prompt": 25, "my-prompt@prod-eu": 0, "odd": "ten"}')])
+    table = '{"*": 10, "my-prompt": {"percent": 25, "version": "v1.1.0"}, "my-prompt@prod-eu": 0, "odd": "ten"}'
+    kv.put_many([KvWrite(ROLLOUT, table)])
     found = get_percentages(kv)
-    shown = {
-        where: found.in_force(*where) for where in [("my-prompt", "prod"), ("my-prompt", "prod-eu"), ("a", "prod")]
-    }
+    asked = [("my-prompt", "prod"), ("my-prompt", "prod-eu"), ("a", "prod")]
+    shown = {where: found.in_force(*where, "v1.1.0") for where in asked}
     assert {where: (name, str(percentage)) for where, (name, percentage) in shown.items()} == {
         ("my-prompt", "prod"): ("my-prompt", "25"),
         ("my-prompt", "prod-eu"): ("my-prompt@prod-eu", "0"),
         ("a", "prod"): ("*", "10"),
     }
     for (component, environment), (_, percentage) in shown.items():
-        assert found.table.percentage(component, environment) == percentage
+        assert found.table.percentage(component, environment, canary="v1.1.0") == percentage
+    name, percentage = found.in_force("my-prompt", "prod", "v1.2.0")
+    assert (name, str(percentage)) == ("my-prompt", "0")
+    assert of_percentages(found)["versions"] == {"my-prompt": "v1.1.0"}
     assert of_percentages(found)["entries"] == {"*": "10", "my-prompt": "25", "my-prompt@prod-eu": "0", "odd": "0"}
     assert "`ten` is not a percentage" in found.problems[0]
     kv.delete_many([ROLLOUT])
-    assert get_percentages(kv).in_force("a", "prod")[0] is None
+    assert get_percentages(kv).in_force("a", "prod", "v1.1.0")[0] is None
 
 
 @pytest.mark.parametrize(
@@ -122,6 +136,10 @@ def test_what_is_so_already_is_not_written(kv: Kv) -> None:
     change = changed(kv, "a", "10")
     assert change.nothing
     assert (text(kv), text(kv, ROLLOUT_HISTORY)) == ('{"a": 10.0}', None)
+    assert changed(kv, "a", "20 for v1.0.0").before == parse_percentage("10")
+    assert changed(kv, "a", "20 for v1.0.0").nothing
+    # The next canary's is another one.
+    assert not changed(kv, "a", "20 for v1.1.0").nothing
     # An entry that cannot be read is read as 0, and is not so already.
     kv.put_many([KvWrite(ROLLOUT, '{"a": "ten"}')])
     assert not changed(kv, "a", "0").nothing
@@ -135,6 +153,7 @@ def test_a_dry_run_writes_nothing(kv: Kv) -> None:
         "entry": "a",
         "before": None,
         "after": "10",
+        "version": None,
         "dry_run": True,
         "notes": [],
     }
@@ -199,11 +218,14 @@ def test_history_keeps_what_it_has_and_never_goes_back(kv: Kv) -> None:
         ("b", "`b` has no canary"),
         ("a@debug", "`a` has no pointer `debug-canary`"),
         ("typo", "no component `typo`"),
+        ("a for v1.1.0", None),
+        ("a for v1.2.0", "prod-canary is at v1.1.0: the percentage has no effect until v1.2.0 is there"),
     ],
 )
 def test_a_percentage_without_an_effect_is_said(kv: Kv, entry: str, note: str | None) -> None:
+    entry, at, version = entry.partition(" for ")
     kv.put_many([KvWrite(VERSION_MAP, '{"a": {"prod": "v1.0.0", "prod-canary": "v1.1.0"}, "b": {"prod": "v1.0.0"}}')])
-    notes = changed(kv, entry, "10").notes
+    notes = changed(kv, entry, f"10{at}{version}").notes
     assert len(notes) == (0 if note is None else 1)
     assert note is None or note in notes[0]
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,7 @@ def team(first: Team, tmp_path: Path) -> Team:
 
 def moves(repo: Repo) -> list[tuple[str, str, str | None, int]]:
     """(who, environment, version, generation), the newest first."""
-    found = json.loads(repo.edgit("log", "--format", "json").out)
+    found = json.loads(repo.edgit("history", "--format", "json").out)
     return [(m["actor"].split(" ")[0], m["environment"], m["version"], m["generation"]) for m in found]
 
 
@@ -475,8 +476,8 @@ def test_what_plain_git_moves_between_the_look_and_the_push_is_not_overwritten(
     carol = clone(team.remote, tmp_path / "carol", name="Carol")
     look = Git.remote_refs
 
-    def looked(git: Git, *arguments: str) -> dict[str, str]:
-        found = look(git, *arguments)
+    def looked(git: Git, *arguments: str, **options: Any) -> dict[str, str]:
+        found = look(git, *arguments, **options)
         with carol.here():
             plain_move(carol, "v1.1.0")
         return found

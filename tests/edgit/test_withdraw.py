@@ -113,7 +113,7 @@ def test_no_command_makes_it_live_before_it_is_reinstated(repo: Repo) -> None:
     for arguments in (
         ("deploy", "set", "my-prompt", "v1.0.0", "--to", "prod"),
         ("promote", "my-prompt", "--from", "staging", "--to", "prod"),
-        ("rollback", "my-prompt", "--from", "prod", "--to", "v1.0.0"),
+        ("rollback", "my-prompt@v1.0.0", "--from", "prod"),
         ("restore", "--date", "2024-11-01T09:07:30Z", "--from", "prod", "--to", "prod"),
     ):
         answer = repo.edgit(*arguments, code=3)
@@ -139,7 +139,7 @@ def test_a_rollback_passes_it_over(repo: Repo) -> None:
 
 def test_the_map_and_the_list_of_versions_in_kv(repo: Repo, tmp_path: Path) -> None:
     kv = LocalKv(tmp_path / "kv.sqlite3")
-    publish = ("publish", "--to", f"local={kv.path}")
+    publish = ("publish", "--kv", f"local={kv.path}")
     repo.edgit(*publish)
     assert document(kv, VERSION_MAP)["my-prompt"]["latest"] == "v1.2.0"
     before = document(kv, index_key("my-prompt"))
@@ -158,7 +158,7 @@ def test_the_map_and_the_list_of_versions_in_kv(repo: Repo, tmp_path: Path) -> N
 
 def test_a_component_whose_versions_are_all_withdrawn_has_no_latest(repo: Repo, tmp_path: Path) -> None:
     kv = LocalKv(tmp_path / "kv.sqlite3")
-    repo.edgit("publish", "--to", f"local={kv.path}", "--layout", "conductor")
+    repo.edgit("publish", "--kv", f"local={kv.path}", "--layout", "conductor")
     assert "prompts/my-prompt@latest" in kv.list_keys("prompts/")
     versions = [f"my-prompt@v1.{minor}.0" for minor in range(3)]
     repo.edgit("withdraw", *versions, "--reason", "x", "--publish", "--kv", f"local={kv.path}")

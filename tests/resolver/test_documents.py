@@ -203,12 +203,14 @@ def test_a_deep_entry_is_dropped_by_name(depth: int) -> None:
     )
 )
 def test_a_table_is_written_to_mean_the_same(values: dict[str, Decimal]) -> None:
-    table = RolloutTable({name: parse_percentage(format(value, "f")) for name, value in values.items()})
-    again = decode_rollout(json.dumps(encode_rollout(table)))
-    assert again.problems == ()
-    assert {name: p.threshold for name, p in again.value.entries.items()} == {
-        name: p.threshold for name, p in table.entries.items()
-    }
+    for version in (None, "v1.2.0"):
+        shares = {name: parse_percentage(format(value, "f")) for name, value in values.items()}
+        table = RolloutTable({name: each.of(version) if version else each for name, each in shares.items()})
+        again = decode_rollout(json.dumps(encode_rollout(table)))
+        assert again.problems == ()
+        assert {name: (p.threshold, p.version) for name, p in again.value.entries.items()} == {
+            name: (p.threshold, p.version) for name, p in table.entries.items()
+        }
 
 
 def test_a_percentage_of_the_past_that_is_bad_spoils_its_own_entry_alone() -> None:

@@ -34,7 +34,7 @@ from resolver.rollout import (
     parse_percentage,
     salt,
 )
-from resolver.snapshot import Request, Resolver, Snapshot
+from resolver.snapshot import Group, Request, Resolver, Snapshot
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 KEYS = [f"user-{number}" for number in range(100_000)]
@@ -282,6 +282,51 @@ def test_the_most_specific_entry_wins_and_zero_is_an_entry() -> None:
     table = decode_rollout('{"*": 10, "a": 25, "a@prod-eu": 0, "b@prod": 100}').value
     asked = [("a", "prod"), ("a", "prod-eu"), ("b", "prod"), ("b", "prod-eu"), ("c", "prod")]
     assert [str(table.percentage(*pointer)) for pointer in asked] == ["25", "0", "100", "10", "10"]
+
+
+def test_a_percentage_of_one_version_is_nobodys_for_another() -> None:
+    table = decode_rollout('{"*": 10, "a": {"percent": 25, "version": "1.2.0"}, "a@prod-eu": 5}').value
+    asked = [("a", "prod", "v1.2.0"), ("a", "prod", "v1.3.0"), ("a", "prod-eu", "v1.3.0"), ("b", "prod", "v1.3.0")]
+    found = [str(table.percentage(name, environment, canary=canary)) for name, environment, canary in asked]
+    # It decides all the same: for another version it is 0, and never the percentage of all.
+    assert found == ["25", "0", "5", "10"]
+    assert table.percentage("a", "prod") == NOBODY
+
+
+@pytest.mark.parametrize("version", ["v1.1.0", "v1.2.0"])
+def test_what_is_served_asks_for_the_canarys_version(version: str) -> None:
+    rollout = decode_rollout('{"*": 100, "a": {"percent": "100 %", "version": "v1.2.0"}}').value
+    pointers = {"a": {"prod": "v1.0.0", "prod-canary": version}, "b": {"prod": "v1.0.0", "prod-canary": version}}
+    resolver, request = Resolver(Snapshot(pointers, rollout)), Request(key="k")
+    found = [resolver.choose(parse_reference(name), request).route for name in pointers]
+    assert found == ["canary" if version == "v1.2.0" else "pointer", "canary"]
+    # Nobody of a group faces a canary that its own percentage keeps from them.
+    group = Group("g", (parse_reference("a"), parse_reference("b")))
+    grouped = {resolver.choose(reference, request, group).route for reference in group.members}
+    assert grouped == {"canary" if version == "v1.2.0" else "pointer"}
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [('{"percent": 10}', "this one has percent"), ("{}", "this one has none"),
+     ('{"version": "v1.0.0"}', "this one has version"),
+     ('{"percent": 10, "version": "v1.0.0", "ramp": []}', "this one has percent, ramp, version"),
+     ('{"percent": 10, "percent": 10, "version": "v1.0.0"}', "each once"),
+     ('{"percent": 10, "version": "v1.0.0", "\\ud83d": 1}', "each once"),
+     ('{"percent": 10, "version": "latest"}', "`\"latest\"` is not a version"),
+     ('{"percent": 10, "version": null}', "`null` is not a version"),
+     ('{"percent": 101, "version": "v1.0.0"}', "outside 0 to 100"),
+     ('{"percent": {"percent": 1, "version": "v1.0.0"}, "version": "v1.0.0"}', "is not a percentage"),
+     ('{"percent": null, "version": "v1.0.0"}', "`null` is not a percentage")],
+)  # fmt: skip
+def test_an_object_that_is_no_percentage_spoils_only_itself(bad: str, said: str) -> None:
+    before = decode_rollout('{"a": {"percent": 30, "version": "v1.2.0"}}').value
+    decoded = decode_rollout(f'{{"*": 10, "a": {bad}, "b": {bad}}}', before)
+    found = [str(decoded.value.percentage(name, "prod", canary="v1.2.0")) for name in ("a", "b", "c")]
+    assert found == ["30", "0", "10"]
+    assert str(decoded.value.percentage("a", "prod", canary="v1.0.0")) == "0"
+    assert [problem.entry for problem in decoded.problems] == ["a", "b"]
+    assert said in decoded.problems[0].detail
 
 
 @pytest.mark.parametrize(

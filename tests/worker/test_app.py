@@ -520,6 +520,11 @@ def test_the_past_is_resolved_as_it_was(past: Host) -> None:
     assert "not known" in tuesday["references"][0]["note"]
     later = resolve(past, "my-prompt@prod", at="2024-11-12T14:48:30Z")["references"][0]
     assert (later["version"], later["route"]) == ("v1.2.0", "canary")
+    # A percentage that is for another canary version was nobody's then, as it is today.
+    for version, route in (("v1.1.0", "pointer"), ("v1.2.0", "canary")):
+        value_then = {"my-prompt": {"percent": 100, "version": version}}
+        past.store.put("rollout-history", [{"at": "2024-11-12T14:48:00Z", "value": value_then}])
+        assert resolve(past, "my-prompt@prod", at="2024-11-12T14:48:30Z")["references"][0]["route"] == route
     before = resolve(past, "my-prompt@^1.0.0", at="2024-11-12T13:00:00Z")["references"][0]
     assert before["version"] == "v1.0.0"
     assert resolve(past, "rules", at="2024-11-12T14:47:00Z", status=404)

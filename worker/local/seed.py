@@ -76,7 +76,12 @@ MOVES: tuple[tuple[str, str, str, str, str], ...] = (
 )
 
 #: The percentages over time; the last one is in force.
-PERCENTAGES: tuple[tuple[str, int, str], ...] = (("2024-11-13T09:00:00Z", 10, "on-call"),)
+PERCENTAGES: tuple[tuple[str, object, str], ...] = (
+    ("2024-11-13T09:00:00Z", 10, "on-call"),
+    # That of a canary that has ended: nobody faces the next one, v1.0.6, until it has a percentage.
+    ("2024-11-14T10:45:00Z", {"*": 10, "extraction-prompt": {"percent": 50, "version": "v1.0.5"}}, "on-call"),
+    ("2024-11-14T11:30:00Z", {"*": 10, "extraction-prompt": {"percent": 10, "version": "v1.0.6"}}, "on-call"),
+)
 
 _TEXTS = {
     "prompt": "---\nname: {name}\nversion: {version}\n---\nYou are {name}, {version}. Answer briefly.\n",
@@ -112,7 +117,7 @@ def seed() -> dict[str, tuple[str, object]]:
         pointers[name]["stable"] = str(highest(chosen_from, stable=True))
     changes = [{"at": at, "value": value, "actor": actor} for at, value, actor in PERCENTAGES]
     store[ROLLOUT_HISTORY] = (_json(changes), None)
-    store[ROLLOUT] = (str(PERCENTAGES[-1][1]), None)
+    store[ROLLOUT] = (_json(PERCENTAGES[-1][1]), None)
     version_map = _json(pointers)
     revision = sha256(version_map.encode()).hexdigest()[:40]
     store[VERSION_MAP] = (version_map, {"generation": len(MOVES), "revision": revision})
