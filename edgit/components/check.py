@@ -26,8 +26,10 @@ from resolver.snapshot import Choice, Pin, Request, Resolver
 WARNING = "warning"
 #: Two files that are one component.
 SAME_NAME = "same name"
+#: A file that KV cannot hold.
+UNPUBLISHABLE = "unpublishable"
 #: The kinds that say nothing of where a reference leads.
-APART = ("invalid", "slip", SAME_NAME, WARNING)
+APART = ("invalid", "slip", SAME_NAME, UNPUBLISHABLE, WARNING)
 
 
 @dataclass(frozen=True, slots=True)
