@@ -28,6 +28,8 @@ COMMANDS = {
         "rollback": ("rollback:rollback", "go back to the last good version"),
         "restore": ("restore:restore", "make an environment what one was at an instant"),
         "promote": ("deploy:promote", "from staging, or a canary, to prod"),
+        "withdraw": ("withdraw:withdraw", "let `latest`, `stable` and ranges pass a version over"),
+        "reinstate": ("withdraw:reinstate", "take that back"),
         "canary": ("canary:canary", "how many requests a canary takes"),
     },
     "Questions": {

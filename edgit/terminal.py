@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import IO, Literal
 
@@ -115,10 +115,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> 
     _draw(drawn)
 
 
-def component_tree(components: Iterable[tuple[str, str | None, Sequence[str], Mapping[str, str]]], empty: str) -> None:
+def component_tree(
+    components: Iterable[tuple[str, str | None, Sequence[str], Mapping[str, str]]],
+    empty: str,
+    withdrawn: Mapping[str, Container[str]],
+) -> None:
     """Components (name, type, versions from the highest down, environment → version) with their versions."""
     found = [
-        (f"{name} ({type})" if type else name, _leaves(name, versions, environments))
+        (f"{name} ({type})" if type else name, _leaves(name, versions, environments, withdrawn.get(name, ())))
         for name, type, versions, environments in components
     ]
     if not found:
@@ -144,14 +148,17 @@ def _draw(*drawn: object) -> None:
     Console(color_system=colours, markup=False, emoji=False, highlight=False).print(*drawn)
 
 
-def _leaves(name: str, versions: Sequence[str], environments: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+def _leaves(
+    name: str, versions: Sequence[str], environments: Mapping[str, str], withdrawn: Container[str]
+) -> Iterable[tuple[str, str]]:
     """The versions of one component, with where each is live."""
     live: dict[str, list[str]] = {}
     for environment, version in environments.items():
         live.setdefault(version, []).append(environment)
     shown = [version for place, version in enumerate(versions) if place < _SHOWN or version in live]
     for version in [*shown, *sorted(set(live) - set(versions))]:
-        yield version, f" [{', '.join(live[version])}]" if version in live else ""
+        mark = " (withdrawn)" if version in withdrawn else ""
+        yield version + mark, f" [{', '.join(live[version])}]" if version in live else ""
     if len(shown) < len(versions):
         yield f"and {len(versions) - len(shown)} more: edgit tag list {name}", ""
     if not versions:

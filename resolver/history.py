@@ -69,8 +69,10 @@ def rollout_at(changes: Sequence[RolloutChange], instant: datetime) -> RolloutTa
 
 
 def releases_at(releases: Iterable[Release], instant: datetime | None) -> tuple[str, ...]:
-    """The versions that existed at the instant, or all for None. One without a date counts as having existed."""
-    return tuple(r.version for r in releases if instant is None or r.at is None or r.at <= instant)
+    """The versions that existed at the instant, or all for None, without those that were withdrawn then. One without a
+    date counts as having existed."""
+    existed = (r for r in releases if instant is None or r.at is None or r.at <= instant)
+    return tuple(r.version for r in existed if not r.is_withdrawn(instant))
 
 
 def snapshot_at(

@@ -11,13 +11,15 @@ from edgit import terminal
 from edgit.commands import shapes
 from edgit.commands.context import open_repository
 from edgit.commands.options import option_environment, option_format, option_offline
-from edgit.components.check import APART, SAME_NAME, WARNING, Finding, KnownComponents
+from edgit.components.check import APART, SAME_NAME, UNPUBLISHABLE, WARNING, Finding, KnownComponents
 from edgit.components.check import check as check_ensembles
+from edgit.components.content import content_doubt, content_fault
 from edgit.components.files import read_files
 from edgit.errors import EdgitError
 from edgit.git.tags import commits_of
 from edgit.ledger.history import published_pointers
 from edgit.repository.catalog import read_catalog
+from edgit.repository.caution import read_withdrawals
 from edgit.repository.problems import read_naming_problems
 from edgit.repository.reading import Repository
 from edgit.repository.records import locate_tagged
@@ -33,8 +35,9 @@ def check(files: tuple[Path, ...], environment: str, format: str) -> None:
     """Hold every reference of every ensemble against what git has: dangling, out of range, unreachable.
 
     Without FILE: all of ensembles/ and components/ensembles/. Slips are told with what was probably meant, and names
-    that nothing in an ensemble has; two files that are one component, and agents and ensembles that say no name, or
-    another one than they are tagged under. Exits 1 where something was found but a warning.
+    that nothing in an ensemble has; two files that are one component, files that KV cannot hold, and agents and
+    ensembles that say no name, or another one than they are tagged under. Exits 1 where something was found but a
+    warning.
 
     \b
     edgit check
@@ -66,9 +69,23 @@ def _check_names(repository: Repository) -> Iterator[Finding]:
         kind = SAME_NAME if component.others else WARNING
         yield Finding(component.path, None, None, kind, component.name, problem)
     for component in read_files(repository.git):
+        if fault := _content_fault(repository, component.path):
+            yield fault
         if component.unnamed:
             detail = f"Conductor calls it by its name, edgit by its path, `{component.name}`: {component.unnamed}"
             yield Finding(component.path, None, None, WARNING, component.name, detail)
+
+
+def _content_fault(repository: Repository, path: str) -> Finding | None:
+    """A file of today that cannot be a version, or looks as if it should not be one as it stands."""
+    try:
+        data = (repository.git.root / path).read_bytes()
+    except OSError:
+        return None
+    if fault := content_fault(data):
+        return Finding(path, None, None, UNPUBLISHABLE, None, f"it cannot be a version: {fault}")
+    doubt = content_doubt(data)
+    return Finding(path, None, None, WARNING, None, doubt) if doubt else None
 
 
 def _tell_counts(findings: Sequence[Finding], references: int, ensembles: int) -> None:
@@ -104,7 +121,12 @@ def _read_known(repository: Repository) -> KnownComponents:
     located = locate_tagged(repository.git, unrecorded, repository.types, commits)
     versions = {name: tuple(found) for name, found in catalog.versions.items()}
     types = {name: type for name, type in catalog.types.items() if type is not None}
-    snapshot = Snapshot(pointers=published_pointers(state), indexes=versions, types=types)
+    chosen_from = {
+        name: tuple(version for version in found if version not in state.withdrawn.get(name, {}))
+        for name, found in versions.items()
+    }
+    snapshot = Snapshot(pointers=published_pointers(state), indexes=chosen_from, types=types)
+    withdrawn = {pin: str(each) for pin, each in read_withdrawals(repository).items()}
 
     def read(pins: Collection[Pin]) -> dict[Pin, str]:
         """One question to git, however many versions there are."""
@@ -118,4 +140,4 @@ def _read_known(repository: Repository) -> KnownComponents:
             if blob is not None
         }
 
-    return KnownComponents(Resolver(snapshot), versions, read)
+    return KnownComponents(Resolver(snapshot), versions, read, withdrawn)

@@ -41,10 +41,12 @@ def components_list(format: str) -> None:
         for name, versions in sorted(catalog.versions.items())
     ]
     if format == "tree":
-        terminal.component_tree(found, empty)
+        terminal.component_tree(found, empty, repository.state.withdrawn)
         return
     rows = []
     for name, type, versions, environments in found:
         live = ", ".join(f"{environment} {version}" for environment, version in environments.items())
-        rows.append((name, type or "", versions[0] if versions else "none", str(len(versions)), live))
+        passed_over = repository.state.withdrawn.get(name, {})
+        latest = next((version for version in versions if version not in passed_over), "none")
+        rows.append((name, type or "", latest, str(len(versions)), live))
     terminal.table(("component", "type", "latest", "versions", "live"), rows, empty)

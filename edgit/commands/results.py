@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import click
+
 from edgit import terminal
 from edgit.commands import shapes
-from edgit.commands.context import is_offline, kv_to_publish, locked_up_to_date, open_git
+from edgit.commands.context import at_terminal, is_offline, kv_to_publish, locked_up_to_date, open_git
 from edgit.commands.options import ChangeOptions
-from edgit.errors import EdgitError, NotReached, Stopped
+from edgit.errors import EdgitError, NotReached, Refused, Stopped
 from edgit.git.process import Git
 from edgit.ledger.entries import LEDGER
 from edgit.ledger.history import published_pointers
@@ -62,10 +64,24 @@ def move_pointers(
     store = kv_to_publish(lock.git, options.publish, options.kv)
     with locked_up_to_date(lock) as repository:
         desired = desire(repository)
-        outcome = move(lock, repository, desired, verb=verb, reason=options.reason, dry_run=options.dry_run)
+        outcome = move(
+            lock,
+            repository,
+            desired,
+            verb=verb,
+            reason=options.reason,
+            dry_run=options.dry_run,
+            tell=None if options.dry_run or not at_terminal() else _ask,
+        )
         tell(repository, outcome)
         then = after(repository, outcome)
     finish(lock.git, outcome, options.format, store=store, then=then)
+
+
+def _ask(caution: str) -> None:
+    """Ask somebody at a terminal whether to go on. Raises `Refused`."""
+    if not click.confirm(f"{caution}. Make it live all the same?", err=True):
+        raise Refused("not confirmed; nothing was moved")
 
 
 def finish(

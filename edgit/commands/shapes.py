@@ -86,6 +86,11 @@ def of_outcome(outcome: ChangeOutcome, pushed: bool, report: PublishReport | Non
             {"component": m.component, "environment": m.environment, "before": m.before, "version": m.after}
             for m in outcome.moved
         ],
+        "withdrawn": [
+            {"component": c.component, "version": c.version, "withdrawn": c.withdrawn}
+            for entry in outcome.entries
+            for c, _, _ in entry.withdrawals
+        ],
         "unchanged": plain(outcome.unchanged),
         "notes": plain(outcome.notes),
         "pushed": pushed,

@@ -20,7 +20,16 @@ from edgit.errors import Refused
 from edgit.git.objects import FILE_MODE, TREE_MODE, Object, TreeEntry
 from edgit.git.process import Git, RefUpdate
 from edgit.git.tags import clean_person, name_of
-from edgit.ledger.entries import LEDGER, Created, LedgerChange, LedgerEntry, LedgerState, instant, seconds
+from edgit.ledger.entries import (
+    LEDGER,
+    Created,
+    LedgerChange,
+    LedgerEntry,
+    LedgerState,
+    Withdrawn,
+    instant,
+    seconds,
+)
 from edgit.ledger.message import write_message
 from resolver.history import format_instant
 
@@ -45,6 +54,7 @@ class LedgerWriter:
         self.entries: list[LedgerEntry] = []
         self.pointers = {name: dict(found) for name, found in state.pointers.items()}
         self.versions = {name: dict(found) for name, found in state.versions.items()}
+        self.withdrawn = {name: dict(found) for name, found in state.withdrawn.items()}
         #: Ref → (what it must be at, what it becomes). The first word of a command about a ref is what it must be at.
         self.updates: dict[str, tuple[str | None, str | None]] = {}
         self._objects: dict[str, Object] = {}
@@ -102,7 +112,7 @@ class LedgerWriter:
         floor = seconds(self.tip.at) if self.tip and not is_ahead(self.tip) else 0
         moment = max(seconds(authored) if authored else now, floor)
         authored = authored or instant(moment)
-        self._tree = self.edited(self._tree, self._apply(changes, files))
+        self._tree = self.edited(self._tree, self._apply(changes, files, reason))
         generation = self.tip.generation + 1 if self.tip else 1
         parent = f"parent {self.tip.id}\n" if self.tip else ""
         body = (
@@ -124,7 +134,9 @@ class LedgerWriter:
         self.entries.append(entry)
         return entry
 
-    def _apply(self, changes: Sequence[LedgerChange], files: Mapping[tuple[str, str], str]) -> dict[str, str | None]:
+    def _apply(
+        self, changes: Sequence[LedgerChange], files: Mapping[tuple[str, str], str], reason: str | None
+    ) -> dict[str, str | None]:
         """Take changes into the state; path → object id of the ledger's files that change with it."""
         edits: dict[str, str | None] = {}
         for change in changes:
@@ -132,6 +144,15 @@ class LedgerWriter:
                 blob = files[change.component, change.version]
                 edits[f"versions/{change.component}/{change.version}"] = blob
                 self.versions.setdefault(change.component, {})[change.version] = blob
+                continue
+            if isinstance(change, Withdrawn):
+                why = self.put(Object("blob", _encoded((reason or "").strip() + "\n"))) if change.withdrawn else None
+                edits[f"withdrawn/{change.component}/{change.version}"] = why
+                passed_over = self.withdrawn.setdefault(change.component, {})
+                if why is None:
+                    passed_over.pop(change.version, None)
+                else:
+                    passed_over[change.version] = why
                 continue
             path = f"components/{change.component}/{change.environment}"
             pointers = self.pointers.setdefault(change.component, {})

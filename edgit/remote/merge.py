@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from edgit.components.files import ComponentFile, locate
 from edgit.components.tags import ComponentTags
 from edgit.git.tags import commits_of, name_of
-from edgit.ledger.entries import NONE, Created, LedgerChange, LedgerEntry, Moved
+from edgit.ledger.entries import NONE, Created, LedgerChange, LedgerEntry, Moved, Withdrawn
 from edgit.ledger.history import last_good, moves_of
 from edgit.ledger.reading import read_entries, read_last_entry, read_state
 from edgit.ledger.writer import LedgerWriter, told_ahead
@@ -156,6 +156,11 @@ class _Replay:
                     changes.append(created)
                     summary = summary.replace(str(change), str(created))
                 continue
+            if isinstance(change, Withdrawn):
+                if withdrawn := self._withdrawn(change):
+                    changes.append(withdrawn)
+                    summary = summary.replace(str(change), str(withdrawn))
+                continue
             live = self.writer.pointers.get(change.component, {}).get(change.environment)
             intended = self._intended(made, change, live)
             moved = self._moved(intended, live) if intended else None
@@ -200,6 +205,13 @@ class _Replay:
         entries = [*read_entries(git, self.theirs), *self.writer.entries]
         good = last_good(move.version for move in moves_of(entries, *pointer))
         return replace(change, after=good) if good else None
+
+    def _withdrawn(self, change: Withdrawn) -> Withdrawn | None:
+        version = self.renamed.get((change.component, change.version), change.version)
+        if version not in self.writer.versions.get(change.component, {}):
+            return None
+        passed_over = version in self.writer.withdrawn.get(change.component, {})
+        return None if passed_over == change.withdrawn else replace(change, version=version)
 
     def _moved(self, change: Moved, live: str | None) -> Moved | None:
         pointer = (change.component, change.environment)

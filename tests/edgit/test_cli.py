@@ -177,7 +177,9 @@ def test_a_move_says_what_it_did_and_what_comes_next(repo: Repo) -> None:
     assert answer.out == "my-prompt prod: v1.1.0 -> v1.0.0\n"
     assert answer.err == "next: edgit publish --kv local|cloudflare, or let the workflow do it\n"
     repo.git("config", "edgit.kv", "local")
-    assert repo.deploy("my-prompt", "v1.1.0").err.startswith("next: edgit publish --kv local,")
+    said = repo.deploy("my-prompt", "v1.1.0").err.splitlines()
+    assert said[0].startswith("note: my-prompt v1.1.0 was rolled back from prod on ")
+    assert said[1].startswith("next: edgit publish --kv local,")
     repo.git("config", "edgit.workflow", "publish.yml")
     assert repo.deploy("my-prompt", "v1.0.0").err == ""
 

@@ -123,6 +123,17 @@ def test_percentages_and_releases_of_the_past() -> None:
     assert releases_at(releases, None) == ("v1.0.0", "v2.0.0")
 
 
+@pytest.mark.parametrize(
+    ("at", "there"),
+    [("00:59", True), ("01:00", False), ("01:59", False), ("02:00", True), ("03:30", False), (None, False)],
+)
+def test_what_was_withdrawn_at_an_instant_is_not_chosen_then(at: str | None, there: bool) -> None:
+    turns = tuple(parse_instant(f"2024-11-02T0{hour}:00:00Z") for hour in (1, 2, 3))
+    release = Release("v2.0.0", parse_instant("2024-11-01T00:00:00Z"), turns)
+    instant = parse_instant(f"2024-11-02T{at}:00Z") if at else None
+    assert (releases_at([release], instant) == ("v2.0.0",)) == there
+
+
 def test_a_snapshot_of_the_past() -> None:
     snapshot = snapshot_at(
         parse_instant("2024-11-12T15:47:00+01:00"), {"a": MOVES, "b": []}, [], {"a": [Release("v1.0.0")]}
