@@ -36,7 +36,7 @@ REQUIREMENTS = ROOT / "deploy" / "requirements.txt"
 SNAPSHOT = ROOT / "snapshot.json"
 NO_SNAPSHOT = (
     "NO SNAPSHOT in this build: an isolate that starts while KV is down answers 503.\n"
-    "`edgit snapshot --from cloudflare` writes snapshot.json; the next build takes it."
+    "`edgit snapshot --kv cloudflare` writes snapshot.json; the next build takes it."
 )
 
 NO_BYTECODE = "NO BYTECODE in this build, so that the Worker starts half a second later: {}"
@@ -129,7 +129,7 @@ def load(file: Path) -> tuple[str, list[str]]:
     except ResolverError as error:
         raise SystemExit(
             f"deploy/stage.py: {file} is not a snapshot: {error.field}: {error.detail}. Nothing was staged.\n"
-            "Write it anew with `edgit snapshot --from cloudflare`, or name another: --snapshot FILE, SNAPSHOT=FILE."
+            "Write it anew with `edgit snapshot --kv cloudflare`, or name another: --snapshot FILE, SNAPSHOT=FILE."
         ) from None
     snapshot, problems = found.value, found.problems
     dropped = [f"DROPPED from the snapshot: {problem}" for problem in problems]

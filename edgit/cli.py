@@ -15,7 +15,7 @@ import click
 
 from edgit import terminal
 from edgit.commands.groups import Group
-from edgit.errors import EdgitError
+from edgit.errors import EdgitError, NotUnderstood
 from resolver.errors import ResolverError
 
 #: Heading → command → the module and the name in it, and what it does in a few words; in the order of their use.
@@ -31,9 +31,8 @@ COMMANDS = {
     },
     "Questions": {
         "components": ("components:components", "what there is, and what is live where"),
-        "history": ("history:history", "every move; what was live at an instant"),
+        "history": ("history:history", "every move, who made it and why; what was live at an instant"),
         "diff": ("diff:diff", "what changed between two versions, or two instants"),
-        "log": ("history:log", "the audit trail: who, what, when and why"),
         "check": ("check:check", "whether the ensembles' references lead to versions"),
         "status": ("status:status", "how git, the remote and KV stand to each other"),
     },
@@ -49,6 +48,8 @@ COMMANDS = {
         "drill": ("drill:drill", "practise a rollback, and time it"),
     },
 }
+#: Commands that went, and what has taken their place.
+_FORMER = {"log": "edgit history --all"}
 _PLACES = {name: place for commands in COMMANDS.values() for name, (place, _) in commands.items()}
 
 #: Exit codes as shells have them: 128 and the number of SIGINT or SIGPIPE.
@@ -113,6 +114,14 @@ class Commands(Group):
         found: click.Command = getattr(importlib.import_module(f"edgit.commands.{module}"), name)
         return found
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] in _FORMER and not ctx.resilient_parsing:
+            hint = " ".join([f"next: {_FORMER[args[0]]}", *args[1:]])
+            raise NotUnderstood(f"there is no command `{args[0]}`; history has it", hint=hint)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for heading, commands in COMMANDS.items():
             with formatter.section(heading):
@@ -148,7 +157,7 @@ def main() -> None:
     \b
     edgit tag create my-prompt v1.1.0          make a version of a file
     edgit deploy set my-prompt v1.1.0 --to prod
-    edgit rollback my-prompt --from prod       back to the last good version
+    edgit rollback my-prompt                   back to the last good version
     edgit history --date 2024-11-12T14:47:00Z  what ran at that moment
     """
 

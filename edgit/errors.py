@@ -25,6 +25,12 @@ class EdgitError(Exception):
         return f"{self.detail}\n{self.hint}" if self.hint else self.detail
 
 
+class NotUnderstood(EdgitError):
+    """The command is not written as it is now."""
+
+    exit_code = 2
+
+
 class Refused(EdgitError):
     """The command was understood and not carried out, since it would lose or break something."""
 

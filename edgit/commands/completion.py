@@ -23,6 +23,14 @@ def complete_version(ctx: click.Context, _param: click.Parameter, incomplete: st
     return _completed(incomplete, lambda git: versions_of(read_repository(git), _component_before(ctx)))
 
 
+def complete_reference(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of components; behind `NAME@` its versions, the highest first."""
+    name, at, _ = incomplete.partition("@")
+    if not at:
+        return _completed(incomplete, lambda git: sorted(_names(git)))
+    return _completed(incomplete, lambda git: [f"{name}@{each}" for each in versions_of(read_repository(git), name)])
+
+
 def complete_pairs(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """A component, or a version of the component just named."""
     words: tuple[str, ...] = ctx.params.get("pairs") or ()

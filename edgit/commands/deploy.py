@@ -7,12 +7,18 @@ from collections.abc import Sequence
 import click
 
 from edgit import terminal
-from edgit.commands.completion import complete_pairs, complete_version
+from edgit.commands.completion import complete_pairs, complete_reference
 from edgit.commands.context import open_repository
 from edgit.commands.groups import Group
-from edgit.commands.options import ChangeOptions, Version, argument_component, move_options, option_environment
+from edgit.commands.options import (
+    ChangeOptions,
+    argument_component,
+    move_options,
+    option_environment,
+    option_former,
+)
 from edgit.commands.results import move_pointers
-from edgit.errors import EdgitError
+from edgit.errors import EdgitError, NotUnderstood
 from edgit.repository.catalog import known, live_in
 from edgit.repository.changes import ChangeOutcome, DesiredPointer
 from edgit.repository.reading import Repository
@@ -30,7 +36,7 @@ def deploy() -> None:
 @click.argument(
     "pairs", nargs=-1, required=True, metavar="NAME VERSION [NAME VERSION]...", shell_complete=complete_pairs
 )
-@option_environment("--to", required=True, help="Where.")
+@option_environment("--to", default="prod", help="Where.")
 @move_options
 def deploy_set(pairs: tuple[str, ...], environment: str, options: ChangeOptions) -> None:
     """Make VERSION of NAME live in an environment. Several are one move, all or nothing.
@@ -55,16 +61,22 @@ def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:
     rest = list(words)
     while rest:
         word = rest.pop(0)
-        name, at, version = word.partition("@")
-        if not at:
+        if "@" not in word:
             if not rest:
-                raise click.UsageError(f"`{name}` has no version behind it: NAME VERSION, or NAME@VERSION")
-            version = rest.pop(0)
-        try:
-            pairs.append((name, canonical(version)))
-        except InvalidVersion as error:
-            raise click.UsageError(f"{name}: {error.detail}") from None
+                raise click.UsageError(f"`{word}` has no version behind it: NAME VERSION, or NAME@VERSION")
+            word = f"{word}@{rest.pop(0)}"
+        name, version = _reference(word)
+        pairs.append((name, str(version)))
     return pairs
+
+
+def _reference(word: str) -> tuple[str, str | None]:
+    """`NAME` or `NAME@VERSION`."""
+    name, at, version = word.partition("@")
+    try:
+        return name, canonical(version) if at else None
+    except InvalidVersion as error:
+        raise click.UsageError(f"{name}: {error.detail}") from None
 
 
 def _each_once(desired: list[DesiredPointer]) -> list[DesiredPointer]:
@@ -84,12 +96,13 @@ def _tell_new(environment: str, repository: Repository, outcome: ChangeOutcome) 
 
 @deploy.command("get")
 @argument_component("component")
-@option_environment("--from", required=True, help="Where.")
+@option_environment("--from", default="prod", help="Where.")
 def deploy_get(component: str, environment: str) -> None:
     """Print the version of COMPONENT that is live in an environment, and nothing else.
 
     \b
-    edgit deploy get my-prompt --from prod
+    edgit deploy get my-prompt
+    edgit deploy get my-prompt --from staging
     """
     repository = open_repository()
     component = known(repository, component)
@@ -106,7 +119,7 @@ def deploy_get(component: str, environment: str) -> None:
 
 @deploy.command("unset")
 @argument_component("components", nargs=-1, required=True)
-@option_environment("--from", required=True, help="Where.")
+@option_environment("--from", default="prod", help="Where.")
 @move_options
 def deploy_unset(components: tuple[str, ...], environment: str, options: ChangeOptions) -> None:
     """Take components out of an environment, all or nothing: a canary that failed, a drill that is over.
@@ -132,25 +145,31 @@ def _keys(repository: Repository, names: Sequence[str]) -> dict[str, None]:
 
 
 @click.command()
-@argument_component("components", nargs=-1, required=True)
-@option_environment("--from", required=True, help="Where.")
-@click.option("--to", "version", type=Version(), shell_complete=complete_version, help="To this version.")
+@click.argument("components", nargs=-1, required=True, metavar="NAME[@VERSION]...", shell_complete=complete_reference)
+@option_environment("--from", default="prod", help="Where.")
+@option_former("--to")
 @move_options
-def rollback(components: tuple[str, ...], environment: str, version: str | None, options: ChangeOptions) -> None:
+def rollback(components: tuple[str, ...], environment: str, former: str | None, options: ChangeOptions) -> None:
     """Go back to the last good version: the last that was live there and was not itself rolled back from.
 
     \b
-    edgit rollback my-prompt --from prod
-    edgit rollback my-prompt --from prod --to v1.0.0 --reason "wrong answers"
+    edgit rollback my-prompt
+    edgit rollback my-prompt@v1.0.0 --from prod-eu --reason "wrong answers"
     """
-    if version is not None and len(set(components)) > 1:
-        raise click.UsageError("--to names one version, and there are several components")
+    if former is not None:
+        written = " ".join(f"{name}@{former}" for name in components)
+        raise NotUnderstood(
+            "a version stands beside its component", hint=f"next: edgit rollback {written} --from {environment}"
+        )
+    named = [_reference(word) for word in dict.fromkeys(components)]
 
     def desire(repository: Repository) -> list[DesiredPointer]:
-        return [
+        keys = [(known(repository, name), version) for name, version in named]
+        desired = [
             DesiredPointer(name, environment, version or needed_rollback_version(repository, name, environment))
-            for name in _keys(repository, components)
+            for name, version in keys
         ]
+        return _each_once(desired)
 
     move_pointers(options, "rollback", desire)
 
@@ -158,14 +177,14 @@ def rollback(components: tuple[str, ...], environment: str, version: str | None,
 @click.command()
 @argument_component("components", nargs=-1, required=True)
 @option_environment("--from", "source", required=True, help="The environment that is followed.")
-@option_environment("--to", "target", required=True, help="The environment that is moved.")
+@option_environment("--to", "target", default="prod", help="The environment that is moved.")
 @move_options
 def promote(components: tuple[str, ...], source: str, target: str, options: ChangeOptions) -> None:
     """Make live in one environment what is live in another; a canary that is promoted ends in the same move.
 
     \b
-    edgit promote my-prompt --from staging --to prod
-    edgit promote my-prompt --from prod-canary --to prod
+    edgit promote my-prompt --from prod-canary
+    edgit promote my-prompt --from staging --to prod-eu
     """
 
     def desire(repository: Repository) -> list[DesiredPointer]:

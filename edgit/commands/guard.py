@@ -49,7 +49,7 @@ class GuardPlan:
 
 @click.command()
 @argument_component("component")
-@option_environment("--from", required=True, help="Where it is live.")
+@option_environment("--from", default="prod", help="Where it is live.")
 @click.option(
     "--metrics",
     "url",

@@ -1,4 +1,4 @@
-"""`edgit history` and `edgit log`: every move, what was live at an instant, and the audit trail."""
+"""`edgit history`: every move, what was live at an instant, and the whole record."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from edgit import terminal
 from edgit.commands import shapes
 from edgit.commands.context import open_repository
 from edgit.commands.options import Instant, argument_component, option_environment, option_format
+from edgit.commands.record import tell_record
 from edgit.ledger.history import LedgerMove, moves_of
 from edgit.repository.catalog import known, read_types
 from edgit.repository.reading import Repository, read_past, read_past_pointers
@@ -21,22 +22,32 @@ from resolver.history import format_instant
 @argument_component("component", required=False)
 @click.option("--date", "date", type=Instant(), help="What was live at this instant: 2024-11-12T14:47:00Z.")
 @option_environment("--from", help="Only this environment.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only so many moves, the newest.")
+@click.option("--all", "whole", is_flag=True, help="New versions too, and the generation and the reason of each.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only so many, the newest.")
 @option_format("text", "json")
 def history(
-    component: str | None, date: datetime | None, environment: str | None, limit: int | None, format: str
+    component: str | None,
+    date: datetime | None,
+    environment: str | None,
+    whole: bool,
+    limit: int | None,
+    format: str,
 ) -> None:
     """Every move of COMPONENT, or of all, the newest first; with --date what was live at that instant.
 
     \b
     edgit history my-prompt
+    edgit history --all --limit 20
     edgit history --date 2024-11-12T14:47:00Z
-    edgit history my-prompt --date 2024-11-12T14:47:00Z --from prod
+    edgit history my-prompt --date 2024-11-12T14:47:00Z --from staging
     """
     repository = open_repository()
     component = component and known(repository, component)
     if date is not None:
         _history_at(repository, component, date, environment, format)
+        return
+    if whole:
+        tell_record(repository, component, environment, limit, format)
         return
     moves = moves_of(read_past(repository), component, environment)[::-1]
     if format == "json":
@@ -86,41 +97,3 @@ def _history_at(
         first = next(iter(moves_of(read_past(repository), environment=where)), None)
         began = f"; the first move there was at {format_instant(first.at)}" if first else ""
         terminal.note(f"nothing was live in {where} at {format_instant(date)}{began}")
-
-
-@click.command()
-@argument_component("component", required=False)
-@option_environment("--from", help="Only this environment.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only so many, the newest.")
-@option_format("text", "json")
-def log(component: str | None, environment: str | None, limit: int | None, format: str) -> None:
-    """The audit trail: who moved what, when and why, the newest first.
-
-    \b
-    edgit log --limit 20
-    edgit log my-prompt --from prod
-    """
-    repository = open_repository()
-    component = component and known(repository, component)
-    moves = moves_of(read_past(repository), component, environment)[::-1][:limit]
-    if format == "json":
-        terminal.document(shapes.of_moves(moves))
-        return
-    rows = [
-        (
-            str(move.generation),
-            terminal.when(move.at),
-            terminal.who(move.actor),
-            f"{move.component} {move.environment}: {move.before or 'none'} -> {move.version or 'none'}",
-            _why(move),
-        )
-        for move in moves
-    ]
-    terminal.table(("gen", "when", "who", "what", "why"), rows, "nothing has been moved yet")
-
-
-def _why(move: LedgerMove) -> str:
-    verb = move.summary.partition(":")[0]
-    reason = (move.reason or "").splitlines()
-    told = "" if verb in ("deploy", "unset") or " " in verb else f"{verb}: " if reason else verb
-    return told + (reason[0] if reason else "")

@@ -95,6 +95,11 @@ def option_kv(
     return click.option(flag, name, metavar="TARGET", shell_complete=complete_kv, help=help)
 
 
+def option_former(flag: str) -> Callable[[F], F]:
+    """An option that went, given to the command as `former`: it says what takes its place."""
+    return click.option(flag, "former", hidden=True, help="Gone.")
+
+
 option_dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 
 
@@ -117,7 +122,7 @@ def change_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def move_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--reason`, `--publish`, `--kv`, `--dry-run` and `--format`, given to the command as `options`."""
     declared = {
-        "reason": click.option("--reason", "-m", metavar="TEXT", help="Why; kept in the ledger, shown by `edgit log`."),
+        "reason": click.option("--reason", "-m", metavar="TEXT", help="Why; kept in the ledger."),
         "publish": click.option(
             "--publish", is_flag=True, help="Publish at once to the KV that the setting edgit.kv names."
         ),

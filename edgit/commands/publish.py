@@ -10,9 +10,9 @@ import click
 from edgit import terminal
 from edgit.commands import shapes
 from edgit.commands.context import needed_kv, open_git, open_git_or_none, open_repository
-from edgit.commands.options import option_dry_run, option_format, option_kv
+from edgit.commands.options import option_dry_run, option_format, option_former, option_kv
 from edgit.commands.results import publish_ledger, push_after, tell_published
-from edgit.errors import EdgitError
+from edgit.errors import EdgitError, NotUnderstood
 from edgit.git.process import Git
 from edgit.kv.conductor import LAYOUTS
 from edgit.kv.publish import PublishReport
@@ -33,7 +33,8 @@ _TARGETS = "local, local=PATH or cloudflare; the setting edgit.kv if not given."
 
 
 @click.command()
-@option_kv("--to", "target", help=_TARGETS)
+@option_kv(help=_TARGETS)
+@option_former("--to")
 @click.option("--replace", is_flag=True, help="Publish over what KV has and git has not.")
 @click.option("--full", is_flag=True, help="Compare everything with KV, not only what changed since.")
 @click.option(
@@ -49,7 +50,8 @@ _TARGETS = "local, local=PATH or cloudflare; the setting edgit.kv if not given."
 @option_dry_run
 @option_format("text", "json")
 def publish(
-    target: str | None,
+    kv: str | None,
+    former: str | None,
     replace: bool,
     full: bool,
     announce: str | None,
@@ -62,18 +64,19 @@ def publish(
     """Bring KV to what git says: contents, lists and history first, the version map last.
 
     \b
-    edgit publish --to local
-    edgit publish --to cloudflare
+    edgit publish --kv local
+    edgit publish --kv cloudflare
     CLOUDFLARE_ACCOUNT_ID, CLOUDFLARE_KV_NAMESPACE_ID and CLOUDFLARE_API_TOKEN say where; announcing wants
     EDGIT_ANNOUNCE_TOKEN and CLOUDFLARE_ZONE_ID too, and fails no publish.
     """
+    _check_former("publish", former)
     git = open_git()
-    kv = open_kv(needed_kv(git, target))
+    store = open_kv(needed_kv(git, kv))
     if replace and not dry_run:
-        _take_over(git, kv)
+        _take_over(git, store)
     repository = open_repository()
     report = publish_ledger(
-        git, kv, replace=replace, full=full, dry_run=dry_run, show=format == "text", announce=announce, layout=layout
+        git, store, replace=replace, full=full, dry_run=dry_run, show=format == "text", announce=announce, layout=layout
     )
     if layout and not dry_run:
         git.run("config", "edgit.layout", layout)
@@ -86,6 +89,11 @@ def publish(
         terminal.document({**shapes.of_report(report), "edge_seconds": None if took is None else round(took, 3)})
     elif took is not None:
         terminal.lines([f"{wait} answers from generation {report.generation} (after {took:.1f} s)"])
+
+
+def _check_former(command: str, kv: str | None) -> None:
+    if kv is not None:
+        raise NotUnderstood("a KV is named with --kv", hint=f"next: edgit {command} --kv {kv}")
 
 
 def _take_over(git: Git, kv: Kv) -> None:
@@ -132,7 +140,8 @@ def tell_unrecorded(repository: Repository) -> None:
 
 
 @click.command()
-@option_kv("--from", "target", help=_TARGETS)
+@option_kv(help=_TARGETS)
+@option_former("--from")
 @click.option(
     "--output",
     "-o",
@@ -141,16 +150,17 @@ def tell_unrecorded(repository: Repository) -> None:
     show_default=True,
     help="The file to write.",
 )
-def snapshot(target: str | None, output: Path) -> None:
+def snapshot(kv: str | None, former: str | None, output: Path) -> None:
     """Write what is published to a file that a deployment of the Worker carries, for isolates that start without KV.
 
     \b
-    edgit snapshot --from local --output snapshot.json
+    edgit snapshot --kv local --output snapshot.json
     """
+    _check_former("snapshot", former)
     git = open_git_or_none()
-    named = target or (git.config("edgit.kv") if git else None)
+    named = kv or (git.config("edgit.kv") if git else None)
     if named is None:
-        raise EdgitError("no KV is named", hint="next: edgit snapshot --from local or --from cloudflare")
+        raise EdgitError("no KV is named", hint="next: edgit snapshot --kv local or --from cloudflare")
     found = read_snapshot(open_kv(named))
     temporary = output.with_name(output.name + ".new")
     temporary.write_text(json.dumps(found, ensure_ascii=False, separators=(",", ":")) + "\n", "utf-8")

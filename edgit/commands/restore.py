@@ -24,7 +24,7 @@ from resolver.history import format_instant
 @click.command()
 @click.option("--date", "date", type=Instant(), required=True, help="The instant to go back to: 2024-11-12T14:47:00Z.")
 @option_environment("--from", "source", default="prod", help="The environment that is looked at.")
-@option_environment("--to", "target", required=True, help="The environment that is moved.")
+@option_environment("--to", "target", default="prod", help="The environment that is moved.")
 @click.option(
     "--only",
     multiple=True,
@@ -42,7 +42,7 @@ def restore(
 
     \b
     edgit restore --date 2024-11-12T14:47:00Z --from prod --to debug
-    edgit restore --date 2024-11-12T14:47:00Z --to prod --only my-prompt
+    edgit restore --date 2024-11-12T14:47:00Z --only my-prompt
     """
     chosen = {name for names in only for name in names.split(",") if name}
     past = f"{source} as of {format_instant(date)}"

@@ -137,7 +137,7 @@ def publish_next(git: Git) -> None:
     if git.config("edgit.workflow"):
         return
     target = git.config("edgit.kv")
-    terminal.next_step(f"edgit publish --to {target or 'local|cloudflare'}, or let the workflow do it")
+    terminal.next_step(f"edgit publish --kv {target or 'local|cloudflare'}, or let the workflow do it")
 
 
 def _publish_after(git: Git, store: Kv, pushed: bool, *, show: bool) -> PublishReport:

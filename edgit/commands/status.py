@@ -205,6 +205,6 @@ def _tell_next(here: GitStatus, found: KvStatus | None, target: str | None) -> N
         terminal.next_step("edgit pull")
     elif here.remote and found is not None and found.kind == "diverged":
         # Also what was published and not pushed, and then came after somebody else's move.
-        terminal.next_step(f"edgit pull; if that brings nothing: edgit publish --to {target} --replace")
+        terminal.next_step(f"edgit pull; if that brings nothing: edgit publish --kv {target} --replace")
     elif found is not None and found.kind in ("behind", "empty"):
-        terminal.next_step(f"edgit publish --to {target}")
+        terminal.next_step(f"edgit publish --kv {target}")

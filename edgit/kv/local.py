@@ -27,7 +27,7 @@ class LocalKv:
         except (sqlite3.Error, OSError) as error:
             raise KvFailed(
                 f"{self.path} cannot be used as a KV file: {error}",
-                hint="name another: `--to local=PATH`, or the variable KV",
+                hint="name another: `--kv local=PATH`, or the variable KV",
             ) from None
 
     def get_many(self, keys: Sequence[str]) -> dict[str, KvValue | None]:

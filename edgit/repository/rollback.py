@@ -23,5 +23,5 @@ def needed_rollback_version(repository: Repository, component: str, environment:
     raise EdgitError(
         f"{component} has never had another good version in {environment} than {live}, which is live",
         hint=f"choose one of: edgit tag list {component}, then: "
-        f"edgit rollback {component} --from {environment} --to VERSION",
+        f"edgit rollback {component}@VERSION --from {environment}",
     )

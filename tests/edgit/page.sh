@@ -135,7 +135,7 @@ prod: v0.9.0 (deployed 2024-11-01T09:15:00Z by Ada)" "$(edgit history my-prompt)
 # Step 3
 is "deploy set" "my-prompt prod: v1.1.0 -> v1.0.0" "$(edgit deploy set my-prompt v1.0.0 --to prod 2> ../err)"
 is "what deploy set says next" "note: generation 21, pushed to origin
-next: edgit publish --to local, or let the workflow do it" "$(cat ../err)"
+next: edgit publish --kv local, or let the workflow do it" "$(cat ../err)"
 git push --tags
 is "components list --format tree" "my-prompt (prompt)
   v1.1.0

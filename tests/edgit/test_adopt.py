@@ -77,7 +77,13 @@ def test_a_foreign_move_is_told_and_adopted_with_its_author(target: str, message
         bo.git("tag", "-f", PROD, target)
     else:
         annotate(bo, PROD, target, message)
-    for command in (["deploy", "get", "x", "--from", "prod"], ["components", "list"], ["history"], ["status"], ["log"]):
+    for command in (
+        ["deploy", "get", "x", "--from", "prod"],
+        ["components", "list"],
+        ["history"],
+        ["status"],
+        ["history", "--all"],
+    ):
         answer = repo.edgit(*command)
         assert "components/x/prod was moved by another tool to v1.2.0; the ledger says v1.1.0" in answer.err
         assert "edgit adopt" in answer.err
@@ -102,7 +108,7 @@ def test_a_move_on_top_of_a_foreign_one_records_that_first(repo: Repo) -> None:
     answer = repo.deploy("x", "v1.0.0")
     assert "on record now: components/x/prod was moved to v1.2.0 by Bo, with another tool" in answer.err
     assert moves(repo) == [("v1.0.0", "Ada"), ("v1.1.0", "Ada"), ("v1.2.0", "Bo"), ("v1.0.0", "Ada")]
-    repo.edgit("rollback", "x", "--from", "prod", "--to", "v1.2.0")
+    repo.edgit("rollback", "x@v1.2.0")
     assert repo.live("x") == "v1.2.0"
 
 

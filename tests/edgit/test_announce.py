@@ -353,13 +353,13 @@ def repo(tmp_path: Path, internet: Internet, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_publish_announces_where_it_is_told_to(repo: Repo, internet: Internet) -> None:
-    repo.edgit("publish", "--to", "local")
+    repo.edgit("publish", "--kv", "local")
     assert internet.log == []
-    told = repo.edgit("publish", "--to", "local", "--announce", internet.url).all
+    told = repo.edgit("publish", "--kv", "local", "--announce", internet.url).all
     assert "nothing to publish" in told
     assert f"was not announced yet at {internet.url}, and is now" in told
     answer = json.loads(
-        repo.edgit("publish", "--to", "local", "--full", "--announce", internet.url, "--format", "json").out
+        repo.edgit("publish", "--kv", "local", "--full", "--announce", internet.url, "--format", "json").out
     )
     assert "announced" not in answer, "it was announced before"
     assert internet.number == json.dumps({"generation": answer["generation"]})
@@ -383,11 +383,11 @@ def test_the_setting_announces_every_move_that_is_published(repo: Repo, internet
 
 def test_a_publish_that_could_not_be_announced_is_told_and_exits_with_0(repo: Repo, internet: Internet) -> None:
     repo.env["EDGIT_ANNOUNCE_TOKEN"] = "another"
-    told = repo.edgit("publish", "--to", "local", "--announce", internet.url).all
+    told = repo.edgit("publish", "--kv", "local", "--announce", internet.url).all
     assert "published generation" in told
     assert "published and not announced" in told
     assert "answered 403 not yours" in told
     assert "another" not in told, "the token is shown nowhere"
     del repo.env["EDGIT_ANNOUNCE_TOKEN"]
-    told = repo.edgit("publish", "--to", "local", "--announce", internet.url).all
+    told = repo.edgit("publish", "--kv", "local", "--announce", internet.url).all
     assert "EDGIT_ANNOUNCE_TOKEN is not set" in told

@@ -48,7 +48,6 @@ def kv(repo: Repo, key: str) -> object:
         ("deploy get nothing --from prod", 1, "there are my-config, my-prompt"),
         ("deploy get my-prompt --from staging", 1, "has nothing live in staging; it is live in prod"),
         ("deploy get my-config --from prod", 1, "it is live nowhere"),
-        ("deploy get my-prompt", 2, "Missing option '--from'"),
         ("deploy set my-prompt v9.0.0 --to prod", 1, "has no version v9.0.0; it has v1.1.0, v1.0.0"),
         ("deploy set my-prompt one --to prod", 2, "`one` is not a version such as v1.2.3"),
         ("deploy set my-prompt --to prod", 2, "`my-prompt` has no version behind it"),
@@ -60,7 +59,7 @@ def kv(repo: Repo, key: str) -> object:
         ("history --date 9999-01-01T00:00:00Z", 2, "lies in the future"),
         ("history nothing", 1, "unknown component `nothing`"),
         ("rollback my-config --from prod", 1, "my-config was never live in prod; it is live nowhere"),
-        ("rollback my-prompt my-config --from prod --to v1.0.0", 2, "--to names one version"),
+        ("rollback my-prompt my-config@1", 2, "my-config: `1` is not a version such as v1.2.3"),
         ("promote my-prompt --from staging --to prod", 1, "has nothing live in staging"),
         ("restore --date 2020-01-01T00:00:00Z --to debug", 1, "nothing was live in prod at 2020-01-01T00:00:00Z"),
         ("restore --date 2024-11-02T00:00:00Z --to debug --only my-config", 1, "my-config had nothing live in prod"),
@@ -75,8 +74,8 @@ def kv(repo: Repo, key: str) -> object:
         ("push", 1, "no remote"),
         ("pull", 1, "no remote"),
         ("publish", 1, "no KV is named"),
-        ("publish --to nowhere", 1, "`nowhere` is no KV"),
-        ("publish --to cloudflare", 1, "CLOUDFLARE_API_TOKEN"),
+        ("publish --kv nowhere", 1, "`nowhere` is no KV"),
+        ("publish --kv cloudflare", 1, "CLOUDFLARE_API_TOKEN"),
         ("rollback my-prompt --from prod --publish", 1, "no KV is named"),
         ("canary set 101 --kv local", 2, "outside 0 to 100"),
         ("canary set my-prompt many --kv local", 2, "is not a percentage"),
@@ -86,6 +85,15 @@ def kv(repo: Repo, key: str) -> object:
         ("canary set a b 10 --kv local", 2, "a name and a percentage"),
         ("canary clear my-prompt --kv local", 3, "has no percentage for `my-prompt`"),
         ("canary get nothing --kv local", 1, "has no component `nothing`"),
+        ("publish --to cloudflare", 2, "a KV is named with --kv\nnext: edgit publish --kv cloudflare"),
+        ("snapshot --from local", 2, "a KV is named with --kv\nnext: edgit snapshot --kv local"),
+        ("rollback my-prompt --to v1.0.0", 2, "next: edgit rollback my-prompt@v1.0.0 --from prod\n"),
+        ("rollback my-prompt my-prompt@v1.0.0", 2, "my-prompt stands there twice"),
+        (
+            "log my-prompt --limit 2",
+            2,
+            "history has it\nnext: edgit history --all my-prompt --limit 2",
+        ),
         ("drill my-config", 1, "a drill takes two versions"),
         ("deploi", 2, "Did you mean `deploy`?"),
         ("deploy sett", 2, "Did you mean `set`?"),
@@ -168,9 +176,9 @@ def test_a_file_that_is_gone_makes_no_version_by_itself(repo: Repo) -> None:
 def test_a_move_says_what_it_did_and_what_comes_next(repo: Repo) -> None:
     answer = repo.deploy("my-prompt", "v1.0.0")
     assert answer.out == "my-prompt prod: v1.1.0 -> v1.0.0\n"
-    assert answer.err == "next: edgit publish --to local|cloudflare, or let the workflow do it\n"
+    assert answer.err == "next: edgit publish --kv local|cloudflare, or let the workflow do it\n"
     repo.git("config", "edgit.kv", "local")
-    assert repo.deploy("my-prompt", "v1.1.0").err.startswith("next: edgit publish --to local,")
+    assert repo.deploy("my-prompt", "v1.1.0").err.startswith("next: edgit publish --kv local,")
     repo.git("config", "edgit.workflow", "publish.yml")
     assert repo.deploy("my-prompt", "v1.0.0").err == ""
 
@@ -231,7 +239,7 @@ def test_rollback_goes_to_the_last_good_version(repo: Repo) -> None:
         "has never had another good version in prod than v1.0.0"
         in repo.edgit("rollback", "my-prompt", "--from", "prod", code=1).err
     )
-    repo.edgit("rollback", "my-prompt", "--from", "prod", "--to", "v1.1.0", "--reason", "it was good")
+    repo.edgit("rollback", "my-prompt@v1.1.0", "--reason", "it was good")
     assert repo.live("my-prompt") == "v1.1.0"
 
 
@@ -241,7 +249,7 @@ def test_restore_makes_an_environment_what_one_was(repo: Repo) -> None:
     assert answer.out == "my-prompt debug: none -> v1.0.0\nmy-config debug: v2.1.0 -> none\n"
     # The plan stands before the move, and nobody is asked off a terminal.
     assert answer.err.startswith("note: debug becomes prod as of 2024-11-01T09:04:00Z:\n  my-prompt: none -> v1.0.0\n")
-    assert "prod as of 2024-11-01T09:04:00Z" in repo.edgit("log", "--limit", "1").out
+    assert "prod as of 2024-11-01T09:04:00Z" in repo.edgit("history", "--all", "--limit", "1").out
 
 
 def test_restore_can_keep_and_choose(repo: Repo) -> None:
@@ -324,7 +332,7 @@ def test_a_publish_that_is_refused_says_that_the_move_is_made(repo: Repo, tmp_pa
     other.env["KV"] = repo.env["KV"]
     for number in range(9):
         other.version("theirs", f"v1.{number}.0")
-    other.edgit("publish", "--to", "local")
+    other.edgit("publish", "--kv", "local")
     answer = repo.edgit("rollback", "my-prompt", "--from", "prod", "--kv", "local", code=3)
     assert "moved here, and not published: " in answer.err
     assert repo.live("my-prompt") == "v1.0.0"
@@ -333,13 +341,13 @@ def test_a_publish_that_is_refused_says_that_the_move_is_made(repo: Repo, tmp_pa
 def test_status_tells_what_is_not_published(repo: Repo) -> None:
     assert "KV      not asked" in repo.edgit("status").out
     assert "nothing is published yet" in repo.edgit("status", "--kv", "local").out
-    repo.edgit("publish", "--to", "local")
+    repo.edgit("publish", "--kv", "local")
     assert "as git has it" in repo.edgit("status", "--kv", "local").out
     repo.edgit("rollback", "my-prompt", "--from", "prod")
     answer = repo.edgit("status", "--kv", "local")
     assert "behind git" in answer.out
     assert "not yet: my-prompt prod -> v1.0.0" in answer.out
-    assert answer.err == "next: edgit publish --to local\n"
+    assert answer.err == "next: edgit publish --kv local\n"
     assert json.loads(repo.edgit("status", "--kv", "local", "--format", "json").out)["kv"]["state"] == "behind"
 
 
@@ -383,9 +391,9 @@ def test_what_was_published_and_then_overtaken_is_replaced(tmp_path: Path) -> No
     repo.edgit("pull")
     repo.edgit("push")
     answer = repo.edgit("status", "--kv", "local")
-    assert answer.err == "next: edgit pull; if that brings nothing: edgit publish --to local --replace\n"
-    assert "my-prompt staging: KV has none, git has v1.0.0" in repo.edgit("publish", "--to", "local", code=3).err
-    repo.edgit("publish", "--to", "local", "--replace")
+    assert answer.err == "next: edgit pull; if that brings nothing: edgit publish --kv local --replace\n"
+    assert "my-prompt staging: KV has none, git has v1.0.0" in repo.edgit("publish", "--kv", "local", code=3).err
+    repo.edgit("publish", "--kv", "local", "--replace")
     assert repo.edgit("status", "--kv", "local").err.strip() in ("", "next: edgit push")
     versions = kv(repo, "component-versions")
     assert isinstance(versions, dict)
@@ -451,16 +459,31 @@ def test_an_offset_is_the_same_instant(repo: Repo) -> None:
     assert repo.edgit("history", "--date", "2024-11-01T10:04:00+01:00").out == "my-prompt: v1.0.0\n"
 
 
-def test_diff_and_log(repo: Repo) -> None:
+def test_diff_and_the_whole_record(repo: Repo) -> None:
     repo.deploy("my-config", "v2.1.0")
     repo.edgit("rollback", "my-prompt", "--from", "prod", "--reason", "wrong answers\n\nTicket 7")
     found = json.loads(repo.edgit("diff", "--date", "2024-11-01T09:04:00Z", "--format", "json").out)
     assert found == [{"component": "my-config", "before": None, "after": "v2.1.0"}]
     shown = repo.edgit("diff", "--date", "2024-11-01T09:04:00Z").out.splitlines()
     assert shown[1].split() == ["my-config", "none", "v2.1.0", "2024-11-01T09:09:00Z", "Ada"]
-    last = json.loads(repo.edgit("log", "my-prompt", "--limit", "1", "--format", "json").out)[0]
+    last = json.loads(repo.edgit("history", "my-prompt", "--limit", "1", "--format", "json").out)[0]
     assert (last["before"], last["version"], last["reason"]) == ("v1.1.0", "v1.0.0", "wrong answers\n\nTicket 7")
-    assert repo.edgit("log", "my-prompt", "--limit", "1").out.splitlines()[1].endswith("rollback: wrong answers")
+    whole = ["history", "my-prompt", "--all"]
+    assert repo.edgit(*whole, "--limit", "1").out.splitlines()[1].endswith("rollback: wrong answers")
+    # New versions stand there too, though not where one environment is asked for.
+    assert [line.split("  ")[-1] for line in repo.edgit(*whole).out.splitlines()[1:] if "made" in line] == [
+        "my-prompt v1.1.0: made",
+        "my-prompt v1.0.0: made",
+    ]
+    assert "made" not in repo.edgit(*whole, "--from", "prod").out
+    told = json.loads(repo.edgit(*whole, "--format", "json").out)
+    assert [(each["verb"], each["environment"], each["version"]) for each in told] == [
+        ("rollback", "prod", "v1.0.0"),
+        ("deploy", "prod", "v1.1.0"),
+        ("version", None, "v1.1.0"),
+        ("deploy", "prod", "v1.0.0"),
+        ("version", None, "v1.0.0"),
+    ]
 
 
 # The canary's percentage
@@ -607,20 +630,20 @@ def guard(repo: Repo, address: str, code: int, *more: str) -> Answer:
 
 def test_the_guard_rolls_back_and_publishes(repo: Repo, metrics: tuple[str, list[str]]) -> None:
     address, rate = metrics
-    repo.edgit("publish", "--to", "local")
+    repo.edgit("publish", "--kv", "local")
     answer = guard(repo, address, 1, "--reason", "too many errors")
     assert "my-prompt prod is back at v1.0.0, published to local KV " in answer.out
     versions = kv(repo, "component-versions")
     assert isinstance(versions, dict)
     assert repo.live("my-prompt") == versions["my-prompt"]["prod"] == "v1.0.0"
-    assert "guard: too many errors" in repo.edgit("log", "--limit", "1").out
+    assert "guard: too many errors" in repo.edgit("history", "--all", "--limit", "1").out
     assert "add --watch-only" in guard(repo, address, 2).err
     repo.deploy("my-prompt", "v1.1.0")
     rate[0] = "0.001"
     # What requests run is what KV has, and it is that which is watched.
     answer = guard(repo, address, 3)
     assert "has v1.0.0 for my-prompt prod, and git v1.1.0" in answer.err
-    repo.edgit("publish", "--to", "local")
+    repo.edgit("publish", "--kv", "local")
     assert "is good" in guard(repo, address, 0).out
     rate[0] = "soon"
     assert "Could not tell" in guard(repo, address, 2).out
@@ -633,7 +656,7 @@ def test_the_guard_undoes_nobody_elses_fix(repo: Repo, metrics: tuple[str, list[
     repo.git("remote", "add", "origin", str(remote.root))
     repo.git("push", "--quiet", "origin", "main")
     repo.edgit("push")
-    repo.edgit("publish", "--to", "local")
+    repo.edgit("publish", "--kv", "local")
     other = clone(remote, tmp_path / "other", name="Bob")
     other.now = repo.now
     other.edgit("pull")
@@ -647,18 +670,18 @@ def test_the_guard_undoes_nobody_elses_fix(repo: Repo, metrics: tuple[str, list[
     assert "is at v1.2.0 by now" in answer.err
     assert repo.live("my-prompt") == "v1.2.0"
     # Published by the other clone: the watch ends by itself.
-    other.edgit("publish", "--to", f"local={repo.env['KV']}")
-    repo.edgit("publish", "--to", "local")
+    other.edgit("publish", "--kv", f"local={repo.env['KV']}")
+    repo.edgit("publish", "--kv", "local")
     other.edgit("rollback", "my-prompt", "--from", "prod")
     other.edgit("push")
-    other.edgit("publish", "--to", f"local={repo.env['KV']}")
+    other.edgit("publish", "--kv", f"local={repo.env['KV']}")
     assert "and git v1.2.0: what is watched must be what requests run" in guard(repo, address, 3).err
 
 
 def test_the_guard_publishes_also_where_the_remote_is_away(
     repo: Repo, metrics: tuple[str, list[str]], tmp_path: Path
 ) -> None:
-    repo.edgit("publish", "--to", "local")
+    repo.edgit("publish", "--kv", "local")
     repo.git("remote", "add", "origin", str(tmp_path / "gone.git"))
     repo.git("config", "edgit.autoPush", "true")
     answer = guard(repo, metrics[0], 1)

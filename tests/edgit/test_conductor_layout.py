@@ -68,7 +68,7 @@ def kv_of(repo: Repo) -> LocalKv:
 
 
 def publish(repo: Repo, *more: str) -> dict[str, Any]:
-    answer = repo.edgit("publish", "--to", f"local={kv_of(repo).path}", "--format", "json", *more)
+    answer = repo.edgit("publish", "--kv", f"local={kv_of(repo).path}", "--format", "json", *more)
     found: dict[str, Any] = json.loads(answer.out)
     return found
 
@@ -194,5 +194,5 @@ def test_what_was_deleted_comes_back_with_full(repo: Repo) -> None:
 
 def test_a_setting_that_is_no_layout_is_told(repo: Repo) -> None:
     repo.git("config", "edgit.layout", "conducter")
-    said = repo.edgit("publish", "--to", f"local={kv_of(repo).path}", code=1).err
+    said = repo.edgit("publish", "--kv", f"local={kv_of(repo).path}", code=1).err
     assert "edgit.layout is `conducter`" in said

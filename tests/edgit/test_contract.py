@@ -49,7 +49,7 @@ def test_what_edgit_writes_is_valid(tmp_path: Path, layout: str) -> None:
     repo.edgit("deploy", "set", "answer@v1.0.0", "schemas/answer@v1.0.0", "--to", "prod")
     repo.edgit("deploy", "set", "answer@v1.0.0", "--to", "prod-canary")
     kv = LocalKv(tmp_path / "kv.sqlite3")
-    publish = ("publish", "--to", f"local={kv.path}", "--layout", layout)
+    publish = ("publish", "--kv", f"local={kv.path}", "--layout", layout)
     repo.edgit(*publish)
     repo.edgit("deploy", "unset", "schemas/answer", "--from", "prod")
     repo.edgit(*publish)

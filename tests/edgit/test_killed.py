@@ -193,7 +193,7 @@ def test_between_any_two_steps_of_what_records_another_tools_move_first(tmp_path
         there.edgit("adopt")
         # Adopted or moved on, nothing of it is lost: the ledger has what the other tool did, or never saw it.
         assert state(there)[1] == before[1]
-        versions = re.findall(r"prod: \S+ -> (\S+)", there.edgit("log", "my-prompt").out)
+        versions = re.findall(r"prod: \S+ -> (\S+)", there.edgit("history", "my-prompt", "--all").out)
         assert versions in (["v1.0.0"], ["v1.1.0", "v1.0.0"], ["v1.0.0", "v1.1.0", "v1.0.0"])
         assert there.live("my-prompt") == versions[0]
         assert there.edgit("history").err == ""
@@ -493,7 +493,7 @@ def test_a_lock_of_a_living_git_is_not_broken(repo: Repo, killed: bool) -> None:
         foreign.say("commit\n", answers=1)
     assert repo.refs()[PROD] == before["refs/tags/components/my-prompt/v1.1.0"]
     repo.deploy("my-prompt", "v1.0.0")
-    assert repo.edgit("log", "--limit", "3", "my-prompt").out.count("my-prompt prod") == 3
+    assert repo.edgit("history", "--all", "--limit", "3", "my-prompt").out.count("my-prompt prod") == 3
 
 
 def test_a_lock_that_could_be_ours_is_cleared_once_no_git_lives(repo: Repo) -> None:
@@ -559,5 +559,5 @@ def test_commands_at_the_same_time_come_one_after_the_other(repo: Repo) -> None:
         _, said = process.communicate()
         assert process.returncode == 0, said
     assert [repo.tagged("my-prompt", place) for place in places] == ["v1.1.0"] * 3
-    assert len(json.loads(repo.edgit("log", "--format", "json").out)) == 4
+    assert len(json.loads(repo.edgit("history", "--format", "json").out)) == 4
     assert left_behind(repo) == []

@@ -224,7 +224,7 @@ def test_a_reason_that_looks_like_the_ledgers_own_words_is_a_reason(repo: Repo) 
 
 def test_a_reason_of_bytes_that_are_no_text_is_kept(repo: Repo) -> None:
     repo.edgit("deploy", "set", "my-prompt", "v1.0.0", "--to", "prod", "--reason", "caf\udce9 is down")
-    assert "caf\ufffd is down" in repo.edgit("log").out
+    assert "caf\ufffd is down" in repo.edgit("history", "--all").out
 
 
 def test_odd_names_of_files_and_people(tmp_path: Path) -> None:

@@ -234,7 +234,7 @@ def test_what_another_tool_moved_is_recorded_before_it_is_moved_on(repo: Repo) -
     assert "was moved by another tool" in repo.edgit("history", "my-prompt").err
     repo.now += 600
     repo.deploy("my-prompt", "v1.0.0")
-    moves = json.loads(repo.edgit("log", "--format", "json").out)
+    moves = json.loads(repo.edgit("history", "--format", "json").out)
     assert [(move["version"], move["actor"].split(" ")[0], move["generation"]) for move in moves] == [
         ("v1.0.0", "Ada", 6),
         ("v1.1.0", "Bob", 5),
@@ -298,7 +298,7 @@ def test_a_plain_move_back_to_a_version_is_a_move(repo: Repo) -> None:
     for version in ("v1.0.0", "v1.1.0", "v1.0.0"):
         repo.git("tag", "-f", "components/my-prompt/prod", f"components/my-prompt/{version}")
         repo.edgit("adopt")
-    assert [move["version"] for move in json.loads(repo.edgit("log", "--format", "json").out)] == [
+    assert [move["version"] for move in json.loads(repo.edgit("history", "--format", "json").out)] == [
         "v1.0.0",
         "v1.1.0",
         "v1.0.0",

@@ -309,7 +309,7 @@ def test_the_map_says_types(repo: Repo) -> None:
     repo.edgit("tag", "create", "answer", "v1.0.0")
     repo.edgit("tag", "create", "schemas/answer", "v2.0.0")
     kv = LocalKv(repo.root / "kv.sqlite3")
-    repo.edgit("publish", "--to", f"local={kv.path}")
+    repo.edgit("publish", "--kv", f"local={kv.path}")
     entry = kv.get_many([VERSION_MAP])[VERSION_MAP]
     assert entry is not None
     assert json.loads(entry.value) == {
@@ -322,9 +322,9 @@ def test_the_map_says_types(repo: Repo) -> None:
         "index/answer",
         "index/schemas/answer",
     }
-    assert "nothing to publish" in repo.edgit("publish", "--to", f"local={kv.path}").out
+    assert "nothing to publish" in repo.edgit("publish", "--kv", f"local={kv.path}").out
     bundle = repo.root / "snapshot.json"
-    repo.edgit("snapshot", "--from", f"local={kv.path}", "--output", str(bundle))
+    repo.edgit("snapshot", "--kv", f"local={kv.path}", "--output", str(bundle))
     assert json.loads(bundle.read_text())[VERSION_MAP]["schemas/answer"]["$type"] == "schema"
 
 
@@ -332,7 +332,7 @@ def test_a_percentage_of_a_type_that_the_name_has_not_is_refused(repo: Repo) -> 
     answers(repo)
     repo.edgit("tag", "create", "answer", "v1.0.0")
     kv = f"local={repo.root / 'kv.sqlite3'}"
-    repo.edgit("publish", "--to", kv)
+    repo.edgit("publish", "--kv", kv)
     repo.edgit("canary", "set", "queries/answer", "10", "--kv", kv, code=1)
     assert (
         json.loads(repo.edgit("canary", "set", "prompts/answer", "10", "--kv", kv, "--format", "json").out)["entry"]

@@ -67,7 +67,7 @@ def team(first: Team, tmp_path: Path) -> Team:
 
 def moves(repo: Repo) -> list[tuple[str, str, str | None, int]]:
     """(who, environment, version, generation), the newest first."""
-    found = json.loads(repo.edgit("log", "--format", "json").out)
+    found = json.loads(repo.edgit("history", "--format", "json").out)
     return [(m["actor"].split(" ")[0], m["environment"], m["version"], m["generation"]) for m in found]
 
 

@@ -43,7 +43,7 @@ def two_components(folder: Path) -> Repo:
     repo.edgit("rollback", "my-prompt", "--from", "prod", "--reason", reason)
     for environment in ("staging", "prod-us-west", "prod-eu", "prod-asia", "prod-canary", "debug", "ab-test-a"):
         repo.deploy("my-prompt", "v1.1.0", to=environment)
-    repo.edgit("publish", "--to", "local")
+    repo.edgit("publish", "--kv", "local")
     repo.edgit("canary", "set", "my-prompt", "10", "--kv", "local")
     repo.write("ensembles/one.yaml", "ensemble: one\nagents:\n  - name: a\n    component: my-prompt\n")
     return repo
@@ -124,7 +124,7 @@ READING = [
     "history my-prompt",
     "history --date 2024-11-01T09:20:00Z",
     "diff --date 2024-11-01T09:04:00Z",
-    "log",
+    "history --all",
     "tag list",
     "tag list my-prompt",
     "status --kv local",
@@ -161,7 +161,7 @@ def test_the_tree_at_a_terminal(made: Repo) -> None:
 
 
 def test_a_row_that_does_not_fit_keeps_its_columns(made: Repo) -> None:
-    lines = BRIGHT.sub("", terminal(made, "log", "--limit", "8")).splitlines()
+    lines = BRIGHT.sub("", terminal(made, *["history", "my-prompt", "--from", "prod", "--all"])).splitlines()
     assert lines[0].split() == ["gen", "when", "who", "what"]
     place = next(place for place, line in enumerate(lines) if "my-prompt prod: v1.1.0 -> v1.0.0" in line)
     # Below the column before it, in lines of its own.
@@ -171,18 +171,18 @@ def test_a_row_that_does_not_fit_keeps_its_columns(made: Repo) -> None:
 
 
 def test_no_color_is_respected(made: Repo) -> None:
-    for command in ("components list", "log", "tag list"):
+    for command in ("components list", "history --all", "tag list"):
         assert not BRIGHT.search(terminal(made, *command.split(), env={"NO_COLOR": "1"}))
         assert not BRIGHT.search(terminal(made, *command.split(), env={"TERM": "dumb"}))
         assert BRIGHT.search(terminal(made, *command.split()))
 
 
 def test_who_stops_reading_hears_no_complaint(made: Repo) -> None:
-    done = piped(made, "edgit log --format json | head -n 1; exit ${PIPESTATUS[0]}")
+    done = piped(made, "edgit history --format json | head -n 1; exit ${PIPESTATUS[0]}")
     assert (done.stdout, done.stderr) == ("[\n", "")
     assert done.returncode in (0, 141)
     # Nobody reads at all: the exit code is that of a command which SIGPIPE ends.
-    done = piped(made, "{ sleep 0.2; edgit log; } | true; exit ${PIPESTATUS[0]}")
+    done = piped(made, "{ sleep 0.2; edgit history; } | true; exit ${PIPESTATUS[0]}")
     assert (done.returncode, done.stderr) == (141, "")
 
 
@@ -253,10 +253,10 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
         ("edgit deploy get my-prompt --from prod-", ["prod-asia", "prod-canary", "prod-eu", "prod-us-west"]),
         # Only where this one is live.
         ("edgit rollback analysis-prompt --from ", ["prod"]),
-        ("edgit rollback analysis-prompt --from prod --to ", ["v1.1.0", "v1.0.0"]),
+        ("edgit rollback analysis-prompt@", ["analysis-prompt@v1.1.0", "analysis-prompt@v1.0.0"]),
         ("edgit history my-p", ["my-prompt"]),
         ("edgit components list --format t", ["tree", "table"]),
-        ("edgit publish --to cl", ["cloudflare"]),
+        ("edgit publish --kv cl", ["cloudflare"]),
         ("edgit canary set ana", ["analysis-prompt"]),
     ],
 )
@@ -350,7 +350,7 @@ def test_the_operators_page_has_every_command_and_only_options_that_are() -> Non
     known = {
         option for command in ALL.values() for each in command.params for option in (*each.opts, *each.secondary_opts)
     }
-    foreign = {"--tags", "--all", "--grep", "--namespace-id", "--remote", "--help"}
+    foreign = {"--tags", "--grep", "--namespace-id", "--remote", "--help"}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page)) - known == foreign
     for example in re.findall(r"^(?:\| `)?(edgit [^`\n#]*?)(?:`.*| *#.*)?$", page, re.M):
         words = shlex.split(example)[1:]
