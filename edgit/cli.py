@@ -6,15 +6,16 @@ Cloudflare's SDK.
 
 from __future__ import annotations
 
-import importlib
 import os
+import signal
 import sys
 from typing import Any
 
 import click
 
-from edgit import terminal
-from edgit.commands.groups import Group
+from edgit import VERSION, terminal
+from edgit.commands.groups import LazyGroup
+from edgit.entry import STOPPED, stop_at_once
 from edgit.errors import EdgitError, NotUnderstood
 from resolver.errors import ResolverError
 
@@ -23,7 +24,7 @@ COMMANDS = {
     "Versions, and what is live": {
         "init": ("init:init", "prepare a repository"),
         "tag": ("versions:tag", "make and list versions; bring a lost one back"),
-        "deploy": ("deploy:deploy", "set, get and unset what is live in an environment"),
+        "deploy": ("live:deploy", "set, get, list and unset what is live in an environment"),
         "rollback": ("deploy:rollback", "go back to the last good version"),
         "restore": ("restore:restore", "make an environment what one was at an instant"),
         "promote": ("deploy:promote", "from staging, or a canary, to prod"),
@@ -52,11 +53,11 @@ COMMANDS = {
 _FORMER = {"log": "edgit history --all"}
 _PLACES = {name: place for commands in COMMANDS.values() for name, (place, _) in commands.items()}
 
-#: Exit codes as shells have them: 128 and the number of SIGINT or SIGPIPE.
-STOPPED, NOT_READ = 130, 141
+#: The exit code that shells have for a command that SIGPIPE ended.
+NOT_READ = 141
 
 
-class Commands(Group):
+class Commands(LazyGroup):
     """The commands, imported one by one. What goes wrong in one is told, not traced, and is its exit code."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
@@ -104,14 +105,11 @@ class Commands(Group):
                 os.dup2(nowhere, descriptor)
             return NOT_READ
 
-    def list_commands(self, _ctx: click.Context) -> list[str]:
-        return list(_PLACES)
-
-    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _PLACES:
-            return None
-        module, _, name = _PLACES[cmd_name].partition(":")
-        found: click.Command = getattr(importlib.import_module(f"edgit.commands.{module}"), name)
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = super().get_command(ctx, cmd_name)
+        # What is imported is imported: from here on a command may have something to say about what it has done.
+        if signal.getsignal(signal.SIGINT) is stop_at_once:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         return found
 
     def resolve_command(
@@ -128,6 +126,13 @@ class Commands(Group):
                 formatter.write_dl([(name, words) for name, (_, words) in commands.items()])
 
 
+def _tell_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
+    if not asked or ctx.resilient_parsing:
+        return
+    click.echo(f"edgit, version {VERSION}")
+    ctx.exit()
+
+
 def _tell_usage(error: click.UsageError) -> None:
     if error.ctx is None:
         terminal.fail(error.format_message(), None)
@@ -139,6 +144,7 @@ def _tell_usage(error: click.UsageError) -> None:
 
 @click.group(
     cls=Commands,
+    places=_PLACES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
     Each command has examples: edgit deploy set --help
@@ -150,7 +156,14 @@ def _tell_usage(error: click.UsageError) -> None:
     Completion: eval "$(_EDGIT_COMPLETE=bash_source edgit)"; also zsh_source, fish_source
     """,
 )
-@click.version_option(package_name="edge-resolver", prog_name="edgit")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_tell_version,
+    help="Say which it is, and end.",
+)
 def main() -> None:
     """Version every prompt, config, query and script by itself, as git tags; deploy, roll back, travel in time.
 

@@ -8,21 +8,20 @@ from datetime import datetime
 import click
 
 from edgit import terminal
-from edgit.commands.completion import complete_version
 from edgit.commands.context import now, open_repository
-from edgit.commands.options import Instant, Version, argument_component, option_environment, option_format
+from edgit.commands.options import Instant, Version, argument_component, complete, option_environment, option_format
 from edgit.components.files import locate
 from edgit.errors import EdgitError
 from edgit.git.tags import commits_of
 from edgit.ledger.history import moves_of
 from edgit.repository.catalog import known, live_in, needed_version_tag
 from edgit.repository.reading import Repository, read_past, read_past_pointers
-from resolver.history import format_instant
+from resolver.instant import format_instant
 
 
 @click.command()
 @argument_component("component", required=False)
-@click.argument("versions", nargs=-1, type=Version(), shell_complete=complete_version, metavar="[VERSION [VERSION]]")
+@click.argument("versions", nargs=-1, type=Version(), shell_complete=complete("version"), metavar="[VERSION [VERSION]]")
 @click.option(
     "--date",
     "dates",

@@ -15,7 +15,7 @@ from edgit.commands.record import tell_record
 from edgit.ledger.history import LedgerMove, moves_of
 from edgit.repository.catalog import known, read_types
 from edgit.repository.reading import Repository, read_past, read_past_pointers
-from resolver.history import format_instant
+from resolver.instant import format_instant
 
 
 @click.command()

@@ -7,9 +7,8 @@ from datetime import datetime
 import click
 
 from edgit import terminal
-from edgit.commands.completion import complete_component
 from edgit.commands.context import at_terminal, kv_to_publish, open_git
-from edgit.commands.options import ChangeOptions, Instant, move_options, option_environment
+from edgit.commands.options import ChangeOptions, Instant, complete, move_options, option_environment
 from edgit.commands.results import finish
 from edgit.errors import EdgitError, Refused
 from edgit.repository.catalog import known
@@ -18,7 +17,7 @@ from edgit.repository.lock import RepositoryLock
 from edgit.repository.moves import move
 from edgit.repository.reading import Repository, read_past_pointers
 from resolver.errors import listed
-from resolver.history import format_instant
+from resolver.instant import format_instant
 
 
 @click.command()
@@ -29,7 +28,7 @@ from resolver.history import format_instant
     "--only",
     multiple=True,
     metavar="NAME",
-    shell_complete=complete_component,
+    shell_complete=complete("component"),
     help="Only this component; may be repeated.",
 )
 @click.option("--keep", is_flag=True, help="Leave what the environment has besides, instead of unsetting it.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from resolver.history import format_instant
+from resolver.instant import format_instant
 
 if TYPE_CHECKING:
     from edgit.guard.readings import Subject

@@ -7,10 +7,9 @@ from datetime import datetime
 import click
 
 from edgit import terminal
-from edgit.commands.completion import complete_version
 from edgit.commands.context import open_git, open_repository
 from edgit.commands.groups import Group
-from edgit.commands.options import ChangeOptions, Version, argument_component, change_options, option_format
+from edgit.commands.options import ChangeOptions, Version, argument_component, change_options, complete, option_format
 from edgit.commands.results import finish
 from edgit.components.keys import key_to_make
 from edgit.errors import EdgitError, Refused
@@ -21,7 +20,7 @@ from edgit.repository.lock import RepositoryLock
 from edgit.repository.reading import Repository, read_past
 from edgit.repository.versions import create_version, restore_version
 from resolver.errors import listed
-from resolver.history import format_instant
+from resolver.instant import format_instant
 
 Row = tuple[str, str, datetime | None, str | None, list[str]]
 """A component, a version, when and by whom it was made, and where it is live."""
@@ -168,7 +167,7 @@ def _rows(repository: Repository, component: str | None) -> list[Row]:
 
 @tag.command("restore")
 @argument_component("component")
-@click.argument("version", type=Version(), shell_complete=complete_version)
+@click.argument("version", type=Version(), shell_complete=complete("version"))
 @change_options
 def tag_restore(component: str, version: str, options: ChangeOptions) -> None:
     """Bring back the tag of a version that was deleted or moved; the ledger still has its file.
