@@ -6,9 +6,11 @@ Cloudflare's SDK.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -23,7 +25,7 @@ from resolver.errors import ResolverError
 COMMANDS = {
     "Versions, and what is live": {
         "init": ("init:init", "prepare a repository"),
-        "tag": ("versions:tag", "make and list versions; bring a lost one back"),
+        "tag": ("bump:tag", "make, bump and list versions; bring a lost one back"),
         "deploy": ("live:deploy", "set, get, list and unset what is live in an environment"),
         "rollback": ("deploy:rollback", "go back to the last good version"),
         "restore": ("restore:restore", "make an environment what one was at an instant"),
@@ -31,6 +33,7 @@ COMMANDS = {
         "canary": ("canary:canary", "how many requests a canary takes"),
     },
     "Questions": {
+        "show": ("show:show", "one component or version: content, who, when, where it is live"),
         "components": ("components:components", "what there is, and what is live where"),
         "history": ("history:history", "every move, who made it and why; what was live at an instant"),
         "diff": ("diff:diff", "what changed between two versions, or two instants"),
@@ -67,32 +70,23 @@ class Commands(LazyGroup):
                 # A name that the terminal's encoding lacks must not end a command in the middle.
                 stream.reconfigure(errors="backslashreplace")
         extra["standalone_mode"] = False
+        given = extra.get("args", args[0] if args else None)
+        as_json = _wants_json(sys.argv[1:] if given is None else given)
+        before = terminal.Printed.documents
         try:
             code = super().main(*args, **extra)
-        except EdgitError as error:
-            # What was set right before it went wrong.
-            for said in getattr(error, "__notes__", ()):
-                terminal.note(said)
-            terminal.fail(error.detail, error.hint)
-            code = error.exit_code
-        except ResolverError as error:
-            terminal.fail(str(error), None)
-            code = 1
         except click.exceptions.NoArgsIsHelpError as error:
             error.show()
             code = error.exit_code
-        except click.UsageError as error:
-            _tell_usage(error)
-            code = error.exit_code
-        except click.ClickException as error:
-            terminal.fail(error.format_message(), None)
-            code = error.exit_code
-        except click.Abort:
-            terminal.fail("stopped", None)
-            code = STOPPED
-        except OSError as error:
-            terminal.fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), None)
-            code = 1
+        except (EdgitError, ResolverError, click.ClickException, click.Abort, OSError) as error:
+            detail, hint, code = _explain(error)
+            # What was set right before it went wrong.
+            for said in getattr(error, "__notes__", ()):
+                terminal.note(said)
+            terminal.fail(detail, hint)
+            # A program that has been answered already reads one document, and the exit code.
+            if as_json and terminal.Printed.documents == before:
+                terminal.document({"error": {"detail": detail, "hint": hint, "code": code}})
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -133,13 +127,26 @@ def _tell_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> N
     ctx.exit()
 
 
-def _tell_usage(error: click.UsageError) -> None:
-    if error.ctx is None:
-        terminal.fail(error.format_message(), None)
-        return
-    usage = " ".join(error.ctx.command.collect_usage_pieces(error.ctx))
-    path = error.ctx.command_path
-    terminal.fail(error.format_message(), f"usage: {path} {usage}\nmore:  {path} --help")
+def _wants_json(given: Sequence[str]) -> bool:
+    """Whether a program asks, also where the rest of the command is not understood."""
+    return "--format=json" in given or ("--format", "json") in itertools.pairwise(given)
+
+
+def _explain(error: BaseException) -> tuple[str, str | None, int]:
+    """What was wrong, what to do about it, and the exit code."""
+    if isinstance(error, EdgitError):
+        return error.detail, error.hint, error.exit_code
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        usage = " ".join(error.ctx.command.collect_usage_pieces(error.ctx))
+        path = error.ctx.command_path
+        return error.format_message(), f"usage: {path} {usage}\nmore:  {path} --help", error.exit_code
+    if isinstance(error, click.ClickException):
+        return error.format_message(), None, error.exit_code
+    if isinstance(error, click.Abort):
+        return "stopped", None, STOPPED
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error), None, 1
+    return str(error), None, 1
 
 
 @click.group(

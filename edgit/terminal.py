@@ -28,10 +28,17 @@ def coloured(file: IO[str] | None) -> bool:
     return file is not None and file.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+class Printed:
+    """What this process has printed so far."""
+
+    documents = 0
+
+
 def document(value: object) -> None:
     """A JSON document, indented, one scalar a line."""
     import json  # noqa: PLC0415
 
+    Printed.documents += 1
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
@@ -39,6 +46,7 @@ def rows(values: Iterable[object]) -> None:
     """A JSON list, one value a line, so that `diff` of two shows which values differ."""
     import json  # noqa: PLC0415
 
+    Printed.documents += 1
     joined = ",\n".join(f"  {json.dumps(value, ensure_ascii=False)}" for value in values)
     click.echo(f"[\n{joined}\n]" if joined else "[]")
 

@@ -65,7 +65,10 @@ def _diff_versions(
     if len(versions) == 1 and live is None:
         raise EdgitError(f"{component} has nothing live in {environment}; {live_in(repository, component)}")
     before, after = versions[0], versions[1] if len(versions) == 2 else str(live)
-    old, new = (_read_text(repository, component, version).splitlines() for version in (before, after))
+    old, new = (
+        read_content(repository, component, version).decode(errors="replace").splitlines()
+        for version in (before, after)
+    )
     found = list(difflib.unified_diff(old, new, f"{component} {before}", f"{component} {after}", lineterm=""))
     if format == "json":
         terminal.document({"component": component, "before": before, "after": after, "diff": found})
@@ -80,8 +83,8 @@ def _diff_versions(
         )
 
 
-def _read_text(repository: Repository, component: str, version: str) -> str:
-    """The file of a version, as text: from the ledger, else from its tag's commit."""
+def read_content(repository: Repository, component: str, version: str) -> bytes:
+    """The file of a version: from the ledger, else from its tag's commit."""
     git = repository.git
     blob = repository.state.versions.get(component, {}).get(version)
     if blob is None:
@@ -92,7 +95,7 @@ def _read_text(repository: Repository, component: str, version: str) -> str:
     found = git.read([blob]).get(blob) if blob else None
     if found is None:
         raise EdgitError(f"{component} {version} has no file in git any more", hint="next: edgit check")
-    return found.body.decode(errors="replace")
+    return found.body
 
 
 def _diff_dates(repository: Repository, dates: tuple[datetime, ...], environment: str, format: str) -> None:

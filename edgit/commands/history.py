@@ -85,7 +85,7 @@ def _history_at(
         }
         existed = versioned | set(then)
         names = {component} & existed if component else existed
-        terminal.document(shapes.of_components(read_types(repository, names), names, then, environment))
+        terminal.rows(shapes.of_components(read_types(repository, names), names, then, environment))
         return
     where = environment or "prod"
     live = {name: found[where] for name, found in sorted(then.items()) if where in found}

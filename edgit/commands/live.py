@@ -84,6 +84,7 @@ def deploy_list(environment: str, format: str) -> None:
     pointers = repository.state.pointers
     live = {name: found[environment] for name, found in sorted(pointers.items()) if environment in found}
     there = {name for found in pointers.values() for name in found}
+    close = nearest(environment, there)
     last = {move.component: move for move in moves_of(read_past(repository), environment=environment)}
     since = {name: last[name] for name in live if name in last and last[name].version == live[name]}
     if format == "json":
@@ -105,6 +106,5 @@ def deploy_list(environment: str, format: str) -> None:
             else (name, version, "unknown", "unknown")
             for name, version in live.items()
         ),
-        f"nothing is live in {environment}"
-        + (nearest(environment, there) or (f"; there are {listed(there)}" if there else "")),
+        f"nothing is live in {environment}" + (f"; there are {listed(there)}.{close}" if there else ""),
     )

@@ -42,7 +42,7 @@ class Instant(click.ParamType[datetime]):
             relative = read_relative(value, datetime.now(UTC))
             found = relative or parse_instant(value)
         except ResolverError as error:
-            self.fail(error.detail + ("" if value[:1].isdigit() else _RELATIVE), param, ctx)
+            self.fail(error.detail + (_RELATIVE if "it is written" in error.detail else ""), param, ctx)
         if relative:
             note(format_instant(relative))
         if found.timestamp() > time.time() + _AHEAD:
