@@ -45,14 +45,14 @@ def check(files: tuple[Path, ...], environment: str, format: str) -> None:
     """
     repository = open_repository()
     root = repository.git.root
-    chosen = [found for path in files for found in (sorted(_yaml(path)) if path.is_dir() else [path])] or [
-        found for folder in ("ensembles", "components/ensembles") for found in sorted(_yaml(root / folder))
+    chosen = [found for path in files for found in (sorted(yaml_files(path)) if path.is_dir() else [path])] or [
+        found for folder in ("ensembles", "components/ensembles") for found in sorted(yaml_files(root / folder))
     ]
     names = list(_check_names(repository))
     if not chosen and not names:
         raise EdgitError("there are no ensembles here", hint="name them: edgit check FILE…")
-    texts = [(_relative(path, root), path.read_text("utf-8", errors="replace")) for path in chosen]
-    findings, count = check_ensembles(texts, _read_known(repository), environment)
+    texts = [(relative_path(path, root), path.read_text("utf-8", errors="replace")) for path in chosen]
+    findings, count = check_ensembles(texts, read_known(repository), environment)
     findings += [found for found in names if not files or found.file in dict(texts)]
     if format == "json":
         terminal.document(shapes.plain(findings))
@@ -100,16 +100,16 @@ def _tell_counts(findings: Sequence[Finding], references: int, ensembles: int) -
         terminal.note(f"{terminal.many(slips, 'slip')}: what is written is nearly something else")
 
 
-def _yaml(folder: Path) -> list[Path]:
+def yaml_files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml") and path.is_file()]
 
 
-def _relative(path: Path, root: Path) -> str:
+def relative_path(path: Path, root: Path) -> str:
     resolved = path.resolve()
     return str(resolved.relative_to(root.resolve())) if resolved.is_relative_to(root.resolve()) else str(path)
 
 
-def _read_known(repository: Repository) -> KnownComponents:
+def read_known(repository: Repository) -> KnownComponents:
     """What git has of every component."""
     catalog = read_catalog(repository)
     state = repository.state

@@ -23,7 +23,7 @@ from edgit.ledger.history import LedgerMove, moves_of
 from edgit.repository.catalog import known, read_types
 from edgit.repository.published import read_pointers_at
 from edgit.repository.reading import Repository, read_past
-from resolver.history import format_instant
+from resolver.instant import format_instant
 
 
 @click.command()
@@ -56,6 +56,9 @@ def history(
     component = component and known(repository, component)
     if date is not None:
         _history_at(repository, component, date, environment, format, as_set=as_set)
+        return
+    if whole:
+        tell_record(repository, component, environment, limit, format)
         return
     if whole:
         tell_record(repository, component, environment, limit, format)
@@ -105,7 +108,7 @@ def _history_at(
         }
         existed = versioned | set(then)
         names = {component} & existed if component else existed
-        terminal.document(shapes.of_components(read_types(repository, names), names, then, environment))
+        terminal.rows(shapes.of_components(read_types(repository, names), names, then, environment))
         return
     where = environment or "prod"
     live = {name: found[where] for name, found in sorted(then.items()) if where in found}

@@ -150,7 +150,8 @@ def tell_unrecorded(repository: Repository) -> None:
     show_default=True,
     help="The file to write.",
 )
-def snapshot(kv: str | None, former: str | None, output: Path) -> None:
+@option_format("text", "json")
+def snapshot(kv: str | None, former: str | None, output: Path, format: str) -> None:
     """Write what is published to a file that a deployment of the Worker carries, for isolates that start without KV.
 
     \b
@@ -165,4 +166,8 @@ def snapshot(kv: str | None, former: str | None, output: Path) -> None:
     temporary = output.with_name(output.name + ".new")
     temporary.write_text(json.dumps(found, ensure_ascii=False, separators=(",", ":")) + "\n", "utf-8")
     temporary.replace(output)
+    if format == "json":
+        of = {"generation": found["generation"], "revision": found["revision"]}
+        terminal.document({"file": str(output), **of})
+        return
     terminal.lines([f"wrote {output}: generation {found['generation']}, revision {found['revision']}"])

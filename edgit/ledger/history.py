@@ -13,7 +13,7 @@ from typing import TypeVar
 from edgit.components.versions import by_precedence
 from edgit.git.tags import name_of
 from edgit.ledger.entries import Created, LedgerEntry, LedgerState, Moved
-from resolver.history import format_instant
+from resolver.instant import format_instant
 from resolver.version import is_prerelease
 
 T = TypeVar("T")

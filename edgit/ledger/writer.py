@@ -31,7 +31,7 @@ from edgit.ledger.entries import (
     seconds,
 )
 from edgit.ledger.message import write_message
-from resolver.history import format_instant
+from resolver.instant import format_instant
 
 #: So far ahead of this machine's clock a date may lie, in seconds: clocks differ.
 AHEAD = 3600.0

@@ -19,7 +19,7 @@ from edgit.git.tags import name_of
 from edgit.ledger.entries import NONE, Created, LedgerEntry, Moved
 from edgit.ledger.reading import read_entries
 from edgit.repository.reading import Repository
-from resolver.history import format_instant
+from resolver.instant import format_instant
 
 #: Component and environment, or component and version.
 Pointer = tuple[str, str]

@@ -153,6 +153,14 @@ def refresh(git: Git) -> Refreshed:
     return Refreshed(repository, warnings=_told(seen) if seen.standing is Standing.AWAY else ())
 
 
+def is_fresh(git: Git) -> bool:
+    """Whether a clone needs no look before it answers: it was fresh a moment ago, or has no remote."""
+    seen = read_stamp(git)
+    if seen is None:
+        return git.remote() is None
+    return seen.standing is Standing.FRESH and 0 <= time.time() - seen.at < ENOUGH
+
+
 def _refreshed(git: Git, seen: Look, repository: Repository | None) -> Refreshed:
     notes: tuple[str, ...] = ()
     if seen.standing is Standing.NO_LEDGER_HERE or (seen.standing is Standing.BEHIND and not _has_own_moves(git, seen)):

@@ -19,7 +19,7 @@ from edgit.git.process import Git
 from edgit.kv.record import record_name, setting_here
 from edgit.ledger.published import PUBLISHED, PublishedPast, read_published
 from edgit.repository.reading import Repository, read_past_pointers
-from resolver.history import format_instant
+from resolver.instant import format_instant
 
 
 def find_published(git: Git, target: str | None = None, environment: Mapping[str, str] | None = None) -> str | None:

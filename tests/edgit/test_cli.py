@@ -449,12 +449,18 @@ def test_the_two_lists_have_one_shape(repo: Repo) -> None:
     now = repo.edgit("components", "list", "--format", "json").out
     then = repo.edgit("history", "--date", "2024-11-01T09:04:00Z", "--format", "json").out
     assert json.loads(now) == [
+        {"name": "draft", "type": "prompt", "environments": {}},
         {"name": "my-config", "type": "config", "environments": {}},
         {"name": "my-prompt", "type": "prompt", "environments": {"prod": "v1.1.0"}},
     ]
     assert json.loads(then) == [{"name": "my-prompt", "type": "prompt", "environments": {"prod": "v1.0.0"}}]
-    # One scalar a line, so that `diff` shows what changed and nothing else.
-    assert '      "prod": "v1.1.0"\n' in now
+    # One component a line, so that `diff` shows which ones changed.
+    assert '  {"name": "my-prompt", "type": "prompt", "environments": {"prod": "v1.1.0"}}\n' in now
+    live = repo.edgit("components", "list", "--from", "prod", "--format", "json").out
+    assert live == '[\n  {"name": "my-prompt", "type": "prompt", "version": "v1.1.0"}\n]\n'
+    assert repo.edgit("components", "list", "--from", "prod").out.splitlines()[0] == "my-prompt (prompt)"
+    assert "draft" not in repo.edgit("components", "list", "--from", "prod").out
+    assert "nothing is live in staging" in repo.edgit("components", "list", "--from", "staging").err
 
 
 def test_history_at_an_instant(repo: Repo) -> None:

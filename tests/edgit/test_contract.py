@@ -10,8 +10,8 @@ import jsonschema
 import pytest
 
 from edgit.kv.local import LocalKv
+from resolver.directories import DIRECTORIES
 from resolver.documents import VERSION_MAP, content_key, history_key, index_key
-from resolver.reference import DIRECTORIES
 from tests.edgit.repo import make
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/kv-contract.schema.json").read_text("utf-8"))
