@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from edgit import terminal
 from edgit.errors import EdgitError
 from edgit.git.process import Git
-from edgit.repository.problems import unclear_tags
 from edgit.repository.reading import Repository, read_repository
 
 if TYPE_CHECKING:
@@ -61,6 +60,8 @@ def _tell_drift(repository: Repository) -> None:
             + ("" if stale.found else removed)
         )
     if repository.tip is None:
+        from edgit.repository.problems import unclear_tags  # noqa: PLC0415
+
         text += [
             f"the tag components/{component}/{environment} means no version: {problem}. "
             f"Next: edgit deploy set {component} VERSION --to {environment}"
