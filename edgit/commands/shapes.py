@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from resolver.instant import format_instant
 
 if TYPE_CHECKING:
@@ -31,6 +29,8 @@ Shape = dict[str, Any]
 
 def plain(value: object) -> Any:
     """A value, or several, with the fields by their names."""
+    import msgspec  # noqa: PLC0415
+
     found = msgspec.to_builtins(value)
     return list(found) if isinstance(found, tuple) else found
 
