@@ -9,6 +9,7 @@ from edgit.commands import shapes
 from edgit.commands.context import open_repository
 from edgit.commands.groups import Group
 from edgit.commands.options import option_format
+from edgit.components.files import read_unusable_files
 from edgit.repository.catalog import read_catalog
 
 
@@ -30,6 +31,8 @@ def components_list(format: str) -> None:
     """
     repository = open_repository()
     catalog = read_catalog(repository)
+    for path, why in read_unusable_files(repository.git):
+        terminal.warn(f"{path}: {why}")
     if format == "json":
         versioned = (name for name, versions in catalog.versions.items() if versions)
         terminal.document(shapes.of_components(catalog.types, versioned, repository.state.pointers))
