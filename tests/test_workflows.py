@@ -66,7 +66,21 @@ def test_tests_run_on_each_push_on_every_python_that_is_supported() -> None:
 
 @pytest.mark.parametrize(
     ("codes", "ends"),
-    [("0 0", 0), ("0 1", 1), ("1 0", 1), ("2 0", 2), ("2 1", 1), ("1 2", 1), ("1 5 0", 5), ("5 1", 5)],
+    [
+        ("0 0", 0),
+        ("0 1", 1),
+        ("1 0", 1),
+        ("2 0", 2),
+        ("2 1", 1),
+        ("1 2", 1),
+        ("1 5 0", 5),
+        ("5 1", 5),
+        ("6 2", 6),
+        ("2 6", 6),
+        ("6 1", 1),
+        ("1 6", 1),
+        ("6 5", 5),
+    ],
 )
 def test_the_worst_outcome_of_the_guards_is_what_the_step_ends_with(tmp_path: Path, codes: str, ends: int) -> None:
     names = [f"component-{place}" for place in range(len(codes.split()))]

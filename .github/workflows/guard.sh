@@ -3,7 +3,8 @@
 #
 #   guard.sh STATUS    STATUS is `edgit status --format json` from before the publish; GUARD names one component instead
 #
-# Ends with 0 when all are good, 1 when something was rolled back, 2 when it could not be told, 5 when a roll-back failed.
+# Ends with 0 when all are good, 1 when something was rolled back, 2 when it could not be told, 5 when a roll-back failed,
+# 6 when a watch could not begin.
 set -euo pipefail
 
 if [[ -n "${GUARD:-}" ]]; then
@@ -22,11 +23,13 @@ while read -r component; do
   edgit guard "$component" --from prod --metrics "$METRICS_URL" \
     --threshold "${GUARD_THRESHOLD:-0.01}" --window "${GUARD_WINDOW:-60}" \
     --min-requests "${GUARD_MIN_REQUESTS:-20}" --settle "${GUARD_SETTLE:-65}" || code=$?
-  # The worst is told: a roll-back that failed, then one that was made, then what could not be told.
+  # The worst is told: a roll-back that failed, one that was made, what was not watched at all, what could not be told.
   case "$worst/$code" in
     5/* | */0) ;;
     */5) worst=5 ;;
     1/*) ;;
+    */1) worst=1 ;;
+    6/*) ;;
     *) worst=$code ;;
   esac
 done <<<"$moved"

@@ -10,7 +10,7 @@ import click
 from edgit import terminal
 from edgit.commands import shapes
 from edgit.commands.context import open_repository
-from edgit.commands.options import option_environment, option_format
+from edgit.commands.options import option_environment, option_format, option_offline
 from edgit.components.check import APART, SAME_NAME, UNPUBLISHABLE, WARNING, Finding, KnownComponents
 from edgit.components.check import check as check_ensembles
 from edgit.components.content import content_doubt, content_fault
@@ -30,6 +30,7 @@ from resolver.snapshot import Pin, Resolver, Snapshot
 @click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[FILE]...")
 @option_environment("--from", default="prod", help="The environment of references that name none.")
 @option_format("text", "json")
+@option_offline
 def check(files: tuple[Path, ...], environment: str, format: str) -> None:
     """Hold every reference of every ensemble against what git has: dangling, out of range, unreachable.
 
@@ -44,14 +45,14 @@ def check(files: tuple[Path, ...], environment: str, format: str) -> None:
     """
     repository = open_repository()
     root = repository.git.root
-    chosen = [found for path in files for found in (sorted(_yaml(path)) if path.is_dir() else [path])] or [
-        found for folder in ("ensembles", "components/ensembles") for found in sorted(_yaml(root / folder))
+    chosen = [found for path in files for found in (sorted(yaml_files(path)) if path.is_dir() else [path])] or [
+        found for folder in ("ensembles", "components/ensembles") for found in sorted(yaml_files(root / folder))
     ]
     names = list(_check_names(repository))
     if not chosen and not names:
         raise EdgitError("there are no ensembles here", hint="name them: edgit check FILE…")
-    texts = [(_relative(path, root), path.read_text("utf-8", errors="replace")) for path in chosen]
-    findings, count = check_ensembles(texts, _read_known(repository), environment)
+    texts = [(relative_path(path, root), path.read_text("utf-8", errors="replace")) for path in chosen]
+    findings, count = check_ensembles(texts, read_known(repository), environment)
     findings += [found for found in names if not files or found.file in dict(texts)]
     if format == "json":
         terminal.document(shapes.plain(findings))
@@ -101,16 +102,16 @@ def _tell_counts(findings: Sequence[Finding], references: int, ensembles: int) -
         terminal.note(f"{terminal.many(slips, 'slip')}: what is written is nearly something else")
 
 
-def _yaml(folder: Path) -> list[Path]:
+def yaml_files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml") and path.is_file()]
 
 
-def _relative(path: Path, root: Path) -> str:
+def relative_path(path: Path, root: Path) -> str:
     resolved = path.resolve()
     return str(resolved.relative_to(root.resolve())) if resolved.is_relative_to(root.resolve()) else str(path)
 
 
-def _read_known(repository: Repository) -> KnownComponents:
+def read_known(repository: Repository) -> KnownComponents:
     """What git has of every component."""
     catalog = read_catalog(repository)
     state = repository.state

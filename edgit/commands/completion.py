@@ -75,7 +75,7 @@ def _names(git: Git) -> set[str]:
 def _component_before(ctx: click.Context) -> str:
     """The component that the words so far name; behind an option they are not given out as parameters yet."""
     words = [ctx.params.get("component"), *(ctx.params.get("components") or ()), *ctx.args]
-    return next((word for word in words if word), "")
+    return next((word.partition("@")[0] for word in words if word), "")
 
 
 def _completed(incomplete: str, words: Callable[[Git], Iterable[str]]) -> list[str]:

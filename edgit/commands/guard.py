@@ -1,24 +1,30 @@
-"""`edgit guard`: watch a version after a move, and roll back."""
+"""`edgit guard`: watch a version after a move, and roll back.
+
+Whatever keeps the watch from beginning ends with the exit code `NOT_BEGUN`, and whatever breaks it off with 2. The code
+1 says that something was rolled back.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 
 from edgit import terminal
 from edgit.commands import shapes
-from edgit.commands.context import needed_kv, open_git, open_repository
-from edgit.commands.options import argument_component, option_environment, option_format, option_kv
+from edgit.commands.context import kv_target, needed_kv, open_git, open_repository
+from edgit.commands.options import complete, option_environment, option_format, option_kv
 from edgit.commands.results import publish_ledger, push_after
 from edgit.errors import EdgitError, NotReached, Refused
 from edgit.guard import metrics, watch
 from edgit.guard.judgement import Verdict
-from edgit.guard.readings import InvalidWatch, Subject
+from edgit.guard.readings import NOT_BEGUN, InvalidWatch, Subject
 from edgit.guard.rules import WatchRules, every_of
 from edgit.kv.comparison import read_map
 from edgit.kv.store import Kv
@@ -32,6 +38,48 @@ from edgit.repository.moves import move
 from edgit.repository.reading import Repository, read_live, read_past, read_repository
 from edgit.repository.rollback import needed_rollback_version
 from resolver.documents import VERSION_MAP
+from resolver.errors import ResolverError
+from resolver.version import canonical
+
+
+class WatchBroke(EdgitError):
+    """The watch broke off and moved nothing: it could not tell."""
+
+    exit_code = int(Verdict.UNKNOWN)
+
+
+class NotBegun(click.UsageError):
+    """A command line that is not understood, and so watches nothing."""
+
+    exit_code = NOT_BEGUN
+
+
+class Watching(click.Command):
+    """A command whose line, where it is not understood, begins no watch either."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as error:
+            raise NotBegun(error.format_message(), error.ctx) from None
+
+
+class Rate(click.ParamType[float]):
+    """A rate from 0 to 1: 0.01, or 1%."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number, sign, rest = str(value).strip().partition("%")
+        try:
+            found = float(number) / (100 if sign else 1)
+        except ValueError:
+            found = math.nan
+        if rest or math.isnan(found):
+            self.fail(f"`{value}` is no rate: 0.01, or 1%", param, ctx)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +95,8 @@ class GuardPlan:
     reason: str | None
 
 
-@click.command()
-@argument_component("component")
+@click.command(cls=Watching)
+@click.argument("reference", metavar="NAME[@VERSION]", shell_complete=complete("reference"))
 @option_environment("--from", default="prod", help="Where it is live.")
 @click.option(
     "--metrics",
@@ -57,7 +105,7 @@ class GuardPlan:
     required=True,
     help="Where the figures are; {component}, {environment} and {version} are filled in.",
 )
-@click.option("--threshold", type=float, required=True, help="The highest error rate that is good: 0.01 is 1 %.")
+@click.option("--threshold", type=Rate(), required=True, help="The highest error rate that is good: 1% or 0.01.")
 @click.option("--window", type=float, default=60.0, show_default=True, help="How long to watch, in seconds.")
 @click.option("--min-requests", type=int, default=20, show_default=True, help="Of fewer requests nothing can be told.")
 @click.option("--every", type=float, help="Seconds between readings; 5, or less in a short window.")
@@ -75,7 +123,7 @@ class GuardPlan:
 @option_kv()
 @option_format("text", "json")
 def guard(
-    component: str,
+    reference: str,
     environment: str,
     url: str,
     threshold: float,
@@ -92,36 +140,41 @@ def guard(
 ) -> None:
     """Watch a version that was just deployed; on a breach roll back and publish.
 
-    Exits 0 good, 1 breach (rolled back), 2 could not tell, 5 breach and the rollback failed. No data is neither good
-    nor bad. docs/guard.md has the formats.
+    Exits 0 good, 1 breach (rolled back), 2 could not tell, 5 breach and the rollback failed, 6 it could not begin. No
+    data is neither good nor bad. docs/guard.md has the formats. With VERSION it begins only if that is what is live.
 
     \b
-    edgit guard my-prompt --from prod --metrics https://metrics.example.com/error-rate --threshold 0.01
-    edgit guard my-prompt --from prod --canary --threshold 0.01 --metrics https://prom.example.com/metrics \\
+    edgit guard my-prompt --metrics https://metrics.example.com/error-rate --threshold 1%
+    edgit guard my-prompt@v1.1.0 --canary --threshold 1% --metrics https://prom.example.com/metrics \\
       --errors 'errors_total{version="{version}"}' --requests 'requests_total{version="{version}"}'
     """
-    with _could_not_tell():
+    with _told_as(InvalidWatch):
         repository = open_repository()
-        component = known(repository, component)
-        subject = _subject(repository, component, environment, canary=canary)
+        name, version = _name_and_version(reference)
+        component = known(repository, name)
+        subject = _subject(repository, component, environment, version, canary=canary)
         rules = WatchRules(threshold, window, min_requests, every_of(window) if every is None else every, settle)
         source = metrics.source(url, subject, token=os.environ.get("EDGIT_METRICS_TOKEN"), **figures)
         # Asked before the watch: a guard that finds out only then that it cannot publish guards nothing.
-        store = None if watch_only else open_kv(needed_kv(repository.git, kv))
-        plan = _plan(repository, subject, rules, source, store, reason)
+        target = kv_target(repository.git, kv) if watch_only else needed_kv(repository.git, kv)
+        store = None if target is None else open_kv(target)
+        plan = _plan(repository, subject, rules, source, store, reason, watch_only=watch_only)
     if plan.caution:
         terminal.warn(plan.caution)
+    if store is None:
+        terminal.warn(f"no KV is named: whether requests run {subject.version} was not looked at; --kv says where")
     if format == "text":
         terminal.note(f"watching {subject} at {source.shown} for {window:g} s; Ctrl-C ends it and moves nothing")
-    outcome = watch.guard(
-        subject,
-        rules,
-        read=lambda: metrics.read(source),
-        live=lambda: _read_live_version(subject, store),
-        roll_back=None if store is None else lambda: _roll_back(plan, store),
-        by_hand=plan.by_hand,
-        show=lambda step: click.echo(watch.line(step), err=True),
-    )
+    with _told_as(WatchBroke):
+        outcome = watch.guard(
+            subject,
+            rules,
+            read=lambda: metrics.read(source),
+            live=lambda: _read_live_version(subject, store),
+            roll_back=None if store is None or watch_only else lambda: _roll_back(plan, store),
+            by_hand=plan.by_hand,
+            show=lambda step: click.echo(watch.line(step), err=True),
+        )
     if format == "json":
         terminal.document(shapes.of_watch(subject, rules, outcome))
     else:
@@ -132,22 +185,31 @@ def guard(
 
 
 @contextmanager
-def _could_not_tell() -> Iterator[None]:
-    """Nothing was watched: that must not end with the exit code of a breach, which is 1."""
+def _told_as(kind: type[EdgitError]) -> Iterator[None]:
+    """Whatever goes wrong is of this kind, but for a rollback that failed."""
     try:
         yield
+    except watch.RollBackFailed:
+        raise
     except EdgitError as error:
-        if error.exit_code != Verdict.BREACH:
-            raise
-        raise InvalidWatch(error.detail, hint=error.hint) from None
+        raise kind(error.detail, hint=error.hint) from None
+    except (ResolverError, OSError) as error:
+        raise kind(str(error)) from None
 
 
-def _subject(repository: Repository, component: str, environment: str, *, canary: bool) -> Subject:
-    """The version to watch. Raises `EdgitError` where nothing is live."""
+def _name_and_version(reference: str) -> tuple[str, str | None]:
+    name, at, version = reference.partition("@")
+    return name, canonical(version) if at else None
+
+
+def _subject(repository: Repository, component: str, environment: str, wanted: str | None, *, canary: bool) -> Subject:
+    """The version to watch. Raises `EdgitError` where nothing is live, or another version than is wanted."""
     pointer = f"{environment}-canary" if canary else environment
     version = repository.state.version(component, pointer)
     if version is None:
         raise EdgitError(f"{component} has nothing live in {pointer}; {live_in(repository, component)}")
+    if wanted not in (None, version):
+        raise EdgitError(f"{component} is at {version} in {pointer}, and not at {wanted}")
     return Subject(component, environment, version, canary)
 
 
@@ -158,6 +220,8 @@ def _plan(
     source: metrics.MetricsSource,
     store: Kv | None,
     reason: str | None,
+    *,
+    watch_only: bool,
 ) -> GuardPlan:
     """Everything that can be known before the watch. Raises `EdgitError` where it cannot begin."""
     component, pointer = subject.component, subject.pointer
@@ -169,7 +233,7 @@ def _plan(
             "what is watched must be what requests run",
             hint="next: edgit publish, then guard again",
         )
-    target = None if subject.canary or store is None else _needed_target(repository, subject)
+    target = None if subject.canary or watch_only else _needed_target(repository, subject)
     last = next(iter(moves_of(read_past(repository), component, pointer)[::-1]), None)
     moved_ago = (datetime.now(UTC) - last.at).total_seconds() if last else None
     caution = None if moved_ago is None else watch.settling(subject, rules, moved_ago, own=source.own)

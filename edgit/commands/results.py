@@ -15,23 +15,26 @@ import click
 
 from edgit import terminal
 from edgit.commands import shapes
-from edgit.commands.context import at_terminal, kv_to_publish, open_git
+from edgit.commands.context import at_terminal, is_offline, kv_to_publish, locked_up_to_date, open_git
 from edgit.commands.options import ChangeOptions
 from edgit.errors import EdgitError, NotReached, Refused, Stopped
 from edgit.git.process import Git
 from edgit.ledger.entries import LEDGER
+from edgit.ledger.history import published_pointers
 from edgit.ledger.published import record_published
-from edgit.remote.push import push
+from edgit.remote.differences import unchosen_remotes
+from edgit.remote.push import share
 from edgit.repository.changes import ChangeOutcome, DesiredPointer
 from edgit.repository.lock import RepositoryLock
 from edgit.repository.moves import move
-from edgit.repository.reading import Repository, read_repository
+from edgit.repository.reading import Repository
 from resolver.errors import listed
 
 if TYPE_CHECKING:
     from edgit.kv.conductor import Layout
     from edgit.kv.publish import Progress, PublishReport
     from edgit.kv.store import Kv
+    from resolver.snapshot import Pointers
 
 
 #: How long the edge is asked whether it answers what was published, in seconds: KV's own delay and some more.
@@ -63,7 +66,7 @@ def move_pointers(
     `after` says what comes then."""
     lock = RepositoryLock(open_git())
     store = kv_to_publish(lock.git, options.publish, options.kv)
-    with lock.locked() as repository:
+    with locked_up_to_date(lock) as repository:
         desired = desire(repository)
         outcome = move(
             lock,
@@ -98,7 +101,7 @@ def finish(
     if show:
         tell_notes(outcome.notes)
         _tell_moves(outcome)
-    done = _Done(git, store is not None, git.remote() is not None and (then.share or git.flag("edgit.autoPush")))
+    done = _Done(git, store is not None, then.share or git.flag("edgit.autoPush"))
     failed: list[EdgitError] = []
     if not outcome.dry_run:
         with done.left_told():
@@ -177,7 +180,7 @@ class _Done:
             yield
         except KeyboardInterrupt:
             left = ["edgit publish"] if self.publishes and self.report is None else []
-            left += ["edgit push"] if self.pushes and not self.pushed else []
+            left += ["edgit push"] if self.pushes and not self.pushed and self.git.remote() else []
             state = "published" if self.report else "not published"
             next_step = f"next: {', then '.join(left)}" if left else None
             raise Stopped(f"stopped: moved here, {state}", hint=next_step) from None
@@ -196,8 +199,8 @@ def _tell_moves(outcome: ChangeOutcome) -> None:
 
 def _tell_next(git: Git, outcome: ChangeOutcome, pushed: bool, *, published: bool) -> None:
     canaries = [each.component for each in outcome.moved if each.environment.endswith("-canary") and each.after]
-    if canaries:
-        terminal.note(f"how many requests the canary takes is said in KV: edgit canary get {canaries[0]}")
+    if canaries and not published:
+        terminal.note(f"a canary starts at 0 %, but for a percentage for all: edgit canary set {canaries[0]} 1")
     if git.remote() and not pushed:
         terminal.next_step("edgit push")
     elif not published:
@@ -216,10 +219,16 @@ def tell_notes(notes: Sequence[str]) -> None:
 def push_after(git: Git, *, wanted: bool = False) -> bool:
     """Push what was just moved, where that is wanted or `edgit.autoPush` says so. Whether there was something to
     push."""
-    if not (wanted or git.flag("edgit.autoPush")) or git.remote() is None:
+    if is_offline() or not (wanted or git.flag("edgit.autoPush")):
+        return False
+    if git.remote() is None:
+        if (several := unchosen_remotes(git)) and git.flag("edgit.autoPush"):
+            terminal.warn(f"not pushed, though edgit.autoPush is on: {several}. Next: git config edgit.remote NAME")
         return False
     try:
-        pushed = push(read_repository(git, from_tags=False))
+        lock = RepositoryLock(git)
+        pushed = share(lock)
+        tell_notes(lock.notes)
     except EdgitError as error:
         hint = f"next: edgit push, once {git.remote()} answers" if isinstance(error, NotReached) else error.hint
         raise type(error)(f"moved here, and not pushed: {error.detail}", hint=hint) from None
@@ -281,7 +290,22 @@ def publish_ledger(
         )
     if report.change is not None:
         record_published(git, kv.record, kv.name, report.change)
+    if report.changed and not dry_run:
+        _tell_canaries(kv, report, published_pointers(source.state), show=show)
     return report
+
+
+def _tell_canaries(kv: Kv, report: PublishReport, pointers: Pointers, *, show: bool) -> None:
+    """End the percentages of canaries that have gone. What goes wrong here keeps nothing from being published."""
+    from edgit.kv.rollout import after_publish  # noqa: PLC0415
+
+    try:
+        said = after_publish(kv, report.changed, pointers)
+    except EdgitError as error:
+        terminal.warn(f"the canaries' percentages could not be looked at: {error.detail}")
+        return
+    if show:
+        tell_notes(said)
 
 
 def _layout(named: str | None) -> Layout | None:

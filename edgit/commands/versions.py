@@ -9,10 +9,9 @@ from pathlib import Path
 import click
 
 from edgit import terminal
-from edgit.commands.completion import complete_version
-from edgit.commands.context import open_git, open_repository
+from edgit.commands.context import locked_up_to_date, open_git, open_repository
 from edgit.commands.groups import Group
-from edgit.commands.options import ChangeOptions, Version, argument_component, change_options, option_format
+from edgit.commands.options import ChangeOptions, Version, argument_component, change_options, complete, option_format
 from edgit.commands.results import finish
 from edgit.components.keys import key_to_make
 from edgit.errors import EdgitError, Refused
@@ -25,7 +24,7 @@ from edgit.repository.lock import RepositoryLock
 from edgit.repository.reading import Repository, read_past
 from edgit.repository.versions import create_version, refuse_content, restore_version
 from resolver.errors import listed
-from resolver.history import format_instant
+from resolver.instant import format_instant
 
 Row = tuple[str, str, datetime | None, str | None, list[str], Withdrawal | None]
 """A component, a version, when and by whom it was made, where it is live, and whether it is withdrawn."""
@@ -58,7 +57,7 @@ def tag_create(
     dry_run = options.dry_run
     lock = RepositoryLock(open_git())
     committed = False
-    with lock.locked() as repository:
+    with locked_up_to_date(lock) as repository:
         component = known(repository, component)
         text = message or f"{component} {version}"
         if revision is None and version not in versions_of(repository, component):
@@ -230,7 +229,7 @@ def _rows(repository: Repository, component: str | None) -> list[Row]:
 
 @tag.command("restore")
 @argument_component("component")
-@click.argument("version", type=Version(), shell_complete=complete_version)
+@click.argument("version", type=Version(), shell_complete=complete("version"))
 @change_options
 def tag_restore(component: str, version: str, options: ChangeOptions) -> None:
     """Bring back the tag of a version that was deleted or moved; the ledger still has its file.
@@ -239,7 +238,7 @@ def tag_restore(component: str, version: str, options: ChangeOptions) -> None:
     edgit tag restore my-prompt v1.0.0
     """
     lock = RepositoryLock(open_git())
-    with lock.locked() as repository:
+    with locked_up_to_date(lock) as repository:
         component = known(repository, component)
         outcome = restore_version(lock, repository, component, version, dry_run=options.dry_run)
     if options.format == "text" and outcome.unchanged:

@@ -26,7 +26,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from edgit.components.keys import split_key, typed_key
-from resolver.reference import DIRECTORIES, TYPES, environment_fault, is_environment, is_name
+from resolver.directories import DIRECTORIES, TYPES
+from resolver.reference import environment_fault, is_environment, is_name
 from resolver.version import canonical, is_version, precedence
 
 PREFIX = "refs/tags/"

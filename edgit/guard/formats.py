@@ -3,7 +3,7 @@
 Rules:
 
 - whatever cannot be read for sure is `NoData` with the reason: a page of HTML, NaN, a negative number, a rate above 1.
-  Nothing is read as 0 by default;
+  Nothing is read as 0 by default, not a null either (`edgit.guard.operands`);
 - a selector that could match nothing for ever by a slip (no such metric, no such label) is `NoData` too, not 0 errors.
 """
 
@@ -19,6 +19,7 @@ from typing import Final, TypeAlias
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from edgit.guard.operands import NUMBER, refuse_missing
 from edgit.guard.readings import Rate, Reading, Totals, Unreadable, excerpt
 from edgit.guard.selectors import Selector
 from resolver.errors import listed, nearest
@@ -27,7 +28,6 @@ from resolver.nesting import too_deep
 
 #: Among how many names at most the nearest one is sought, for an answer that has a million.
 _MOST_NAMES: Final = 2_000
-_NUMBER: Final = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|inf|nan)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Number:
         """The rate; how many requests it is of is not known."""
         # Stripped once for both: `float` strips fewer characters than `strip` does.
         number = text.strip()
-        if not _NUMBER.fullmatch(number):
+        if not NUMBER.fullmatch(number):
             raise Unreadable(f"the answer is {_kind(text)}")
         return Rate(_rate(float(number), "the answer"))
 
@@ -112,15 +112,27 @@ def _document(text: str) -> object:
     if too_deep(text):
         raise Unreadable("the answer is nested too deep")
     try:
-        return json.loads(text)
+        document = json.loads(text)
     except ValueError:
         raise Unreadable(f"the answer is {_kind(text)}") from None
+    _refuse_several(document)
+    return document
+
+
+def _refuse_several(document: object) -> None:
+    """Of several series in an answer of Prometheus' own interface, in no order, a path would read one by chance."""
+    data = document.get("data") if isinstance(document, dict) else None
+    result = data.get("result") if isinstance(data, dict) and data.get("resultType") in ("vector", "matrix") else None
+    if isinstance(result, list) and len(result) > 1:
+        raise Unreadable(f"the answer holds {len(result)} series, and one is read; let the query add them up: sum(…)")
 
 
 def _value(path: Expression, document: object) -> float:
     members = document if isinstance(document, dict) else {}
+    scope = Scope(input=document, variables=members)
     try:
-        value = path.evaluate(Scope(input=document, variables=members))
+        value = path.evaluate(scope)
+        refuse_missing(path.tree, scope)
     except Needed as missing:
         known = listed(excerpt(name) for name in members)
         hint = nearest(missing.name, islice(members, _MOST_NAMES))
@@ -128,7 +140,7 @@ def _value(path: Expression, document: object) -> float:
     if value is UNDEFINED:
         raise Unreadable(f"the answer has nothing at `{path.text}`")
     # Prometheus' own interface writes its numbers as texts.
-    if type(value) is str and _NUMBER.fullmatch(value.strip()):
+    if type(value) is str and NUMBER.fullmatch(value.strip()):
         return float(value.strip())
     if type(value) is int or type(value) is float:
         return float(value)
@@ -189,7 +201,7 @@ def _kind(text: str) -> str:
     start = text.lstrip()
     if not start:
         return "empty"
-    if _NUMBER.fullmatch(start.rstrip()):
+    if NUMBER.fullmatch(start.rstrip()):
         return "a bare number"
     if start[0] == "<":
         return "a page of HTML or XML, perhaps of a log-in or of an error"

@@ -18,11 +18,15 @@ from edgit.errors import EdgitError
 _PLACEHOLDER: Final = re.compile(r"\{(component|environment|version)\}")
 
 
+#: The exit code of a watch that could not begin. No other outcome has it: what was not watched at all must not pass
+#: where "could not tell" may.
+NOT_BEGUN: Final = 6
+
+
 class InvalidWatch(EdgitError):
     """What was asked for cannot be watched. Nothing was read and nothing moved."""
 
-    # That of a wrong command line, and of "could not tell", which it also is.
-    exit_code: ClassVar[int] = 2
+    exit_code: ClassVar[int] = NOT_BEGUN
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ class WatchRules:
     def __post_init__(self) -> None:
         if not 0 <= self.threshold < 1:
             raise InvalidWatch(
-                f"The threshold is {self.threshold:g}, and an error rate is from 0 to 1.", hint="1 % is written 0.01."
+                f"The threshold is {self.threshold:g}, and an error rate is from 0 to 1.",
+                hint="1 % is written 1% or 0.01.",
             )
         if not 0 < self.window < math.inf or not 0 <= self.settle < math.inf or self.min_requests < 0:
             raise InvalidWatch("--window is more than 0 seconds; --settle and --min-requests are at least 0.")

@@ -29,9 +29,9 @@ from edgit.components.versions import highest_first
 from edgit.kv.plan import StorableFile
 from edgit.kv.publication import DERIVED, Publication, VersionKey
 from edgit.kv.store import KvValue
+from resolver.directories import DIRECTORIES
 from resolver.documents import content_key
-from resolver.history import format_instant
-from resolver.reference import DIRECTORIES
+from resolver.instant import format_instant
 
 Layout = Literal["plain", "conductor"]
 LAYOUTS: tuple[Layout, ...] = ("plain", "conductor")

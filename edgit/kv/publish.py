@@ -132,7 +132,8 @@ def publish(
     everything with KV and not only what has changed since KV's generation. Raises `PublishRefused`, `Refused` for
     what KV cannot hold as a whole, and `KvFailed`.
     """
-    started, at = time.monotonic(), now()
+    # In whole seconds, as git dates its record: `?at=` and `edgit history --date` have one answer.
+    started, at = time.monotonic(), now().replace(microsecond=0)
     held, found = compare_with_git(source, kv)
     _refuse(source, kv, held, found, replace)
     before_layout = layout_of(held.entry if held else None) or "plain"

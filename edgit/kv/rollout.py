@@ -7,21 +7,22 @@ Rules:
 - `rollout-history` is written first, so that no percentage was ever in force that is not on record. Its instants never
   go back;
 - percentages are exact decimals: 0.1 means 0.1 %;
-- a percentage that is set for a component is for one canary version. When that canary goes, it is set to 0: the same
-  version as a canary once more begins with nobody too.
+- a percentage that is set for a component is for one canary version, and ends with it: the same version as a canary
+  once more begins with nobody too. That of one that was promoted ends when it leaves production. An edge may still have
+  the map from before the promotion, and its users must not fall back to the version before.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
 
 from edgit.errors import Refused
-from edgit.kv.comparison import read_map
+from edgit.kv.comparison import PointerDifference, read_map
 from edgit.kv.plan import unfit
 from edgit.kv.publish import utc_now
 from edgit.kv.store import Kv, KvValue, KvWrite, wait_until_visible
@@ -35,12 +36,14 @@ from resolver.documents import (
 )
 from resolver.entries import elements, members, plain
 from resolver.errors import InvalidDocument, InvalidReference, listed
-from resolver.history import format_instant
-from resolver.rollout import Percentage, RolloutTable, parse_entry
+from resolver.instant import format_instant
+from resolver.rollout import NOBODY, Percentage, RolloutTable, parse_entry
 from resolver.snapshot import Pointers
 
 #: What ends the name of a canary's pointer.
 CANARY = "-canary"
+#: So many canaries that begin are told.
+_BEGINNINGS_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +214,50 @@ def set_percentage(
             hint="`edgit canary get` shows what is in force now",
         )
     return change
+
+
+def after_publish(
+    kv: Kv, changed: Sequence[PointerDifference], pointers: Pointers, *, now: Callable[[], datetime] = utc_now
+) -> list[str]:
+    """Set to 0 the percentages of canary versions that a publish took away, and say what has ended and what begins.
+
+    `pointers` are those that it published. Raises `KvFailed`, and `Refused` where a document cannot be read.
+    """
+    began = [each for each in changed if each.git is not None and each.environment.endswith(CANARY)]
+    if not began and all(each.kv is None for each in changed):
+        return []
+    held = kv.get_many([ROLLOUT, ROLLOUT_HISTORY])
+    current = read_percentages(held[ROLLOUT])
+    text, said = current.text, []
+    for name, percentage in current.table.entries.items():
+        if percentage.threshold and _has_left(name, percentage.version, changed, pointers):
+            text = with_entry(text, name, NOBODY)
+            said.append(f"the {percentage} % of {name} for {percentage.version} have ended with that canary")
+    if text is not None and said:
+        history = _history(held[ROLLOUT_HISTORY], now(), text, "edgit publish", replace=False)
+        kv.put_many([KvWrite(ROLLOUT_HISTORY, history)])
+        kv.put_many([KvWrite(ROLLOUT, text)])
+    for each in began[:_BEGINNINGS_SHOWN]:
+        environment = each.environment.removesuffix(CANARY)
+        entry, percentage = current.in_force(each.component, environment, each.git or "")
+        by = f", by the entry `{entry}`" if percentage.threshold else f"; next: edgit canary set {each.component} 1"
+        said.append(f"the canary {each.git} of {each.component} {environment} starts at {percentage} %{by}")
+    if len(began) > _BEGINNINGS_SHOWN:
+        said.append(f"{len(began) - _BEGINNINGS_SHOWN} more canaries begin: edgit canary get")
+    return said
+
+
+def _has_left(entry: str, version: str | None, changed: Iterable[PointerDifference], pointers: Pointers) -> bool:
+    """Whether the canary version of an entry has left, and is neither a canary elsewhere nor what was promoted."""
+    if version is None:
+        return False
+    component, _, environment = entry.partition("@")
+    mine = [each for each in changed if each.component == component and each.environment not in ("latest", "stable")]
+    if version in canaries_of(entry, pointers).values() or any(each.git == version for each in mine):
+        return False
+    left = {each.environment.removesuffix(CANARY) for each in mine if each.kv == version}
+    live = pointers.get(component, {})
+    return any(environment in ("", each) and live.get(each) != version for each in left)
 
 
 def _changed(

@@ -13,7 +13,7 @@ from typing import TypeVar
 from edgit.components.versions import by_precedence
 from edgit.git.tags import name_of
 from edgit.ledger.entries import Created, LedgerEntry, LedgerState, Moved
-from resolver.history import format_instant
+from resolver.instant import format_instant
 from resolver.version import is_prerelease
 
 T = TypeVar("T")
@@ -93,7 +93,8 @@ def moves_of(
         for moved, at, actor in entry.moves
         if component in (None, moved.component) and environment in (None, moved.environment)
     ]  # fmt: skip
-    return sorted(found, key=lambda move: (move.at, move.generation))
+    # A clock may have been wrong; only what the ledger began with is of several times.
+    return sorted(found, key=lambda move: (move.generation, move.at))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 
 from edgit.ledger.entries import NONE, Created, LedgerChange, Moved, Withdrawn
 from resolver.errors import ResolverError
-from resolver.history import format_instant, parse_instant
+from resolver.instant import format_instant, parse_instant
 
 
 def write_message(summary: str, changes: Sequence[LedgerChange], generation: int, reason: str | None) -> str:

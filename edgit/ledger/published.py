@@ -7,8 +7,8 @@ Rules:
 
 - an entry's moves are those that requests saw, all at one instant: that from which the edge answers them. Its
   generation is that of the ledger which was published, and its second parent that commit of the ledger;
-- what KV held already, and no entry says, is put on record before (`found`). So a chain that begins otherwise began
-  with an empty KV, and nothing ran before it;
+- what KV held already, and no entry says, is put on record before (`found`). A chain begins with what was found then,
+  and with no commit of the ledger before it: where that was nothing, nothing ran before;
 - instants never go back.
 """
 
@@ -28,7 +28,7 @@ from edgit.ledger.writer import LedgerWriter
 
 #: Below it stand the chains, one for each KV.
 PUBLISHED = "refs/edgit/published/"
-_FOUND = "found"
+_FOUND, _NOTHING = "found: ", "found: nothing"
 
 Pointers = Mapping[str, Mapping[str, str]]
 
@@ -65,7 +65,7 @@ class PublishedPast:
     @property
     def whole(self) -> bool:
         """Whether it is on record from the first publish on."""
-        return not self.entries[0].summary.startswith(_FOUND)
+        return self.entries[0].summary.startswith(_NOTHING)
 
     @property
     def begin(self) -> datetime:
@@ -111,8 +111,10 @@ def record_published(git: Git, record: str, target: str, change: PublishedChange
     tip = git.ref(ref)
     writer = _RecordWriter(git, read_last_entry(git, tip) if tip else None, tip)
     before, after = change.before, change.after
-    if before is not None and writer.differs(before):
-        writer.add(f"{_FOUND}: generation {before.generation or 'none'} in {target}", before, _set_at(git, before))
+    if before is None and tip is None:
+        writer.add(f"{_NOTHING} in {target}", PublishedState({}), change.at)
+    elif before is not None and writer.differs(before):
+        writer.add(f"{_FOUND}generation {before.generation or 'none'} in {target}", before, _set_at(git, before))
     if writer.differs(after):
         writer.add(f"publish: generation {after.generation or 'none'} to {target}", after, change.at)
     writer.commit(ref)
@@ -160,7 +162,7 @@ class _RecordWriter:
         _, _, now, zone = writer.identity
         moment = max(seconds(at) if at else now, seconds(self.last.at) if self.last else 0)
         parents = [self.last.id] if self.last else []
-        if state.revision and self._git.check([state.revision]):
+        if parents and state.revision and self._git.check([state.revision]):
             # So that what was published stays in git, also where a pull puts it after other moves.
             parents.append(state.revision)
         lines = "".join(f"parent {id}\n" for id in parents)

@@ -20,7 +20,7 @@ from edgit.ledger.reading import read_entries, read_entries_about
 from edgit.repository.changes import DesiredPointer
 from edgit.repository.reading import Repository
 from edgit.repository.rollback import is_rollback
-from resolver.history import format_instant
+from resolver.instant import format_instant
 
 #: The verbs of moves that make a version live which may have been bad there.
 _BRINGING = ("deploy", "promote", "restore")

@@ -21,7 +21,7 @@ from edgit.repository.catalog import live_in
 from edgit.repository.published import read_published_past
 from edgit.repository.reading import Repository, read_past
 from resolver.errors import listed
-from resolver.history import format_instant
+from resolver.instant import format_instant
 
 _BACK = ("rollback", "guard")
 _CANARY = "-canary"

@@ -99,8 +99,7 @@ def kv(repo: Repo, key: str) -> object:
         ("deploy sett", 2, "Did you mean `set`?"),
         ("--colour", 2, "No such option"),
         # Nothing was watched: 1 would say that it was bad and was rolled back.
-        ("guard nothing --from prod --metrics http://127.0.0.1:9/ --threshold 0.01 --kv local", 2, "unknown component"),
-        ("guard my-prompt --from prod --metrics http://127.0.0.1:9/ --threshold 0.01", 2, "no KV is named"),
+        ("guard nothing --from prod --metrics http://127.0.0.1:9/ --threshold 0.01 --kv local", 6, "unknown component"),
     ],
 )
 def test_what_is_wrong_is_said_and_changes_nothing(repo: Repo, command: str, code: int, said: str) -> None:
@@ -276,7 +275,7 @@ def test_a_promoted_canary_ends_in_the_same_move(repo: Repo) -> None:
 
 
 def test_a_canary_is_told_where_its_percentage_is(repo: Repo) -> None:
-    assert "edgit canary get my-prompt" in repo.deploy("my-prompt", "v1.0.0", to="prod-canary").err
+    assert "edgit canary set my-prompt 1" in repo.deploy("my-prompt", "v1.0.0", to="prod-canary").err
 
 
 # Sharing
@@ -347,12 +346,18 @@ def test_a_publish_that_is_refused_says_that_the_move_is_made(repo: Repo, tmp_pa
     assert repo.live("my-prompt") == "v1.0.0"
 
 
+def publish_both(repo: Repo) -> None:
+    """Both versions have run in prod: the good one, then the bad one."""
+    for version in ("v1.0.0", "v1.1.0"):
+        repo.edgit("deploy", "set", "my-prompt", version, "--kv", "local")
+
+
 def test_status_tells_what_is_not_published(repo: Repo) -> None:
     assert "KV      not asked" in repo.edgit("status").out
     assert "nothing is published yet" in repo.edgit("status", "--kv", "local").out
-    repo.edgit("publish", "--kv", "local")
+    publish_both(repo)
     assert "as git has it" in repo.edgit("status", "--kv", "local").out
-    repo.edgit("rollback", "my-prompt", "--from", "prod")
+    repo.edgit("rollback", "my-prompt", "--no-publish")
     answer = repo.edgit("status", "--kv", "local")
     assert "behind git" in answer.out
     assert "not yet: my-prompt prod -> v1.0.0" in answer.out
@@ -444,12 +449,18 @@ def test_the_two_lists_have_one_shape(repo: Repo) -> None:
     now = repo.edgit("components", "list", "--format", "json").out
     then = repo.edgit("history", "--date", "2024-11-01T09:04:00Z", "--format", "json").out
     assert json.loads(now) == [
+        {"name": "draft", "type": "prompt", "environments": {}},
         {"name": "my-config", "type": "config", "environments": {}},
         {"name": "my-prompt", "type": "prompt", "environments": {"prod": "v1.1.0"}},
     ]
     assert json.loads(then) == [{"name": "my-prompt", "type": "prompt", "environments": {"prod": "v1.0.0"}}]
-    # One scalar a line, so that `diff` shows what changed and nothing else.
-    assert '      "prod": "v1.1.0"\n' in now
+    # One component a line, so that `diff` shows which ones changed.
+    assert '  {"name": "my-prompt", "type": "prompt", "environments": {"prod": "v1.1.0"}}\n' in now
+    live = repo.edgit("components", "list", "--from", "prod", "--format", "json").out
+    assert live == '[\n  {"name": "my-prompt", "type": "prompt", "version": "v1.1.0"}\n]\n'
+    assert repo.edgit("components", "list", "--from", "prod").out.splitlines()[0] == "my-prompt (prompt)"
+    assert "draft" not in repo.edgit("components", "list", "--from", "prod").out
+    assert "nothing is live in staging" in repo.edgit("components", "list", "--from", "staging").err
 
 
 def test_history_at_an_instant(repo: Repo) -> None:
@@ -568,7 +579,8 @@ def test_a_percentage_ends_with_its_canary(repo: Repo) -> None:
     assert share(repo) == "v1.1.0 100"
     repo.edgit("promote", "my-prompt", "--from", "prod-canary", "--to", "prod", "--publish")
     repo.version("my-prompt", "v1.2.0")
-    repo.edgit("deploy", "set", "my-prompt", "v1.2.0", "--to", "prod-canary", "--publish")
+    answer = repo.edgit("deploy", "set", "my-prompt", "v1.2.0", "--to", "prod-canary", "--publish")
+    assert "the canary v1.2.0 of my-prompt prod starts at 0 %; next: edgit canary set my-prompt 1" in answer.err
     assert share(repo) == "v1.2.0 0"
     told = repo.edgit("canary", "get").err
     assert "my-prompt prod: ended: the entry `my-prompt` is for v1.1.0, the canary is v1.2.0 now" in told
@@ -584,6 +596,30 @@ def test_a_percentage_ends_with_its_canary(repo: Repo) -> None:
     assert "(ended: the entry `my-prompt` is for v1.3.0, the canary is v1.2.0 now)" in answer.out
     repo.edgit("publish")
     assert share(repo) == "v1.3.0 2"
+    # The same version once more is a canary of its own.
+    answer = repo.edgit("deploy", "unset", "my-prompt", "--from", "prod-canary", "--publish")
+    assert "the 2 % of my-prompt for v1.3.0 have ended with that canary" in answer.err
+    answer = repo.edgit("deploy", "set", "my-prompt", "v1.3.0", "--to", "prod-canary", "--publish")
+    assert "the canary v1.3.0 of my-prompt prod starts at 0 %" in answer.err
+    assert share(repo) == "v1.3.0 0"
+
+
+def test_a_percentage_of_what_was_promoted_ends_when_that_is_rolled_back(repo: Repo) -> None:
+    repo.git("config", "edgit.kv", "local")
+    repo.edgit("publish")
+    repo.version("my-prompt", "v1.2.0")
+    repo.edgit("deploy", "set", "my-prompt", "v1.2.0", "--to", "prod-canary", "--publish")
+    repo.edgit("canary", "set", "my-prompt", "100")
+    repo.edgit("promote", "my-prompt", "--from", "prod-canary", "--to", "prod", "--publish")
+    # An edge that has the map from before must go on serving it.
+    assert kv(repo, "rollout-percentage") == {"my-prompt": {"percent": 100, "version": "v1.2.0"}}
+    answer = repo.edgit("rollback", "my-prompt", "--from", "prod", "--publish")
+    assert "the 100 % of my-prompt for v1.2.0 have ended" in answer.err
+    assert kv(repo, "rollout-percentage") == {"my-prompt": 0}
+    repo.edgit("canary", "set", "50")
+    repo.edgit("canary", "clear", "my-prompt")
+    answer = repo.edgit("deploy", "set", "my-prompt", "v1.2.0", "--to", "prod-canary", "--publish")
+    assert "the canary v1.2.0 of my-prompt prod starts at 50 %, by the entry `*`" in answer.err
 
 
 def test_several_canaries_are_told_apart(repo: Repo) -> None:
@@ -695,23 +731,75 @@ def guard(repo: Repo, address: str, code: int, *more: str) -> Answer:
 
 def test_the_guard_rolls_back_and_publishes(repo: Repo, metrics: tuple[str, list[str]]) -> None:
     address, rate = metrics
-    repo.edgit("publish", "--kv", "local")
+    publish_both(repo)
     answer = guard(repo, address, 1, "--reason", "too many errors")
     assert "my-prompt prod is back at v1.0.0, published to local KV " in answer.out
     versions = kv(repo, "component-versions")
     assert isinstance(versions, dict)
     assert repo.live("my-prompt") == versions["my-prompt"]["prod"] == "v1.0.0"
     assert "guard: too many errors" in repo.edgit("history", "--all", "--limit", "1").out
-    assert "add --watch-only" in guard(repo, address, 2).err
+    assert "add --watch-only" in guard(repo, address, 6).err
     repo.deploy("my-prompt", "v1.1.0")
     rate[0] = "0.001"
     # What requests run is what KV has, and it is that which is watched.
-    answer = guard(repo, address, 3)
-    assert "has v1.0.0 for my-prompt prod, and git v1.1.0" in answer.err
+    for more in ((), ("--watch-only",)):
+        answer = guard(repo, address, 6, *more)
+        assert "has v1.0.0 for my-prompt prod, and git v1.1.0" in answer.err
     repo.edgit("publish", "--kv", "local")
     assert "is good" in guard(repo, address, 0).out
     rate[0] = "soon"
     assert "Could not tell" in guard(repo, address, 2).out
+    assert repo.live("my-prompt") == "v1.1.0"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("my-prompt --metrics URL", "Missing option '--threshold'"),
+        ("my-prompt --metrics URL --threshold 1%%", "`1%%` is no rate"),
+        ("my-prompt --metrics URL --threshold 1", "1 % is written 1% or 0.01"),
+        ("my-prompt --metrics URL --threshold 1% --widow 5", "No such option"),
+        ("my-prompt --metrics ftp://x --threshold 1%", "--metrics is not an address"),
+        ("my-prompt --metrics URL --threshold 1%", "no KV is named"),
+        ("my-prompt --metrics URL --threshold 1% --kv nowhere", "nowhere"),
+        ("my-promt --metrics URL --threshold 1%", "Did you mean `my-prompt`?"),
+        ("my-prompt@v1.0.0 --metrics URL --threshold 1%", "my-prompt is at v1.1.0 in prod, and not at v1.0.0"),
+        ("my-prompt@prod --metrics URL --threshold 1%", "`prod` is not a version"),
+        ("my-prompt --from staging --metrics URL --threshold 1%", "nothing live in staging"),
+        ("my-prompt --metrics URL --threshold 1% --kv local", "has nothing for my-prompt prod, and git v1.1.0"),
+        ("my-prompt --metrics URL --threshold 1% --kv local --watch-only", "has nothing for my-prompt prod"),
+    ],
+)
+def test_a_watch_that_cannot_begin_has_a_code_of_its_own(repo: Repo, words: str, said: str) -> None:
+    """`|| [ $? -eq 2 ]` lets pass what could not be told, and nothing that was not watched."""
+    answer = repo.edgit("guard", *words.replace("URL", "http://127.0.0.1:9/").split(), code=6)
+    assert said in answer.err
+
+
+def test_a_watch_without_a_kv_says_that_it_asked_none(repo: Repo, metrics: tuple[str, list[str]]) -> None:
+    address, rate = metrics
+    rate[0] = "0.009"
+    watch = ("my-prompt@v1.1.0", "--metrics", address, "--threshold", "1%", "--window", "3", "--watch-only")
+    answer = repo.edgit("guard", *watch)
+    assert "no KV is named: whether requests run v1.1.0 was not looked at" in answer.err
+    assert "is good" in answer.out
+    rate[0] = "0.011"
+    repo.edgit("publish", "--kv", "local")
+    answer = repo.edgit("guard", *watch, "--kv", "local", code=1)
+    assert "no KV" not in answer.err
+    assert repo.live("my-prompt") == "v1.1.0"
+
+
+def test_what_breaks_a_watch_off_is_no_rollback(
+    repo: Repo, metrics: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_both(repo)
+
+    def broken(_: object) -> None:
+        raise OSError("no such process")
+
+    monkeypatch.setattr("edgit.commands.guard.metrics.read", broken)
+    assert "no such process" in guard(repo, metrics[0], 2).err
     assert repo.live("my-prompt") == "v1.1.0"
 
 
@@ -720,8 +808,8 @@ def test_the_guard_undoes_nobody_elses_fix(repo: Repo, metrics: tuple[str, list[
     remote = make(tmp_path / "remote.git", bare=True)
     repo.git("remote", "add", "origin", str(remote.root))
     repo.git("push", "--quiet", "origin", "main")
+    publish_both(repo)
     repo.edgit("push")
-    repo.edgit("publish", "--kv", "local")
     other = clone(remote, tmp_path / "other", name="Bob")
     other.now = repo.now
     other.edgit("pull")
@@ -740,13 +828,13 @@ def test_the_guard_undoes_nobody_elses_fix(repo: Repo, metrics: tuple[str, list[
     other.edgit("rollback", "my-prompt", "--from", "prod")
     other.edgit("push")
     other.edgit("publish", "--kv", f"local={repo.env['KV']}")
-    assert "and git v1.2.0: what is watched must be what requests run" in guard(repo, address, 3).err
+    assert "and git v1.2.0: what is watched must be what requests run" in guard(repo, address, 6).err
 
 
 def test_the_guard_publishes_also_where_the_remote_is_away(
     repo: Repo, metrics: tuple[str, list[str]], tmp_path: Path
 ) -> None:
-    repo.edgit("publish", "--kv", "local")
+    publish_both(repo)
     repo.git("remote", "add", "origin", str(tmp_path / "gone.git"))
     repo.git("config", "edgit.autoPush", "true")
     answer = guard(repo, metrics[0], 1)
@@ -758,6 +846,7 @@ def test_the_guard_publishes_also_where_the_remote_is_away(
 
 
 def test_a_breach_that_is_only_watched_moves_nothing(repo: Repo, metrics: tuple[str, list[str]]) -> None:
+    repo.edgit("publish", "--kv", "local")
     answer = guard(repo, metrics[0], 1, "--watch-only")
     assert answer.err.endswith("next: edgit rollback my-prompt --from prod\n")
     assert repo.live("my-prompt") == "v1.1.0"

@@ -10,8 +10,8 @@ import jsonschema
 import pytest
 
 from edgit.kv.local import LocalKv
+from resolver.directories import DIRECTORIES
 from resolver.documents import VERSION_MAP, content_key, history_key, index_key
-from resolver.reference import DIRECTORIES
 from tests.edgit.repo import make
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/kv-contract.schema.json").read_text("utf-8"))
@@ -52,6 +52,7 @@ def test_what_edgit_writes_is_valid(tmp_path: Path, layout: str) -> None:
     publish = ("publish", "--kv", f"local={kv.path}", "--layout", layout)
     repo.edgit(*publish)
     repo.edgit("deploy", "unset", "schemas/answer", "--from", "prod")
+    repo.edgit("deploy", "set", "schemas/answer@v1.0.0", "--to", "prod-eu-canary")
     repo.edgit("withdraw", "answer@v1.0.0", "--reason", "wrong")
     repo.edgit(*publish)
     repo.edgit("canary", "set", "schemas/answer@prod-eu", "2.5", "--kv", f"local={kv.path}")

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from edgit.guard import metrics
 from edgit.guard.formats import read_text
 from edgit.guard.metrics import read, source
-from edgit.guard.readings import InvalidWatch, NoData, Rate, Reading, Subject, Totals
+from edgit.guard.readings import NOT_BEGUN, InvalidWatch, NoData, Rate, Reading, Subject, Totals
 from edgit.guard.selectors import parse_selector
 
 PROD = Subject("my-prompt", "prod", "v1.1.0")
@@ -171,6 +171,49 @@ class TestJson:
         assert of('{"percent": 1.5}', json_path="percent / 100") == Rate(0.015)
         assert of("1.5", json_path="input / 100") == Rate(0.015)
         assert of('{"bad": 3, "all": 12}', json_path="bad / all", requests_path="all") == Rate(0.25, 12)
+
+    @pytest.mark.parametrize("missing", ["null", '""', "[]", "false", "true", "{}", '"x"', "[3]", "NaN"])
+    @pytest.mark.parametrize(
+        "path", ["bad / all", "1 - bad / all", "-bad", "(bad + 0) / all", "bad % 2", "bad > 5 ? 1 : 0", "bad * 0"]
+    )
+    def test_what_is_missing_is_never_calculated_with(self, missing: str, path: str) -> None:
+        """To JavaScript null, "", [] and false are 0: of one of these, nothing is good and nothing is bad."""
+        text = f'{{"bad": {missing}, "all": 340}}'
+        assert "`bad` is" in why(of(text, json_path=path))
+        assert "no number to calculate with" in why(of(text, json_path=path))
+
+    def test_a_member_that_is_not_there_is_never_calculated_with(self) -> None:
+        assert "`http.bad` is not there" in why(of('{"http": {"all": 3}}', json_path="http.bad * 0 / http.all"))
+        assert "`input[0].bad` is not there" in why(of("[{}]", json_path="1 - input[0].bad"))
+        assert "`…` is" in why(of('{"bad": 0, "all": 0}', json_path="bad / all > 0.5 ? 1 : 0"))
+
+    @pytest.mark.parametrize("missing", ["null", '""', "[]", "NaN"])
+    def test_what_is_missing_decides_nothing(self, missing: str) -> None:
+        text = f'{{"bad": 3, "all": {missing}}}'
+        for path in ("all ? bad / all : 0", "all && bad", "all && 0"):
+            assert "`all` is" in why(of(text, json_path=path))
+
+    def test_what_is_taken_instead_is_said_with_the_path(self) -> None:
+        assert of('{"bad": null, "all": 340}', json_path="(bad ?? 0) / all") == Rate(0)
+        assert of('{"bad": null, "all": 340}', json_path="(bad || 0) / all") == Rate(0)
+        assert of('{"all": 0, "bad": null}', json_path="all ? bad / all : 0") == Rate(0)
+        assert of('{"ok": false}', json_path="ok ? 0 : 1") == Rate(1)
+        assert of('{"ok": "up"}', json_path="ok === 'up' ? 0 : 1") == Rate(0)
+
+    def test_texts_are_added_as_numbers_or_not_at_all(self) -> None:
+        text = '{"a": "1", "b": "2"}'
+        assert "joins texts" in why(of(text, json_path="0", requests_path="a + b"))
+        assert of(text, json_path="0", requests_path="+a + +b") == Rate(0, 3)
+        assert of(text, json_path="a / b") == Rate(0.5)
+
+    def test_several_series_of_a_prometheus_query_are_told(self) -> None:
+        series = '{"metric": {}, "value": [1, "0.5"]}'
+        for kind in ("vector", "matrix"):
+            text = f'{{"status": "success", "data": {{"resultType": "{kind}", "result": [{series}, {series}]}}}}'
+            assert "the answer holds 2 series" in why(of(text, json_path="data.result[0].value[1]"))
+        # A scalar is a list of two.
+        scalar = '{"status": "success", "data": {"resultType": "scalar", "result": [1, "0.5"]}}'
+        assert of(scalar, json_path="data.result[1]") == Rate(0.5)
 
     def test_none_of_no_requests_is_no_data(self) -> None:
         assert "NaN" in why(of('{"bad": 0, "all": 0}', json_path="bad / all", requests_path="all"))
@@ -334,7 +377,7 @@ class TestOptions:
     def test_what_makes_no_rate_is_refused(self, options: dict[str, str]) -> None:
         with pytest.raises(InvalidWatch) as caught:
             source(ADDRESS, PROD, **options)
-        assert caught.value.exit_code == 2
+        assert caught.value.exit_code == NOT_BEGUN == 6
 
     @pytest.mark.parametrize(
         "url", ["", "metrics.example.com", "file:///etc/passwd", "-", "ftp://x/", "http://", "http://a:b/"]

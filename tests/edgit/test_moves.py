@@ -395,3 +395,17 @@ def test_a_plain_tag_in_the_way_is_told(repo: Repo) -> None:
     assert "the tag components/my-prompt/debug/old is in the way of components/my-prompt/debug" in answer.err
     assert repo.refs() == before
     repo.deploy("my-prompt", "v1.1.0")
+
+
+def test_folders_that_are_equal_change_apart(tmp_path: Path) -> None:
+    """Components with the same pointers are one tree in git."""
+    repo = make(tmp_path / "work")
+    for name in ("a", "b", "c"):
+        repo.version(name, "v1.0.0")
+    repo.version("b", "v1.1.0")
+    repo.edgit("deploy", "set", "b@v1.1.0")
+    repo.edgit("deploy", "set", "a@v1.0.0", "b@v1.0.0", "c@v1.0.0")
+    # Two go and one moves, in one entry.
+    repo.edgit("rollback", "--release")
+    assert repo.git("ls-tree", "-r", "--name-only", "refs/edgit/ledger", "components") == "components/b/prod"
+    assert repo.git("show", "refs/edgit/ledger:components/b/prod") == "v1.1.0"

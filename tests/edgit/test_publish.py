@@ -26,7 +26,8 @@ from edgit.kv.snapshot import snapshot
 from edgit.kv.status import status
 from edgit.kv.store import Kv, KvFailed, KvValue, KvWrite
 from resolver.documents import VERSION_MAP, Move, decode_history, history_key
-from resolver.history import format_instant, state_at
+from resolver.history import state_at
+from resolver.instant import format_instant
 from tests.edgit.fake_cloudflare import ACCOUNT, NAMESPACE, TOKEN, FakeCloudflare, Fault
 from tests.edgit.memory import Ledger, MemoryKv, Step, assert_right, everything, sample
 from worker.bundle import read_snapshot

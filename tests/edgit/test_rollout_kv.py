@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from edgit.commands.shapes import of_percentage_change, of_percentages
 from edgit.errors import Refused
+from edgit.kv.comparison import PointerDifference
 from edgit.kv.local import LocalKv
-from edgit.kv.rollout import PercentageChange, get_percentages, set_percentage, with_entry
+from edgit.kv.rollout import PercentageChange, after_publish, get_percentages, set_percentage, with_entry
 from edgit.kv.store import Kv, KvFailed, KvValue, KvWrite
 from resolver.documents import ROLLOUT, ROLLOUT_HISTORY, VERSION_MAP, decode_rollout, decode_rollout_history
 from resolver.history import rollout_at
@@ -277,3 +278,56 @@ def test_the_text_says_what_was_set(steps: list[tuple[str, Percentage | None]]) 
         decoded = decode_rollout(found)
         assert decoded.problems == ()
         assert decoded.value.entries == table
+
+
+#: What a publish changed, as component, pointer, before, after; and whether the percentage of `a` for v2 ends by it.
+ENDS: list[tuple[str, str, str | None, str | None, str, bool]] = [
+    ("a", "prod-canary", "v2.0.0", None, "a", True),
+    ("a", "prod-canary", "v2.0.0", "v3.0.0", "a", True),
+    ("a", "prod-canary", "v2.0.0", None, "a@prod", True),
+    # Of another environment, component or version.
+    ("a", "prod-canary", "v2.0.0", None, "a@prod-eu", False),
+    ("b", "prod-canary", "v2.0.0", None, "a", False),
+    ("a", "prod-canary", "v1.0.0", "v2.0.0", "a", False),
+    # It was promoted before, and has been rolled back.
+    ("a", "prod", "v2.0.0", "v1.0.0", "a", True),
+    # That a newer version exists takes nothing away.
+    ("a", "latest", "v2.0.0", "v3.0.0", "a", False),
+]
+
+
+@pytest.mark.parametrize(("component", "pointer", "before", "after", "entry", "ends"), ENDS)
+def test_a_publish_ends_the_percentage_of_the_canary_that_it_takes_away(
+    component: str, pointer: str, before: str | None, after: str | None, entry: str, ends: bool
+) -> None:
+    kv = MemoryKv()
+    changed(kv, "*", "50")
+    changed(kv, entry, "10 for v2.0.0")
+    before_text = text(kv)
+    difference = PointerDifference(component, pointer, before, after)
+    pointers = {"a": {"prod": "v1.0.0"}, component: {pointer: after} if after else {}}
+    said = after_publish(kv, [difference], pointers, now=lambda: T2)
+    assert any("have ended with that canary" in each for each in said) is ends
+    # To 0, and not away: the percentage of all must not step in.
+    assert text(kv) == (f'{{"*":50,"{entry}":0}}' if ends else before_text)
+    history = json.loads(text(kv, ROLLOUT_HISTORY) or "")
+    assert [change["at"] for change in history[2:]] == (["2025-01-02T00:00:00Z"] if ends else [])
+
+
+def test_a_canary_that_is_promoted_or_still_one_elsewhere_keeps_its_percentage() -> None:
+    kv = MemoryKv()
+    changed(kv, "a", "100 for v2.0.0")
+    promoted = [PointerDifference("a", "prod-canary", "v2.0.0", None), PointerDifference("a", "prod", "v1", "v2.0.0")]
+    assert after_publish(kv, promoted, {"a": {"prod": "v2.0.0"}}) == []
+    gone = [PointerDifference("a", "prod-canary", "v2.0.0", None)]
+    assert after_publish(kv, gone, {"a": {"prod": "v1.0.0", "prod-eu-canary": "v2.0.0"}}) == []
+    assert text(kv) == '{"a":{"percent":100,"version":"v2.0.0"}}'
+
+
+def test_what_begins_is_told_with_its_share() -> None:
+    kv = MemoryKv()
+    changed(kv, "a", "100 for v2.0.0")
+    began = [PointerDifference(name, "prod-canary", None, "v3.0.0") for name in "abcdefg"]
+    first, *_, last = after_publish(kv, began, {})
+    assert first == "the canary v3.0.0 of a prod starts at 0 %; next: edgit canary set a 1"
+    assert last == "2 more canaries begin: edgit canary get"

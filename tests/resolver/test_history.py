@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from resolver.documents import Move, Release, RolloutChange
 from resolver.errors import InvalidInstant
-from resolver.history import format_instant, parse_instant, releases_at, rollout_at, snapshot_at, state_at
+from resolver.history import releases_at, rollout_at, snapshot_at, state_at
+from resolver.instant import format_instant, parse_instant
 from resolver.rollout import RolloutTable
 
 MOVES = [
