@@ -115,6 +115,7 @@ def of_report(report: PublishReport) -> Shape:
         **{name: value for name, value in plain(report).items() if name != "change"},
         "changed": changed,
         "warnings": plain(report.warnings),
+        "held_back": plain(report.held_back),
         "seconds": round(report.seconds, 3),
     }
     return shape if report.announced else {name: value for name, value in shape.items() if name != "announced"}
@@ -140,6 +141,7 @@ def of_kv_status(status: KvStatus) -> Shape:
         ],
         "unpublished_versions": of_versions(status.versions),
         "differences": plain(status.differences),
+        "held_back": plain(status.held_back),
         "faults": plain(status.faults),
     }
 
