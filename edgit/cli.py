@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from edgit import terminal
-from edgit.commands.groups import Group
+from edgit.commands.groups import WORDS, Group
 from edgit.errors import EdgitError, NotUnderstood
 from resolver.errors import ResolverError
 
@@ -93,6 +93,10 @@ class Commands(Group):
             terminal.fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), None)
             code = 1
         sys.exit(code if isinstance(code, int) else 0)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[WORDS] = [*args]
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

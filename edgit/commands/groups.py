@@ -8,6 +8,9 @@ import click
 
 from resolver.errors import nearest
 
+#: Where a context keeps the words of the command line.
+WORDS = "edgit.words"
+
 
 class Group(click.Group):
     """A group of commands."""

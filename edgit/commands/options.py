@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Any, TypeVar
 import click
 
 from edgit.commands.completion import complete_component, complete_environment, complete_kv
+from edgit.commands.groups import WORDS
+from edgit.errors import NotConfirmed, Refused
 from resolver.errors import ResolverError
 from resolver.history import parse_instant
 from resolver.reference import environment_fault
@@ -115,6 +118,7 @@ class ChangeOptions:
     reason: str | None = None
     publish: bool | None = None
     kv: str | None = None
+    confirm: tuple[str, ...] = ()
 
 
 def change_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -123,13 +127,20 @@ def change_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def move_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--reason`, `--publish`, `--kv`, `--dry-run` and `--format`, given to the command as `options`."""
+    """`--reason`, `--publish`, `--kv`, `--confirm`, `--dry-run` and `--format`, given to the command as `options`."""
     declared = {
         "reason": click.option("--reason", "-m", metavar="TEXT", help="Why; kept in the ledger."),
         "publish": click.option(
             "--publish/--no-publish", default=None, help="Publish at once to the KV that the setting edgit.kv names."
         ),
         "kv": option_kv(help="Publish there: local, local=PATH or cloudflare, instead of edgit.kv."),
+        "confirm": click.option(
+            "--confirm",
+            multiple=True,
+            metavar="ENV",
+            shell_complete=complete_environment,
+            help="Move this protected environment; .edgit/config says which ones are.",
+        ),
         "dry_run": option_dry_run,
         "format": option_format("text", "json"),
     }
@@ -144,7 +155,11 @@ def _gathered(
     @functools.wraps(command)
     def gathered(**values: Any) -> Any:
         options = ChangeOptions(**{name: values.pop(name) for name in declared})
-        return command(**values, options=options)
+        try:
+            return command(**values, options=options)
+        except NotConfirmed as error:
+            words = ["edgit", *click.get_current_context().meta[WORDS], *error.confirm]
+            raise Refused(error.detail, hint=f"next: {shlex.join(words)}") from None
 
     found: Callable[..., Any] = gathered
     for option in reversed(list(declared.values())):

@@ -61,7 +61,15 @@ def move_pointers(
     store = kv_to_publish(lock.git, options.publish, options.kv)
     with lock.locked() as repository:
         desired = desire(repository)
-        outcome = move(lock, repository, desired, verb=verb, reason=options.reason, dry_run=options.dry_run)
+        outcome = move(
+            lock,
+            repository,
+            desired,
+            verb=verb,
+            reason=options.reason,
+            dry_run=options.dry_run,
+            confirmed=options.confirm,
+        )
         tell(repository, outcome)
         then = after(repository, outcome)
     finish(lock.git, outcome, options.format, store=store, then=then)

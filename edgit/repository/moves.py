@@ -5,7 +5,7 @@ A version is immutable: what goes live under its name is the file that was relea
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from edgit.components.tags import Tag, tag_name
@@ -18,6 +18,7 @@ from edgit.repository.adoption import record_move
 from edgit.repository.catalog import needed_version_tag
 from edgit.repository.changes import ChangeOutcome, DesiredPointer, begin, complete
 from edgit.repository.lock import RepositoryLock
+from edgit.repository.protection import check_protection
 from edgit.repository.reading import Repository
 from edgit.repository.records import VersionRecords, by_component, describe_versions, locate_tagged
 from edgit.repository.version_tags import (
@@ -39,8 +40,12 @@ def move(
     reason: str | None = None,
     dry_run: bool = False,
     expected: Mapping[tuple[str, str], str | None] | None = None,
+    confirmed: Collection[str] = (),
 ) -> ChangeOutcome:
-    """Move pointers, all or none, as one entry. `expected` says what must be live before, for a careful caller."""
+    """Move pointers, all or none, as one entry. `expected` says what must be live before, for a careful caller.
+
+    `confirmed` are the protected environments that may be moved. Raises `Refused` for another, and for a frozen one.
+    """
     writer = begin(lock, repository)
     desired = [replace(each, version=canonical(each.version)) if each.version else each for each in desired]
     meaningless = _record_other_tools(lock, repository, writer, desired)
@@ -57,6 +62,8 @@ def move(
             unchanged.append(each)
         else:
             moved.append(_move_one(repository, writer, lookup, each, live))
+    if not dry_run:
+        lock.notes += check_protection(repository.git, moved, verb, confirmed, repository.now)
     if moved:
         environments = ", ".join(sorted({each.environment for each in moved}))
         what = str(moved[0]) if len(moved) == 1 else f"{len(moved)} pointers, {environments}"
