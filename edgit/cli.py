@@ -28,6 +28,8 @@ COMMANDS = {
         "restore": ("restore:restore", "make an environment what one was at an instant"),
         "promote": ("deploy:promote", "from staging, or a canary, to prod"),
         "canary": ("canary:canary", "how many requests a canary takes"),
+        "freeze": ("freeze:freeze", "keep an environment as it is, until an instant"),
+        "unfreeze": ("freeze:unfreeze", "end a freeze"),
     },
     "Questions": {
         "components": ("components:components", "what there is, and what is live where"),

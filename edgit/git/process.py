@@ -145,8 +145,9 @@ class Git:
         """A setting that is true or false; false where it is not set."""
         for place in self._places(key):
             done = self.attempt("config", *place, "--type=bool", "--get", key)
-            if done.returncode not in (0, 1):
-                raise GitFailed.of(["config", *place, key], done.stderr.decode(errors="replace"))
+            # What is committed and cannot be read stops no rollback; a move is refused for it.
+            if done.returncode not in (0, 1) and not place:
+                raise GitFailed.of(["config", key], done.stderr.decode(errors="replace"))
             if done.returncode == 0:
                 return done.stdout.strip() == b"true"
         return False

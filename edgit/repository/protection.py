@@ -91,7 +91,12 @@ def _freeze(environment: str, said: dict[str, str]) -> Freeze:
 def check_protection(git: Git, moved: Iterable[Moved], verb: str, confirmed: Collection[str], now: int) -> list[str]:
     """What is to be known of a move that may be made. Raises `Refused` for one that may not."""
     moved = list(moved)
-    protection = read_protection(git) if moved else Protection()
+    try:
+        protection = read_protection(git) if moved else Protection()
+    except EdgitError as error:
+        if verb not in _SAFE:
+            raise
+        return [error.detail]
     risky = {
         each.environment.removesuffix(_CANARY)
         for each in moved

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -102,7 +103,77 @@ def test_true_is_spelt_as_git_spells_it(repo: Repo, spelt: str) -> None:
     repo.deploy("my-prompt", "v1.1.0")
 
 
-def test_settings_that_cannot_be_read_are_told(repo: Repo) -> None:
-    commit(repo, '[environment "prod"\n')
-    assert ".edgit/config" in repo.deploy("my-prompt", "v1.1.0", code=None).err
+@pytest.mark.parametrize(
+    "settings",
+    ['[environment "prod"\n', '[environment "prod"]\n\tfrozenUntil = tomorrow\n', "[edgit]\nautoPush = what\n"],
+)
+def test_settings_that_cannot_be_read_stop_no_rollback(repo: Repo, settings: str) -> None:
+    repo.edgit("publish", "--kv", "local")
+    repo.deploy("my-prompt", "v1.1.0")
+    repo.edgit("publish", "--kv", "local")
+    repo.git("remote", "add", "origin", str(repo.root))
+    commit(repo, settings)
+    if "environment" in settings:
+        assert ".edgit/config" in repo.deploy("my-prompt", "v1.0.0", code=1).err
+        assert repo.live("my-prompt") == "v1.1.0"
+    assert ("cannot be read" in repo.edgit("rollback", "my-prompt", "--kv", "local").err) == ("environment" in settings)
     assert repo.live("my-prompt") == "v1.0.0"
+
+
+UNTIL = "2099-12-27T08:00Z"
+
+
+def test_a_frozen_environment_is_not_moved(repo: Repo, tmp_path: Path) -> None:
+    repo.edgit("publish", "--kv", "local")
+    repo.deploy("my-prompt", "v1.1.0")
+    repo.edgit("publish", "--kv", "local")
+    repo.deploy("my-prompt", "v1.0.0", to="staging")
+    repo.deploy("my-prompt", "v1.0.0", to="prod-canary")
+    answer = repo.edgit("freeze", "prod", "--until", UNTIL, "--reason", "the holidays")
+    assert answer.out == "prod is frozen until 2099-12-27T08:00:00Z by Ada: the holidays\n"
+    assert "next: git add .edgit/config && git commit -m 'Freeze prod' .edgit/config && git push" in answer.err
+    for words in (
+        "deploy set my-prompt v1.0.0 --to prod",
+        "deploy set my-prompt v1.1.0 --to prod-canary",
+        "deploy unset my-prompt --from prod --confirm prod",
+        "promote my-prompt --from staging --to prod",
+    ):
+        answer = repo.edgit(*words.split(), code=3)
+        assert "prod is frozen until 2099-12-27T08:00:00Z by Ada: the holidays; nothing was moved" in answer.err
+        assert "edgit unfreeze prod" in answer.err
+    # Other environments are, and what makes it safe is not stopped.
+    repo.deploy("my-prompt", "v1.1.0", to="staging")
+    assert "prod is frozen" in repo.edgit("deploy", "unset", "my-prompt", "--from", "prod-canary").err
+    answer = repo.edgit("rollback", "my-prompt", "--kv", "local")
+    assert (
+        "prod is frozen until 2099-12-27T08:00:00Z by Ada: the holidays; this makes it safe, and is done" in answer.err
+    )
+    assert repo.live("my-prompt") == "v1.0.0"
+    # Others have it with the commit.
+    repo.git("add", ".edgit/config")
+    repo.git("commit", "--quiet", "-m", "Freeze prod")
+    other = clone(repo, tmp_path / "other", name="Bob")
+    other.edgit("pull")
+    assert "by Ada: the holidays" in other.deploy("my-prompt", "v1.1.0", code=3).err
+    assert repo.edgit("unfreeze", "prod").out == "prod is not frozen any more\n"
+    assert repo.edgit("unfreeze", "prod").out == "prod is not frozen\n"
+    repo.deploy("my-prompt", "v1.1.0")
+
+
+def test_a_freeze_ends_by_itself(repo: Repo) -> None:
+    commit(repo, '[environment "prod"]\n\tfrozenUntil = 2024-12-24T08:00Z\n')
+    repo.deploy("my-prompt", "v1.1.0")
+    assert "is past" in repo.edgit("freeze", "prod", "--until", "2024-12-24T08:00Z", "--reason", "x", code=2).err
+
+
+def test_an_end_that_cannot_be_read_stops(repo: Repo) -> None:
+    commit(repo, '[environment "prod"]\n\tfrozenUntil = tomorrow\n')
+    answer = repo.deploy("my-prompt", "v1.1.0", code=1)
+    assert "`tomorrow` is not an instant" in answer.err
+    assert repo.edgit("unfreeze", "prod").out == "prod is not frozen any more\n"
+    repo.deploy("my-prompt", "v1.1.0")
+
+
+def test_a_freeze_in_json(repo: Repo) -> None:
+    answer = repo.edgit("freeze", "prod", "--until", UNTIL, "--reason", "x", "--format", "json")
+    assert json.loads(answer.out) == {"environment": "prod", "until": "2099-12-27T08:00:00Z"}
