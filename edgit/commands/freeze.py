@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edgit import terminal
+from edgit import terminal, webhooks
 from edgit.commands.completion import complete_environment
 from edgit.commands.context import open_git
 from edgit.commands.options import Environment, option_format
@@ -55,12 +55,15 @@ def freeze(environment: str, until: datetime, reason: str, format: str) -> None:
     git = _with_settings()
     name, address, _, _ = git.identity()
     frozen = Freeze(environment, until.astimezone(UTC), f"{name} <{address}>", reason)
+    why = {"actor": frozen.by, "reason": reason}
     for setting, value in (
         ("frozenUntil", format_instant(frozen.until)),
         ("frozenBy", str(frozen.by)),
         ("frozenReason", reason),
     ):
         git.run("config", "--file", SETTINGS, f"environment.{environment}.{setting}", value)
+    for warning in webhooks.tell(git, "freeze", {"environment": environment, "until": format_instant(until), **why}):
+        terminal.warn(warning)
     _tell(str(frozen), f"Freeze {environment}", {"environment": environment, "until": format_instant(until)}, format)
 
 
