@@ -6,15 +6,19 @@ Cloudflare's SDK.
 
 from __future__ import annotations
 
-import importlib
+import itertools
 import os
+import signal
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from edgit import terminal
-from edgit.commands.groups import WORDS, Group
+from edgit import VERSION, terminal
+from edgit.commands.groups import WORDS, LazyGroup
+from edgit.commands.options import option_offline
+from edgit.entry import STOPPED, stop_at_once
 from edgit.errors import EdgitError, NotUnderstood
 from resolver.errors import ResolverError
 
@@ -22,16 +26,19 @@ from resolver.errors import ResolverError
 COMMANDS = {
     "Versions, and what is live": {
         "init": ("init:init", "prepare a repository"),
-        "tag": ("versions:tag", "make and list versions; bring a lost one back"),
-        "deploy": ("deploy:deploy", "set, get and unset what is live in an environment"),
+        "tag": ("bump:tag", "make, bump and list versions; bring a lost one back"),
+        "deploy": ("live:deploy", "set, get, list and unset what is live in an environment"),
         "rollback": ("rollback:rollback", "go back to the last good version"),
         "restore": ("restore:restore", "make an environment what one was at an instant"),
         "promote": ("deploy:promote", "from staging, or a canary, to prod"),
+        "withdraw": ("withdraw:withdraw", "let `latest`, `stable` and ranges pass a version over"),
+        "reinstate": ("withdraw:reinstate", "take that back"),
         "canary": ("canary:canary", "how many requests a canary takes"),
         "freeze": ("freeze:freeze", "keep an environment as it is, until an instant"),
         "unfreeze": ("freeze:unfreeze", "end a freeze"),
     },
     "Questions": {
+        "show": ("show:show", "one component or version: content, who, when, where it is live"),
         "components": ("components:components", "what there is, and what is live where"),
         "history": ("history:history", "every move, who made it and why; what was live at an instant"),
         "diff": ("diff:diff", "what changed between two versions, or two instants"),
@@ -54,11 +61,11 @@ COMMANDS = {
 _FORMER = {"log": "edgit history --all"}
 _PLACES = {name: place for commands in COMMANDS.values() for name, (place, _) in commands.items()}
 
-#: Exit codes as shells have them: 128 and the number of SIGINT or SIGPIPE.
-STOPPED, NOT_READ = 130, 141
+#: The exit code that shells have for a command that SIGPIPE ended.
+NOT_READ = 141
 
 
-class Commands(Group):
+class Commands(LazyGroup):
     """The commands, imported one by one. What goes wrong in one is told, not traced, and is its exit code."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
@@ -68,32 +75,23 @@ class Commands(Group):
                 # A name that the terminal's encoding lacks must not end a command in the middle.
                 stream.reconfigure(errors="backslashreplace")
         extra["standalone_mode"] = False
+        given = extra.get("args", args[0] if args else None)
+        as_json = _wants_json(sys.argv[1:] if given is None else given)
+        before = terminal.Printed.documents
         try:
             code = super().main(*args, **extra)
-        except EdgitError as error:
-            # What was set right before it went wrong.
-            for said in getattr(error, "__notes__", ()):
-                terminal.note(said)
-            terminal.fail(error.detail, error.hint)
-            code = error.exit_code
-        except ResolverError as error:
-            terminal.fail(str(error), None)
-            code = 1
         except click.exceptions.NoArgsIsHelpError as error:
             error.show()
             code = error.exit_code
-        except click.UsageError as error:
-            _tell_usage(error)
-            code = error.exit_code
-        except click.ClickException as error:
-            terminal.fail(error.format_message(), None)
-            code = error.exit_code
-        except click.Abort:
-            terminal.fail("stopped", None)
-            code = STOPPED
-        except OSError as error:
-            terminal.fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), None)
-            code = 1
+        except (EdgitError, ResolverError, click.ClickException, click.Abort, OSError) as error:
+            detail, hint, code = _explain(error)
+            # What was set right before it went wrong.
+            for said in getattr(error, "__notes__", ()):
+                terminal.note(said)
+            terminal.fail(detail, hint)
+            # A program that has been answered already reads one document, and the exit code.
+            if as_json and terminal.Printed.documents == before:
+                terminal.document({"error": {"detail": detail, "hint": hint, "code": code}})
         sys.exit(code if isinstance(code, int) else 0)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -110,14 +108,11 @@ class Commands(Group):
                 os.dup2(nowhere, descriptor)
             return NOT_READ
 
-    def list_commands(self, _ctx: click.Context) -> list[str]:
-        return list(_PLACES)
-
-    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _PLACES:
-            return None
-        module, _, name = _PLACES[cmd_name].partition(":")
-        found: click.Command = getattr(importlib.import_module(f"edgit.commands.{module}"), name)
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = super().get_command(ctx, cmd_name)
+        # What is imported is imported: from here on a command may have something to say about what it has done.
+        if signal.getsignal(signal.SIGINT) is stop_at_once:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         return found
 
     def resolve_command(
@@ -134,17 +129,38 @@ class Commands(Group):
                 formatter.write_dl([(name, words) for name, (_, words) in commands.items()])
 
 
-def _tell_usage(error: click.UsageError) -> None:
-    if error.ctx is None:
-        terminal.fail(error.format_message(), None)
+def _tell_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
+    if not asked or ctx.resilient_parsing:
         return
-    usage = " ".join(error.ctx.command.collect_usage_pieces(error.ctx))
-    path = error.ctx.command_path
-    terminal.fail(error.format_message(), f"usage: {path} {usage}\nmore:  {path} --help")
+    click.echo(f"edgit, version {VERSION}")
+    ctx.exit()
+
+
+def _wants_json(given: Sequence[str]) -> bool:
+    """Whether a program asks, also where the rest of the command is not understood."""
+    return "--format=json" in given or ("--format", "json") in itertools.pairwise(given)
+
+
+def _explain(error: BaseException) -> tuple[str, str | None, int]:
+    """What was wrong, what to do about it, and the exit code."""
+    if isinstance(error, EdgitError):
+        return error.detail, error.hint, error.exit_code
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        usage = " ".join(error.ctx.command.collect_usage_pieces(error.ctx))
+        path = error.ctx.command_path
+        return error.format_message(), f"usage: {path} {usage}\nmore:  {path} --help", error.exit_code
+    if isinstance(error, click.ClickException):
+        return error.format_message(), None, error.exit_code
+    if isinstance(error, click.Abort):
+        return "stopped", None, STOPPED
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error), None, 1
+    return str(error), None, 1
 
 
 @click.group(
     cls=Commands,
+    places=_PLACES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
     Each command has examples: edgit deploy set --help
@@ -156,7 +172,15 @@ def _tell_usage(error: click.UsageError) -> None:
     Completion: eval "$(_EDGIT_COMPLETE=bash_source edgit)"; also zsh_source, fish_source
     """,
 )
-@click.version_option(package_name="edge-resolver", prog_name="edgit")
+@option_offline
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_tell_version,
+    help="Say which it is, and end.",
+)
 def main() -> None:
     """Version every prompt, config, query and script by itself, as git tags; deploy, roll back, travel in time.
 

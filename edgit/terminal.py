@@ -9,17 +9,15 @@ Rules:
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import IO, Literal
 
 import click
 
-from resolver.history import format_instant
+from resolver.instant import format_instant
 
 #: Versions that a tree shows of one component, besides those that are live.
 _SHOWN = 10
@@ -30,9 +28,27 @@ def coloured(file: IO[str] | None) -> bool:
     return file is not None and file.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+class Printed:
+    """What this process has printed so far."""
+
+    documents = 0
+
+
 def document(value: object) -> None:
     """A JSON document, indented, one scalar a line."""
+    import json  # noqa: PLC0415
+
+    Printed.documents += 1
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def rows(values: Iterable[object]) -> None:
+    """A JSON list, one value a line, so that `diff` of two shows which values differ."""
+    import json  # noqa: PLC0415
+
+    Printed.documents += 1
+    joined = ",\n".join(f"  {json.dumps(value, ensure_ascii=False)}" for value in values)
+    click.echo(f"[\n{joined}\n]" if joined else "[]")
 
 
 def many(count: int, noun: str) -> str:
@@ -103,6 +119,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> 
         padded = ([c + " " * (w - cell_len(c)) for c, w in zip(row, widths, strict=True)] for row in (columns, *found))
         lines("  ".join(cells).rstrip() for cells in padded)
         return
+    import shutil  # noqa: PLC0415
+
     if sum(widths) + 2 * (len(widths) - 1) > shutil.get_terminal_size().columns:
         *columns, under = columns
         found = [(*row[:-2], f"{row[-2]}\n{under}: {row[-1]}" if row[-1] else row[-2]) for row in found]
@@ -115,10 +133,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> 
     _draw(drawn)
 
 
-def component_tree(components: Iterable[tuple[str, str | None, Sequence[str], Mapping[str, str]]], empty: str) -> None:
+def component_tree(
+    components: Iterable[tuple[str, str | None, Sequence[str], Mapping[str, str]]],
+    empty: str,
+    withdrawn: Mapping[str, Container[str]],
+) -> None:
     """Components (name, type, versions from the highest down, environment → version) with their versions."""
     found = [
-        (f"{name} ({type})" if type else name, _leaves(name, versions, environments))
+        (f"{name} ({type})" if type else name, _leaves(name, versions, environments, withdrawn.get(name, ())))
         for name, type, versions, environments in components
     ]
     if not found:
@@ -144,14 +166,17 @@ def _draw(*drawn: object) -> None:
     Console(color_system=colours, markup=False, emoji=False, highlight=False).print(*drawn)
 
 
-def _leaves(name: str, versions: Sequence[str], environments: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+def _leaves(
+    name: str, versions: Sequence[str], environments: Mapping[str, str], withdrawn: Container[str]
+) -> Iterable[tuple[str, str]]:
     """The versions of one component, with where each is live."""
     live: dict[str, list[str]] = {}
     for environment, version in environments.items():
         live.setdefault(version, []).append(environment)
     shown = [version for place, version in enumerate(versions) if place < _SHOWN or version in live]
     for version in [*shown, *sorted(set(live) - set(versions))]:
-        yield version, f" [{', '.join(live[version])}]" if version in live else ""
+        mark = " (withdrawn)" if version in withdrawn else ""
+        yield version + mark, f" [{', '.join(live[version])}]" if version in live else ""
     if len(shown) < len(versions):
         yield f"and {len(versions) - len(shown)} more: edgit tag list {name}", ""
     if not versions:

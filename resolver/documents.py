@@ -7,7 +7,7 @@
 | `rollout-percentage`           | `10`, or `{"*": 10, "*@prod-eu": 0, "a": {"percent": 25, "version": "v1.1.0"}}` |
 | `history/<name>`               | `[{"at", "environment", "version", "actor", "generation", "published_at"}]` |
 | `rollout-history`              | `[{"at", "value", "actor"}]`                                       |
-| `index/<name>`                 | `[{"version", "at"}]`                                              |
+| `index/<name>`                 | `[{"version", "at", "withdrawn": ["since", "until", …]}]`          |
 | `components/<name>/<version>`  | the content itself, UTF-8 text                                     |
 
 Rules:
@@ -128,11 +128,21 @@ class Move(msgspec.Struct, frozen=True):
         return self.published_at or self.at
 
 
-class Release(msgspec.Struct, frozen=True):
-    """A version that exists, and since when, if that is recorded."""
+class Release(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A version that exists, and since when, if that is recorded.
+
+    `withdrawn` are the instants at which it was withdrawn and reinstated, by turns and oldest first. Where their number
+    is odd it is withdrawn now.
+    """
 
     version: str
     at: Moment | None = None
+    withdrawn: tuple[Moment, ...] = ()
+
+    def is_withdrawn(self, instant: datetime | None = None) -> bool:
+        """Whether it is withdrawn at an instant, None for the newest state."""
+        turns = self.withdrawn if instant is None else [turn for turn in self.withdrawn if turn <= instant]
+        return len(turns) % 2 == 1
 
 
 class ContentMetadata(msgspec.Struct, frozen=True):
@@ -353,7 +363,7 @@ def decode_index(key: str, text: str | bytes) -> Decoded[tuple[Release, ...]]:
 
     def release(raw: msgspec.Raw | bytes) -> Release:
         found = _release.decode(raw)
-        _check(found.at)
+        _check(found.at, *found.withdrawn)
         return replace(found, version=canonical(found.version))
 
     return _entries(key, text, release)

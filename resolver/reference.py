@@ -24,20 +24,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from resolver import version
+from resolver.directories import DIRECTORIES, TYPES
 from resolver.errors import InvalidReference, InvalidVersion, listed
 
-#: Type of a component → the directory that holds such files, which is also the plural in other writers' KV keys.
-DIRECTORIES = {
-    "prompt": "prompts",
-    "template": "templates",
-    "query": "queries",
-    "config": "configs",
-    "script": "scripts",
-    "schema": "schemas",
-    "docs": "docs",
-    "agent": "agents",
-    "ensemble": "ensembles",
-}
 #: What a component of each type is written in. JSON is YAML too.
 MEDIA_TYPES = {
     "prompt": "text/markdown",
@@ -54,7 +43,6 @@ MEDIA_TYPES = {
 EXTENSIONS = frozenset(
     {"md", "txt", "yaml", "yml", "json", "sql", "ts", "js", "mjs", "html", "hbs", "liquid", "mjml", "py", "prompt"}
 )
-TYPES = {directory: kind for kind, directory in DIRECTORIES.items()}
 #: The types that have a URI scheme of their own.
 SCHEMES = ("template", "prompt", "query", "config", "script", "schema", "docs")
 #: The scheme that says no type: `kv://templates/x@v1.0.0`, as Conductor's html and email agents write it.

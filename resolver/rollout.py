@@ -31,8 +31,9 @@ from hashlib import sha256
 
 import msgspec
 
+from resolver.directories import DIRECTORIES
 from resolver.errors import InvalidPercentage, InvalidReference
-from resolver.reference import DIRECTORIES, environment_fault, parse_reference
+from resolver.reference import environment_fault, parse_reference
 
 #: One more than the highest bucket.
 BUCKETS = 2**64

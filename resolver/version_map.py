@@ -23,11 +23,11 @@ from zlib import compress, decompress
 
 import msgspec
 
+from resolver.directories import DIRECTORIES
 from resolver.documents import VERSION_MAP, Decoded, Problem, Steps, excerpt, finished, refuse_depth
 from resolver.entries import BYTE_ORDER_MARK, FAILURES, SPACE, Member, doubled, members, quotes
 from resolver.errors import InvalidDocument, InvalidVersion, listed
 from resolver.nesting import closed
-from resolver.reference import DIRECTORIES
 from resolver.version import canonical, is_version
 
 _strict_map = msgspec.json.Decoder(dict[str, dict[str, str]])

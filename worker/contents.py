@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from resolver.directories import DIRECTORIES, TYPES
 from resolver.documents import decode_content_metadata
 from resolver.errors import NotFound
 from resolver.plan import ResolvedReference
-from resolver.reference import DIRECTORIES, MEDIA_TYPES, TYPES, Reference
+from resolver.reference import MEDIA_TYPES, Reference
 from resolver.snapshot import Choice, Pin
 from worker.kv import Entry, Store, read
 from worker.settings import Settings

@@ -24,7 +24,7 @@ from msgspec.structs import replace as with_fields
 from resolver.documents import Move, decode_history, history_key, index_key
 from resolver.errors import InvalidReference, InvalidRequest, NotFound, ResolverError, listed, nearest
 from resolver.expression import UNDEFINED, NoKey, Scope
-from resolver.history import format_instant, parse_instant
+from resolver.instant import format_instant, parse_instant
 from resolver.plan import AgentDecision, Plan, ResolvedReference, key_text, resolve, resolve_references, with_defaults
 from resolver.reference import (
     LONGEST_NAME,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from edgit import terminal
-from edgit.commands.context import open_git
+from edgit.commands.context import locked_up_to_date, open_git
 from edgit.commands.options import ChangeOptions, argument_component, change_options
 from edgit.commands.results import finish, tell_notes
 from edgit.repository.adoption import adopt as adopt_tags
@@ -25,7 +25,7 @@ def adopt(components: tuple[str, ...], options: ChangeOptions) -> None:
     edgit adopt my-prompt
     """
     lock = RepositoryLock(open_git())
-    with lock.locked() as repository:
+    with locked_up_to_date(lock) as repository:
         keys = [known(repository, name) for name in components]
         outcome = adopt_tags(lock, repository, keys, dry_run=options.dry_run)
         for problem in read_problems(repository):

@@ -14,13 +14,13 @@ import click
 
 from edgit import terminal
 from edgit.commands import shapes
-from edgit.commands.completion import complete_component
 from edgit.commands.context import needed_kv, open_git
 from edgit.commands.groups import Group
 from edgit.commands.options import (
     ChangeOptions,
     argument_component,
     change_options,
+    complete,
     option_environment,
     option_format,
     option_kv,
@@ -103,7 +103,7 @@ def canary() -> None:
 
 @canary.command("set")
 @click.argument(
-    "words", nargs=-1, required=True, metavar="[NAME[@ENV|@VERSION]] PERCENT", shell_complete=complete_component
+    "words", nargs=-1, required=True, metavar="[NAME[@ENV|@VERSION]] PERCENT", shell_complete=complete("component")
 )
 @option_kv()
 @click.option("--replace", is_flag=True, help="Begin the table anew where it cannot be read.")
@@ -135,7 +135,7 @@ def canary_set(words: tuple[str, ...], kv: str | None, replace: bool, options: C
 
 
 @canary.command("clear")
-@click.argument("name", required=False, metavar="[NAME[@ENV]]", shell_complete=complete_component)
+@click.argument("name", required=False, metavar="[NAME[@ENV]]", shell_complete=complete("component"))
 @option_kv()
 @change_options
 def canary_clear(name: str | None, kv: str | None, options: ChangeOptions) -> None:

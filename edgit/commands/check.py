@@ -10,14 +10,16 @@ import click
 from edgit import terminal
 from edgit.commands import shapes
 from edgit.commands.context import open_repository
-from edgit.commands.options import option_environment, option_format
-from edgit.components.check import APART, SAME_NAME, WARNING, Finding, KnownComponents
+from edgit.commands.options import option_environment, option_format, option_offline
+from edgit.components.check import APART, SAME_NAME, UNPUBLISHABLE, WARNING, Finding, KnownComponents
 from edgit.components.check import check as check_ensembles
+from edgit.components.content import content_doubt, content_fault
 from edgit.components.files import read_files
 from edgit.errors import EdgitError
 from edgit.git.tags import commits_of
 from edgit.ledger.history import published_pointers
 from edgit.repository.catalog import read_catalog
+from edgit.repository.caution import read_withdrawals
 from edgit.repository.problems import read_naming_problems
 from edgit.repository.reading import Repository
 from edgit.repository.records import locate_tagged
@@ -28,12 +30,14 @@ from resolver.snapshot import Pin, Resolver, Snapshot
 @click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[FILE]...")
 @option_environment("--from", default="prod", help="The environment of references that name none.")
 @option_format("text", "json")
+@option_offline
 def check(files: tuple[Path, ...], environment: str, format: str) -> None:
     """Hold every reference of every ensemble against what git has: dangling, out of range, unreachable.
 
     Without FILE: all of ensembles/ and components/ensembles/. Slips are told with what was probably meant, and names
-    that nothing in an ensemble has; two files that are one component, and agents and ensembles that say no name, or
-    another one than they are tagged under. Exits 1 where something was found but a warning.
+    that nothing in an ensemble has; two files that are one component, files that KV cannot hold, and agents and
+    ensembles that say no name, or another one than they are tagged under. Exits 1 where something was found but a
+    warning.
 
     \b
     edgit check
@@ -41,14 +45,14 @@ def check(files: tuple[Path, ...], environment: str, format: str) -> None:
     """
     repository = open_repository()
     root = repository.git.root
-    chosen = [found for path in files for found in (sorted(_yaml(path)) if path.is_dir() else [path])] or [
-        found for folder in ("ensembles", "components/ensembles") for found in sorted(_yaml(root / folder))
+    chosen = [found for path in files for found in (sorted(yaml_files(path)) if path.is_dir() else [path])] or [
+        found for folder in ("ensembles", "components/ensembles") for found in sorted(yaml_files(root / folder))
     ]
     names = list(_check_names(repository))
     if not chosen and not names:
         raise EdgitError("there are no ensembles here", hint="name them: edgit check FILE…")
-    texts = [(_relative(path, root), path.read_text("utf-8", errors="replace")) for path in chosen]
-    findings, count = check_ensembles(texts, _read_known(repository), environment)
+    texts = [(relative_path(path, root), path.read_text("utf-8", errors="replace")) for path in chosen]
+    findings, count = check_ensembles(texts, read_known(repository), environment)
     findings += [found for found in names if not files or found.file in dict(texts)]
     if format == "json":
         terminal.document(shapes.plain(findings))
@@ -65,9 +69,23 @@ def _check_names(repository: Repository) -> Iterator[Finding]:
         kind = SAME_NAME if component.others else WARNING
         yield Finding(component.path, None, None, kind, component.name, problem)
     for component in read_files(repository.git):
+        if fault := _content_fault(repository, component.path):
+            yield fault
         if component.unnamed:
             detail = f"Conductor calls it by its name, edgit by its path, `{component.name}`: {component.unnamed}"
             yield Finding(component.path, None, None, WARNING, component.name, detail)
+
+
+def _content_fault(repository: Repository, path: str) -> Finding | None:
+    """A file of today that cannot be a version, or looks as if it should not be one as it stands."""
+    try:
+        data = (repository.git.root / path).read_bytes()
+    except OSError:
+        return None
+    if fault := content_fault(data):
+        return Finding(path, None, None, UNPUBLISHABLE, None, f"it cannot be a version: {fault}")
+    doubt = content_doubt(data)
+    return Finding(path, None, None, WARNING, None, doubt) if doubt else None
 
 
 def _tell_counts(findings: Sequence[Finding], references: int, ensembles: int) -> None:
@@ -82,16 +100,16 @@ def _tell_counts(findings: Sequence[Finding], references: int, ensembles: int) -
         terminal.note(f"{terminal.many(slips, 'slip')}: what is written is nearly something else")
 
 
-def _yaml(folder: Path) -> list[Path]:
+def yaml_files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml") and path.is_file()]
 
 
-def _relative(path: Path, root: Path) -> str:
+def relative_path(path: Path, root: Path) -> str:
     resolved = path.resolve()
     return str(resolved.relative_to(root.resolve())) if resolved.is_relative_to(root.resolve()) else str(path)
 
 
-def _read_known(repository: Repository) -> KnownComponents:
+def read_known(repository: Repository) -> KnownComponents:
     """What git has of every component."""
     catalog = read_catalog(repository)
     state = repository.state
@@ -103,7 +121,12 @@ def _read_known(repository: Repository) -> KnownComponents:
     located = locate_tagged(repository.git, unrecorded, repository.types, commits)
     versions = {name: tuple(found) for name, found in catalog.versions.items()}
     types = {name: type for name, type in catalog.types.items() if type is not None}
-    snapshot = Snapshot(pointers=published_pointers(state), indexes=versions, types=types)
+    chosen_from = {
+        name: tuple(version for version in found if version not in state.withdrawn.get(name, {}))
+        for name, found in versions.items()
+    }
+    snapshot = Snapshot(pointers=published_pointers(state), indexes=chosen_from, types=types)
+    withdrawn = {pin: str(each) for pin, each in read_withdrawals(repository).items()}
 
     def read(pins: Collection[Pin]) -> dict[Pin, str]:
         """One question to git, however many versions there are."""
@@ -117,4 +140,4 @@ def _read_known(repository: Repository) -> KnownComponents:
             if blob is not None
         }
 
-    return KnownComponents(Resolver(snapshot), versions, read)
+    return KnownComponents(Resolver(snapshot), versions, read, withdrawn)

@@ -39,6 +39,18 @@ def complete_pairs(ctx: click.Context, _param: click.Parameter, incomplete: str)
     return _completed(incomplete, lambda git: sorted(_names(git) - set(words)))
 
 
+def complete_versioned(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """A component, then `@` and one of its versions."""
+
+    def words(git: Git) -> Iterable[str]:
+        name, at, _ = incomplete.partition("@")
+        if at:
+            return [f"{name}@{version}" for version in versions_of(read_repository(git), name)]
+        return sorted(f"{name}@" for name in _names(git))
+
+    return _completed(incomplete, words)
+
+
 def complete_environment(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Environments in use; behind `--from` those of the component named before."""
     name = _component_before(ctx) if "--from" in param.opts else ""
@@ -63,7 +75,7 @@ def _names(git: Git) -> set[str]:
 def _component_before(ctx: click.Context) -> str:
     """The component that the words so far name; behind an option they are not given out as parameters yet."""
     words = [ctx.params.get("component"), *(ctx.params.get("components") or ()), *ctx.args]
-    return next((word for word in words if word), "")
+    return next((word.partition("@")[0] for word in words if word), "")
 
 
 def _completed(incomplete: str, words: Callable[[Git], Iterable[str]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Commands that move pointers: `edgit deploy` and `promote`."""
+"""Commands that move pointers: `edgit deploy set` and `unset`, and `promote`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from collections.abc import Sequence
 import click
 
 from edgit import terminal
-from edgit.commands.completion import complete_pairs
-from edgit.commands.context import open_repository
-from edgit.commands.groups import Group
 from edgit.commands.options import (
     ChangeOptions,
     argument_component,
+    complete,
     move_options,
     option_environment,
 )
@@ -26,14 +24,9 @@ from resolver.errors import InvalidVersion, listed, nearest
 from resolver.version import canonical
 
 
-@click.group(cls=Group)
-def deploy() -> None:
-    """Set, get and unset what is live in an environment."""
-
-
-@deploy.command("set")
+@click.command("set")
 @click.argument(
-    "pairs", nargs=-1, required=True, metavar="NAME VERSION [NAME VERSION]...", shell_complete=complete_pairs
+    "pairs", nargs=-1, required=True, metavar="NAME VERSION [NAME VERSION]...", shell_complete=complete("pairs")
 )
 @option_environment("--to", default="prod", help="Where.")
 @move_options
@@ -93,30 +86,7 @@ def _tell_new(environment: str, repository: Repository, outcome: ChangeOutcome) 
         terminal.note(f"`{environment}` is a new environment; there are {listed(there)}.{nearest(environment, there)}")
 
 
-@deploy.command("get")
-@argument_component("component")
-@option_environment("--from", default="prod", help="Where.")
-def deploy_get(component: str, environment: str) -> None:
-    """Print the version of COMPONENT that is live in an environment, and nothing else.
-
-    \b
-    edgit deploy get my-prompt
-    edgit deploy get my-prompt --from staging
-    """
-    repository = open_repository()
-    component = known(repository, component)
-    version = repository.state.version(component, environment)
-    if version is None:
-        close = nearest(environment, repository.environments(component))
-        raise EdgitError(
-            f"{component} has nothing live in {environment}; {live_in(repository, component)}"
-            + (f".{close}" if close else ""),
-            hint=None if close else f"next: edgit deploy set {component} VERSION --to {environment}",
-        )
-    click.echo(version)
-
-
-@deploy.command("unset")
+@click.command("unset")
 @argument_component("components", nargs=-1, required=True)
 @option_environment("--from", default="prod", help="Where.")
 @move_options

@@ -8,9 +8,17 @@ from datetime import datetime
 import click
 
 from edgit import terminal
-from edgit.commands.completion import complete_version
 from edgit.commands.context import now, open_repository
-from edgit.commands.options import Instant, Version, argument_component, option_environment, option_format, option_set
+from edgit.commands.options import (
+    Instant,
+    Version,
+    argument_component,
+    complete,
+    option_environment,
+    option_format,
+    option_offline,
+    option_set,
+)
 from edgit.components.files import locate
 from edgit.errors import EdgitError
 from edgit.git.tags import commits_of
@@ -18,12 +26,12 @@ from edgit.ledger.history import moves_of
 from edgit.repository.catalog import known, live_in, needed_version_tag
 from edgit.repository.published import read_pointers_at
 from edgit.repository.reading import Repository, read_past
-from resolver.history import format_instant
+from resolver.instant import format_instant
 
 
 @click.command()
 @argument_component("component", required=False)
-@click.argument("versions", nargs=-1, type=Version(), shell_complete=complete_version, metavar="[VERSION [VERSION]]")
+@click.argument("versions", nargs=-1, type=Version(), shell_complete=complete("version"), metavar="[VERSION [VERSION]]")
 @click.option(
     "--date",
     "dates",
@@ -34,6 +42,7 @@ from resolver.history import format_instant
 @option_environment("--from", default="prod", help="The environment that is looked at.")
 @option_set
 @option_format("text", "json")
+@option_offline
 def diff(
     component: str | None,
     versions: tuple[str, ...],
@@ -69,7 +78,10 @@ def _diff_versions(
     if len(versions) == 1 and live is None:
         raise EdgitError(f"{component} has nothing live in {environment}; {live_in(repository, component)}")
     before, after = versions[0], versions[1] if len(versions) == 2 else str(live)
-    old, new = (_read_text(repository, component, version).splitlines() for version in (before, after))
+    old, new = (
+        read_content(repository, component, version).decode(errors="replace").splitlines()
+        for version in (before, after)
+    )
     found = list(difflib.unified_diff(old, new, f"{component} {before}", f"{component} {after}", lineterm=""))
     if format == "json":
         terminal.document({"component": component, "before": before, "after": after, "diff": found})
@@ -84,8 +96,8 @@ def _diff_versions(
         )
 
 
-def _read_text(repository: Repository, component: str, version: str) -> str:
-    """The file of a version, as text: from the ledger, else from its tag's commit."""
+def read_content(repository: Repository, component: str, version: str) -> bytes:
+    """The file of a version: from the ledger, else from its tag's commit."""
     git = repository.git
     blob = repository.state.versions.get(component, {}).get(version)
     if blob is None:
@@ -96,7 +108,7 @@ def _read_text(repository: Repository, component: str, version: str) -> str:
     found = git.read([blob]).get(blob) if blob else None
     if found is None:
         raise EdgitError(f"{component} {version} has no file in git any more", hint="next: edgit check")
-    return found.body.decode(errors="replace")
+    return found.body
 
 
 def _diff_dates(

@@ -9,14 +9,13 @@ from typing import Any
 import click
 
 from edgit import terminal, webhooks
-from edgit.commands.completion import complete_environment
 from edgit.commands.context import open_git
-from edgit.commands.options import Environment, option_format
+from edgit.commands.options import Environment, complete, option_format
 from edgit.errors import EdgitError
 from edgit.git.process import SETTINGS, Git
 from edgit.repository.protection import Freeze
 from resolver.errors import InvalidInstant
-from resolver.history import format_instant, parse_instant
+from resolver.instant import format_instant, parse_instant
 
 
 class Later(click.ParamType[datetime]):
@@ -35,7 +34,7 @@ class Later(click.ParamType[datetime]):
 
 
 argument_environment = click.argument(
-    "environment", type=Environment(), metavar="ENV", shell_complete=complete_environment
+    "environment", type=Environment(), metavar="ENV", shell_complete=complete("environment")
 )
 
 

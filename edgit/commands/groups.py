@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import click
-
-from resolver.errors import nearest
 
 #: Where a context keeps the words of the command line.
 WORDS = "edgit.words"
@@ -33,9 +33,29 @@ class Group(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that is named; one that is misspelt is told with the nearest."""
+        from resolver.errors import nearest  # noqa: PLC0415
+
         names = self.list_commands(ctx)
         if not ctx.resilient_parsing and args[0] not in names and not args[0].startswith("-"):
             ctx.fail(
                 f"there is no command `{args[0]}`." + (nearest(args[0], names) or f" There are {', '.join(names)}.")
             )
         return super().resolve_command(ctx, args)
+
+
+class LazyGroup(Group):
+    """A group whose commands are imported one by one: `places` has the module and the name in it of each."""
+
+    def __init__(self, *args: Any, places: Mapping[str, str], **extra: Any) -> None:
+        super().__init__(*args, **extra)
+        self.places = places
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(self.places)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.places:
+            return None
+        module, _, name = self.places[cmd_name].partition(":")
+        found: click.Command = getattr(importlib.import_module(f"edgit.commands.{module}"), name)
+        return found

@@ -18,9 +18,8 @@ import click
 
 from edgit import terminal, webhooks
 from edgit.commands import shapes
-from edgit.commands.completion import complete_reference
 from edgit.commands.context import kv_target, needed_kv, open_git, open_repository
-from edgit.commands.options import option_environment, option_format, option_kv
+from edgit.commands.options import complete, option_environment, option_format, option_kv
 from edgit.commands.results import publish_ledger, push_after
 from edgit.errors import EdgitError, NotReached, Refused
 from edgit.guard import metrics, watch
@@ -97,7 +96,7 @@ class GuardPlan:
 
 
 @click.command(cls=Watching)
-@click.argument("reference", metavar="NAME[@VERSION]", shell_complete=complete_reference)
+@click.argument("reference", metavar="NAME[@VERSION]", shell_complete=complete("reference"))
 @option_environment("--from", default="prod", help="Where it is live.")
 @click.option(
     "--metrics",

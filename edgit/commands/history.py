@@ -10,13 +10,20 @@ import click
 from edgit import terminal
 from edgit.commands import shapes
 from edgit.commands.context import open_repository
-from edgit.commands.options import Instant, argument_component, option_environment, option_format, option_set
+from edgit.commands.options import (
+    Instant,
+    argument_component,
+    option_environment,
+    option_format,
+    option_offline,
+    option_set,
+)
 from edgit.commands.record import tell_record
 from edgit.ledger.history import LedgerMove, moves_of
 from edgit.repository.catalog import known, read_types
 from edgit.repository.published import read_pointers_at
 from edgit.repository.reading import Repository, read_past
-from resolver.history import format_instant
+from resolver.instant import format_instant
 
 
 @click.command()
@@ -27,6 +34,7 @@ from resolver.history import format_instant
 @click.option("--all", "whole", is_flag=True, help="New versions too, and the generation and the reason of each.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only so many, the newest.")
 @option_format("text", "json")
+@option_offline
 def history(
     component: str | None,
     date: datetime | None,
@@ -48,6 +56,9 @@ def history(
     component = component and known(repository, component)
     if date is not None:
         _history_at(repository, component, date, environment, format, as_set=as_set)
+        return
+    if whole:
+        tell_record(repository, component, environment, limit, format)
         return
     if whole:
         tell_record(repository, component, environment, limit, format)
@@ -97,7 +108,7 @@ def _history_at(
         }
         existed = versioned | set(then)
         names = {component} & existed if component else existed
-        terminal.document(shapes.of_components(read_types(repository, names), names, then, environment))
+        terminal.rows(shapes.of_components(read_types(repository, names), names, then, environment))
         return
     where = environment or "prod"
     live = {name: found[where] for name, found in sorted(then.items()) if where in found}

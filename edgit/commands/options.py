@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import functools
+import re
 import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
 
-from edgit.commands.completion import complete_component, complete_environment, complete_kv
+from edgit.commands.context import OFFLINE
 from edgit.commands.groups import WORDS
+from edgit.commands.relative import read_relative
 from edgit.errors import NotConfirmed, Refused
+from edgit.terminal import note
 from resolver.errors import ResolverError
-from resolver.history import parse_instant
-from resolver.reference import environment_fault
-from resolver.version import canonical
+from resolver.instant import format_instant, parse_instant
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,8 +27,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 _AHEAD = 60
 
 
+_RELATIVE = ", or as 30m, `2h ago`, 3d, 14:47, `yesterday 14:47`"
+
+
+#: What is an environment's name and nothing like a version's or a range's, and so needs no other look.
+_ENVIRONMENT = re.compile(r"[a-uwyz][a-z0-9-]{0,40}")
+
+
 class Instant(click.ParamType[datetime]):
-    """An instant with its offset, such as 2024-11-12T14:47:00Z; not in the future."""
+    """An instant with its offset, such as 2024-11-12T14:47:00Z, or one that is told from now; not in the future."""
 
     name = "instant"
 
@@ -35,9 +43,12 @@ class Instant(click.ParamType[datetime]):
         if isinstance(value, datetime):
             return value
         try:
-            found = parse_instant(value)
+            relative = read_relative(value, datetime.now(UTC))
+            found = relative or parse_instant(value)
         except ResolverError as error:
-            self.fail(error.detail, param, ctx)
+            self.fail(error.detail + (_RELATIVE if "it is written" in error.detail else ""), param, ctx)
+        if relative:
+            note(format_instant(relative))
         if found.timestamp() > time.time() + _AHEAD:
             self.fail(f"`{value}` lies in the future", param, ctx)
         return found
@@ -49,6 +60,8 @@ class Version(click.ParamType[str]):
     name = "version"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from resolver.version import canonical  # noqa: PLC0415
+
         try:
             return canonical(value)
         except ResolverError as error:
@@ -61,12 +74,28 @@ class Environment(click.ParamType[str]):
     name = "environment"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if _ENVIRONMENT.fullmatch(str(value)) and value not in ("latest", "stable"):
+            return str(value)
+        from resolver.reference import environment_fault  # noqa: PLC0415
+
         if fault := environment_fault(str(value)):
             self.fail(fault, param, ctx)
         return str(value)
 
 
-argument_component = functools.partial(click.argument, shell_complete=complete_component)
+def complete(name: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """A function of edgit.commands.completion, imported when the tab key is pressed."""
+
+    def completed(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        from edgit.commands import completion  # noqa: PLC0415
+
+        found: list[str] = getattr(completion, f"complete_{name}")(ctx, param, incomplete)
+        return found
+
+    return completed
+
+
+argument_component = functools.partial(click.argument, shell_complete=complete("component"))
 
 
 def option_format(*choices: str, default: str = "text") -> Callable[[F], F]:
@@ -82,9 +111,8 @@ def option_environment(
     """An option that names an environment; the shell completes it with those in use."""
     # To click a default of None is one all the same, and what has a default is never required.
     defaults: dict[str, Any] = {} if default is None else {"default": default, "show_default": True}
-    complete = complete_environment
     return click.option(
-        flag, name, type=Environment(), required=required, shell_complete=complete, help=help, **defaults
+        flag, name, type=Environment(), required=required, shell_complete=complete("environment"), help=help, **defaults
     )
 
 
@@ -95,7 +123,7 @@ def option_kv(
     help: str = "local, local=PATH or cloudflare; the setting edgit.kv if it is not given.",
 ) -> Callable[[F], F]:
     """An option that names a KV."""
-    return click.option(flag, name, metavar="TARGET", shell_complete=complete_kv, help=help)
+    return click.option(flag, name, metavar="TARGET", shell_complete=complete("kv"), help=help)
 
 
 def option_former(flag: str) -> Callable[[F], F]:
@@ -105,6 +133,21 @@ def option_former(flag: str) -> Callable[[F], F]:
 
 #: Of the past it is asked what was published, unless this is given.
 option_set = click.option("--set", "as_set", is_flag=True, help="What was set in git then, published or not.")
+
+
+def _go_offline(context: click.Context, _parameter: click.Parameter, given: bool) -> None:
+    if given:
+        context.meta[OFFLINE] = True
+
+
+#: Of `edgit` itself and of each command that looks at the remote first; `context.is_offline` asks for it.
+option_offline = click.option(
+    "--offline",
+    is_flag=True,
+    expose_value=False,
+    callback=_go_offline,
+    help="Do not look at the remote first; EDGIT_OFFLINE=1 does the same.",
+)
 
 option_dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 
@@ -138,7 +181,7 @@ def move_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--confirm",
             multiple=True,
             metavar="ENV",
-            shell_complete=complete_environment,
+            shell_complete=complete("environment"),
             help="Move this protected environment; .edgit/config says which ones are.",
         ),
         "dry_run": option_dry_run,
@@ -161,7 +204,7 @@ def _gathered(
             words = ["edgit", *click.get_current_context().meta[WORDS], *error.confirm]
             raise Refused(error.detail, hint=f"next: {shlex.join(words)}") from None
 
-    found: Callable[..., Any] = gathered
+    found: Callable[..., Any] = option_offline(gathered)
     for option in reversed(list(declared.values())):
         found = option(found)
     return found

@@ -9,7 +9,7 @@ import click
 
 from edgit import terminal
 from edgit.commands import shapes
-from edgit.commands.context import needed_kv, open_git, open_git_or_none, open_repository
+from edgit.commands.context import kv_target, needed_kv, open_git, open_git_or_none, open_repository
 from edgit.commands.options import option_dry_run, option_format, option_former, option_kv
 from edgit.commands.results import publish_ledger, push_after, tell_published
 from edgit.errors import EdgitError, NotUnderstood
@@ -150,7 +150,8 @@ def tell_unrecorded(repository: Repository) -> None:
     show_default=True,
     help="The file to write.",
 )
-def snapshot(kv: str | None, former: str | None, output: Path) -> None:
+@option_format("text", "json")
+def snapshot(kv: str | None, former: str | None, output: Path, format: str) -> None:
     """Write what is published to a file that a deployment of the Worker carries, for isolates that start without KV.
 
     \b
@@ -158,11 +159,15 @@ def snapshot(kv: str | None, former: str | None, output: Path) -> None:
     """
     _check_former("snapshot", former)
     git = open_git_or_none()
-    named = kv or (git.config("edgit.kv") if git else None)
+    named = kv_target(git, kv) if git else kv
     if named is None:
-        raise EdgitError("no KV is named", hint="next: edgit snapshot --kv local or --from cloudflare")
+        raise EdgitError("no KV is named", hint="next: edgit snapshot --kv local or --kv cloudflare")
     found = read_snapshot(open_kv(named))
     temporary = output.with_name(output.name + ".new")
     temporary.write_text(json.dumps(found, ensure_ascii=False, separators=(",", ":")) + "\n", "utf-8")
     temporary.replace(output)
+    if format == "json":
+        of = {"generation": found["generation"], "revision": found["revision"]}
+        terminal.document({"file": str(output), **of})
+        return
     terminal.lines([f"wrote {output}: generation {found['generation']}, revision {found['revision']}"])

@@ -10,7 +10,7 @@ from edgit import terminal
 from edgit.commands import shapes
 from edgit.ledger.entries import LedgerEntry
 from edgit.repository.reading import Repository, read_past
-from resolver.history import format_instant
+from resolver.instant import format_instant
 
 
 @dataclass(frozen=True, slots=True)

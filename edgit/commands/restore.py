@@ -8,9 +8,8 @@ from datetime import datetime
 import click
 
 from edgit import terminal
-from edgit.commands.completion import complete_component
-from edgit.commands.context import at_terminal, kv_to_publish, open_git
-from edgit.commands.options import ChangeOptions, Instant, move_options, option_environment, option_set
+from edgit.commands.context import at_terminal, kv_to_publish, locked_up_to_date, open_git
+from edgit.commands.options import ChangeOptions, Instant, complete, move_options, option_environment, option_set
 from edgit.commands.results import finish
 from edgit.errors import EdgitError, Refused
 from edgit.repository.catalog import known
@@ -20,7 +19,7 @@ from edgit.repository.moves import move
 from edgit.repository.published import read_pointers_at
 from edgit.repository.reading import Repository
 from resolver.errors import listed
-from resolver.history import format_instant
+from resolver.instant import format_instant
 
 
 @click.command()
@@ -31,7 +30,7 @@ from resolver.history import format_instant
     "--only",
     multiple=True,
     metavar="NAME",
-    shell_complete=complete_component,
+    shell_complete=complete("component"),
     help="Only this component; may be repeated.",
 )
 @option_set
@@ -58,7 +57,7 @@ def restore(
     asked = f"{source} as of {format_instant(date)}"
     lock = RepositoryLock(open_git())
     store = kv_to_publish(lock.git, options.publish, options.kv)
-    with lock.locked() as repository:
+    with locked_up_to_date(lock) as repository:
         past = read_pointers_at(repository, date, as_set=as_set, target=options.kv)
         then = {name: found[source] for name, found in past.pointers.items() if source in found}
         desired = _desired(repository, then, target, chosen, asked, keep=keep)

@@ -11,22 +11,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import click
+
 from edgit import terminal
 from edgit.commands import shapes
-from edgit.commands.context import kv_to_publish, open_git
+from edgit.commands.context import at_terminal, is_offline, kv_to_publish, locked_up_to_date, open_git
 from edgit.commands.options import ChangeOptions
-from edgit.errors import EdgitError, NotReached, Stopped
+from edgit.errors import EdgitError, NotReached, Refused, Stopped
 from edgit.git.process import Git
 from edgit.ledger.entries import LEDGER
 from edgit.ledger.history import published_pointers
 from edgit.ledger.published import record_published
-from edgit.remote.push import push
+from edgit.remote.differences import unchosen_remotes
+from edgit.remote.push import share
 from edgit.repository.changes import ChangeOutcome, DesiredPointer
 from edgit.repository.lock import RepositoryLock
 from edgit.repository.moves import move
-from edgit.repository.reading import Repository, read_repository
+from edgit.repository.reading import Repository
 from resolver.errors import listed
-from resolver.history import format_instant
+from resolver.instant import format_instant
 
 if TYPE_CHECKING:
     from edgit.kv.conductor import Layout
@@ -60,7 +63,7 @@ def move_pointers(
     `after` says what comes then."""
     lock = RepositoryLock(open_git())
     store = kv_to_publish(lock.git, options.publish, options.kv)
-    with lock.locked() as repository:
+    with locked_up_to_date(lock) as repository:
         desired = desire(repository)
         outcome = move(
             lock,
@@ -70,10 +73,17 @@ def move_pointers(
             reason=options.reason,
             dry_run=options.dry_run,
             confirmed=options.confirm,
+            tell=None if options.dry_run or not at_terminal() else _ask,
         )
         tell(repository, outcome)
         then = after(repository, outcome)
     finish(lock.git, outcome, options.format, store=store, then=then)
+
+
+def _ask(caution: str) -> None:
+    """Ask somebody at a terminal whether to go on. Raises `Refused`."""
+    if not click.confirm(f"{caution}. Make it live all the same?", err=True):
+        raise Refused("not confirmed; nothing was moved")
 
 
 def finish(
@@ -89,7 +99,7 @@ def finish(
     if show:
         tell_notes(outcome.notes)
         _tell_moves(outcome)
-    done = _Done(git, store is not None, git.remote() is not None and (then.share or git.flag("edgit.autoPush")))
+    done = _Done(git, store is not None, then.share or git.flag("edgit.autoPush"))
     failed: list[EdgitError] = []
     if not outcome.dry_run:
         with done.left_told():
@@ -184,7 +194,7 @@ class _Done:
             yield
         except KeyboardInterrupt:
             left = ["edgit publish"] if self.publishes and self.report is None else []
-            left += ["edgit push"] if self.pushes and not self.pushed else []
+            left += ["edgit push"] if self.pushes and not self.pushed and self.git.remote() else []
             state = "published" if self.report else "not published"
             next_step = f"next: {', then '.join(left)}" if left else None
             raise Stopped(f"stopped: moved here, {state}", hint=next_step) from None
@@ -223,10 +233,16 @@ def tell_notes(notes: Sequence[str]) -> None:
 def push_after(git: Git, *, wanted: bool = False) -> bool:
     """Push what was just moved, where that is wanted or `edgit.autoPush` says so. Whether there was something to
     push."""
-    if not (wanted or git.flag("edgit.autoPush")) or git.remote() is None:
+    if is_offline() or not (wanted or git.flag("edgit.autoPush")):
+        return False
+    if git.remote() is None:
+        if (several := unchosen_remotes(git)) and git.flag("edgit.autoPush"):
+            terminal.warn(f"not pushed, though edgit.autoPush is on: {several}. Next: git config edgit.remote NAME")
         return False
     try:
-        pushed = push(read_repository(git, from_tags=False))
+        lock = RepositoryLock(git)
+        pushed = share(lock)
+        tell_notes(lock.notes)
     except EdgitError as error:
         hint = f"next: edgit push, once {git.remote()} answers" if isinstance(error, NotReached) else error.hint
         raise type(error)(f"moved here, and not pushed: {error.detail}", hint=hint) from None

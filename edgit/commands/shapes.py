@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from resolver.history import format_instant
+from resolver.instant import format_instant
 
 if TYPE_CHECKING:
     from edgit.guard.readings import Subject
@@ -80,11 +80,22 @@ def of_moves(moves: Iterable[LedgerMove]) -> list[Shape]:
 
 def of_outcome(outcome: ChangeOutcome, pushed: bool, report: PublishReport | None) -> Shape:
     """What a change did."""
+    summary = outcome.entries[-1].summary if outcome.entries else ""
     return {
+        # None where nothing was to be done.
+        "verb": summary.partition(":")[0] or None,
         "generation": outcome.generation,
         "moved": [
             {"component": m.component, "environment": m.environment, "before": m.before, "version": m.after}
             for m in outcome.moved
+        ],
+        "created": of_versions(
+            (each.component, each.version) for entry in outcome.entries for each, _, _ in entry.creations
+        ),
+        "withdrawn": [
+            {"component": c.component, "version": c.version, "withdrawn": c.withdrawn}
+            for entry in outcome.entries
+            for c, _, _ in entry.withdrawals
         ],
         "unchanged": plain(outcome.unchanged),
         "notes": plain(outcome.notes),

@@ -10,21 +10,23 @@ from edgit.commands.options import option_format
 from edgit.commands.results import publish_next, start_workflow, tell_notes
 from edgit.git.process import LONG_TRANSFER
 from edgit.remote.pull import pull as pull_moves
-from edgit.remote.push import push as push_moves
+from edgit.remote.push import share
 from edgit.repository.lock import RepositoryLock
 
 
 @click.command()
 @option_format("text", "json")
 def push(format: str) -> None:
-    """Bring the ledger and the tags to the remote: all of it, or nothing where the remote has moved on.
+    """Bring the ledger and the tags to the remote: all of it, or nothing.
+
+    Moves that the remote has and this clone has not come before yours. Where both have moved one pointer to different
+    versions nothing is changed, and both are shown.
 
     \b
     edgit push
     """
     lock = RepositoryLock(open_git())
-    with lock.locked(from_tags=False) as repository:
-        pushed = push_moves(repository, bound=LONG_TRANSFER)
+    pushed = share(lock, bound=LONG_TRANSFER)
     told = start_workflow(lock.git) if not pushed.nothing else None
     if format == "json":
         terminal.document({"remote": pushed.remote, "moves": pushed.entries, "tags": pushed.tags, "workflow": told})
@@ -43,15 +45,23 @@ def push(format: str) -> None:
 
 @click.command()
 @option_format("text", "json")
-def pull(format: str) -> None:
+@click.option(
+    "--keep",
+    type=click.Choice(["theirs", "ours"]),
+    help="Which stays, where both have moved one pointer to different versions.",
+)
+def pull(keep: str | None, format: str) -> None:
     """Bring the remote's moves here; moves made here meanwhile come after them, and nothing is lost.
+
+    Where both have moved one pointer to different versions nothing is changed, and both are shown: --keep decides.
 
     \b
     edgit pull
+    edgit pull --keep theirs
     """
     lock = RepositoryLock(open_git())
     with lock.locked(from_tags=False) as repository:
-        pulled = pull_moves(lock, repository, bound=LONG_TRANSFER)
+        pulled = pull_moves(lock, repository, keep=keep, bound=LONG_TRANSFER)
     received, replayed, dropped = len(pulled.received), len(pulled.replayed), len(pulled.dropped)
     if format == "json":
         terminal.document(

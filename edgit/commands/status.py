@@ -9,7 +9,7 @@ import click
 from edgit import terminal
 from edgit.commands import shapes
 from edgit.commands.context import kv_target, open_repository
-from edgit.commands.options import option_format, option_kv
+from edgit.commands.options import option_format, option_kv, option_offline
 from edgit.commands.publish import tell_unrecorded
 from edgit.git.tags import commits_of
 from edgit.kv.comparison import shown
@@ -56,6 +56,7 @@ class GitStatus:
 @click.command()
 @option_kv()
 @option_format("text", "json")
+@option_offline
 def status(kv: str | None, format: str) -> None:
     """Where git, the remote and KV stand: what is published, what not yet, what only KV has.
 

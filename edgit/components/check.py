@@ -13,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from resolver.ensemble import Site, Slip, format_path, load_ensemble, read_yaml
@@ -26,8 +26,10 @@ from resolver.snapshot import Choice, Pin, Request, Resolver
 WARNING = "warning"
 #: Two files that are one component.
 SAME_NAME = "same name"
+#: A file that KV cannot hold.
+UNPUBLISHABLE = "unpublishable"
 #: The kinds that say nothing of where a reference leads.
-APART = ("invalid", "slip", SAME_NAME, WARNING)
+APART = ("invalid", "slip", SAME_NAME, UNPUBLISHABLE, WARNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class KnownComponents:
     resolver: Resolver
     versions: Mapping[str, tuple[str, ...]]
     read: Callable[[Collection[Pin]], Mapping[Pin, str]]
+    #: The versions that are withdrawn, with who withdrew each, when and why.
+    withdrawn: Mapping[Pin, str] = field(default_factory=dict)
 
 
 class _Asked(NamedTuple):
@@ -116,6 +120,8 @@ def _followed(asked: Iterable[_Asked], known: KnownComponents, environment: str)
         pin = (choice.component, choice.version)
         chain = (*each.chain, pin)
         name = f"{pin[0]}@{pin[1]}"
+        if why := known.withdrawn.get(pin):
+            findings.append(each.finding(WARNING, f"`{each.reference}`: {pin[0]} {pin[1]} {why}"))
         if pin not in contents:
             findings.append(
                 each.finding("unreachable", f"`{each.reference}`: {pin[0]} {pin[1]} has no file in git any more")

@@ -22,7 +22,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from edgit.components.names import stated_name
-from resolver.reference import DIRECTORIES, TYPES, is_name
+from resolver.directories import DIRECTORIES, TYPES
+from resolver.reference import is_name
 
 #: The folders that hold components, as git's pathspecs.
 FOLDERS = ("components", *TYPES)

@@ -15,7 +15,7 @@ import functools
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 
 from edgit.components.discovery import Component
-from resolver.reference import DIRECTORIES, TYPES
+from resolver.directories import DIRECTORIES, TYPES
 
 
 def typed_key(type: str, name: str) -> str:

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import re
 
-from resolver.ensemble import read_yaml
-from resolver.errors import InvalidEnsemble
-
 _LINE = re.compile(r"^(name|ensemble)[ \t]*:(.*)$", re.MULTILINE)
 _VALUE = re.compile(r"""[ \t]+(?:"([^"\\]*)"|'([^']*)'|([A-Za-z][\w./-]*))[ \t]*(?:[ \t]#.*)?\r?""")
 #: Words that are no text in YAML.
@@ -31,6 +28,10 @@ def stated_name(text: str, file: str) -> str:
 
 
 def _read(text: str, file: str) -> str:
+    # The YAML reader comes with all that ensembles are read by: most commands never need it.
+    from resolver.ensemble import read_yaml  # noqa: PLC0415
+    from resolver.errors import InvalidEnsemble  # noqa: PLC0415
+
     try:
         document = read_yaml(text, file).value
     except InvalidEnsemble as error:

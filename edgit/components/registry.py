@@ -18,7 +18,8 @@ from typing import Any
 from edgit.components.discovery import Component, is_unambiguous, read_path
 from edgit.components.keys import split_key
 from edgit.errors import EdgitError
-from resolver.reference import DIRECTORIES, TYPES, is_name
+from resolver.directories import DIRECTORIES, TYPES
+from resolver.reference import is_name
 
 REGISTRY = ".edgit/components.json"
 #: How a registry may write a type: by itself, in the plural, or as Edgit's own registry has it.

@@ -3,7 +3,7 @@
 | Tag                                                              | Written by          |
 |------------------------------------------------------------------|---------------------|
 | `components/<name>/<slot>`                                        | this tool, Edgit to 0.4.0 |
-| `agents/<name>/<slot>`, `<types>/<name>/<slot>`                   | Edgit to 0.4.4      |
+| `agents/<name>/<slot>`, `<types>/<name>/<slot>`                   | Edgit 0.4.1 to 0.4.4 |
 | `components/<types>/<name>/<slot>`, `logic/<types>/<name>/<slot>` | Edgit 0.5.0         |
 
 Rules:
@@ -12,8 +12,9 @@ Rules:
 - where a version stands under several names, this tool's own is the one that counts, spelled with its `v`. The others
   are `duplicates`, and told where they disagree;
 - a form with a type is of that type's key where it has one (`schemas/answer`), else of the bare name;
-- a component keeps the form that its versions have. One without versions takes `components/<name>`, or 0.5.0's form
-  where all others have that; a key with a type has 0.5.0's form anyway.
+- a component goes on in the form of its highest version, so that the tool which made that one sees the next. One
+  without versions takes the form that all others have, of several 0.5.0's; `components/<name>` where any has that, and
+  where there is none. A key with a type begins in 0.5.0's form.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from edgit.components.keys import split_key, typed_key
-from resolver.reference import DIRECTORIES, TYPES, environment_fault, is_environment, is_name
-from resolver.version import canonical, is_version
+from resolver.directories import DIRECTORIES, TYPES
+from resolver.reference import environment_fault, is_environment, is_name
+from resolver.version import canonical, is_version, precedence
 
 PREFIX = "refs/tags/"
 
@@ -83,25 +85,27 @@ class ComponentTags:
         there = self.versions.get(component, {}).get(slot) or self.environments.get(component, {}).get(slot)
         if there:
             return there.ref
-        versions = self.versions.get(component, {}).values()
-        nested = [tag.ref for tag in versions if _rank(tag.ref) == 1]
-        if len(nested) == len(versions) > 0:
-            return f"{nested[0].rpartition('/')[0]}/{slot}"
-        if type and not versions and not split_key(component)[0] and self._is_nested():
-            return _nested_ref(type, component, slot)
+        if versions := self.versions.get(component):
+            return f"{versions[max(versions, key=precedence)].ref.rpartition('/')[0]}/{slot}"
+        if type and not split_key(component)[0]:
+            ranks = self._ranks()
+            if 0 not in ranks and ranks:
+                return (
+                    _nested_ref(type, component, slot)
+                    if 1 in ranks
+                    else f"{PREFIX}{DIRECTORIES[type]}/{component}/{slot}"
+                )
         return tag_ref(component, slot)
 
-    def _is_nested(self) -> bool:
-        """Whether all bare names have 0.5.0's form."""
-        ranks = {
-            _rank(tag.ref) for name, tags in self.versions.items() for tag in tags.values() if not split_key(name)[0]
+    def _ranks(self) -> set[int]:
+        """The forms that the versions of bare names have."""
+        return {
+            found.rank
+            for name, tags in self.versions.items()
+            if not split_key(name)[0]
+            for tag in tags.values()
+            if (found := read_name(tag.ref))
         }
-        return 1 in ranks and 0 not in ranks
-
-
-def _rank(ref: str) -> int | None:
-    found = read_name(ref)
-    return found.rank if found else None
 
 
 def tag_ref(component: str, slot: str) -> str:

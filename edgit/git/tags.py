@@ -18,6 +18,8 @@ from edgit.git.process import Git
 
 _PERSON = re.compile(r"(?P<who>.*) (?P<at>-?\d+) (?P<zone>[+-]\d+)$")
 _NAME_AND_ADDRESS = re.compile(r"(?P<name>[^<]*)<(?P<address>.*)", re.DOTALL)
+#: Who made a move whose tag does not say it.
+UNKNOWN = "unknown <>"
 #: What git does not allow in a name or an address.
 _FORBIDDEN = str.maketrans("", "", "<>\n\0")
 

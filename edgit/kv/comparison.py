@@ -14,7 +14,7 @@ from edgit.kv.publication import PublicationSource
 from edgit.kv.store import Kv, KvValue
 from resolver.documents import VERSION_MAP, Move, decode_history, decode_map_metadata, history_key
 from resolver.errors import InvalidDocument
-from resolver.history import format_instant
+from resolver.instant import format_instant
 from resolver.snapshot import Pointers
 from resolver.version_map import TYPE, decode_version_map
 

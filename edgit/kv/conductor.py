@@ -27,11 +27,11 @@ import msgspec
 from edgit.components.keys import split_key
 from edgit.components.versions import highest_first
 from edgit.kv.plan import StorableFile
-from edgit.kv.publication import Publication, VersionKey
+from edgit.kv.publication import DERIVED, Publication, VersionKey
 from edgit.kv.store import KvValue
+from resolver.directories import DIRECTORIES
 from resolver.documents import content_key
-from resolver.history import format_instant
-from resolver.reference import DIRECTORIES
+from resolver.instant import format_instant
 
 Layout = Literal["plain", "conductor"]
 LAYOUTS: tuple[Layout, ...] = ("plain", "conductor")
@@ -88,7 +88,7 @@ def removed_slots(publication: Publication, names: Collection[str]) -> Iterator[
     """The keys of pointers that these components once had."""
     for name in sorted(names):
         there = publication.pointers.get(name, {})
-        for slot in dict.fromkeys(move.environment for move in publication.moves.get(name, ())):
+        for slot in dict.fromkeys([*(move.environment for move in publication.moves.get(name, ())), *DERIVED]):
             if slot not in there:
                 yield from _keys(publication, name, slot)
 
@@ -126,7 +126,8 @@ def slot_writes(
     for name in sorted(names):
         stated, bare = split_key(name)
         type = stated or publication.types.get(name)
-        listed = highest_first(each.version for each in publication.releases.get(name, ()))
+        releases = publication.releases.get(name, ())
+        listed = highest_first(each.version for each in releases if not each.is_withdrawn())
         if type and listed:
             text = msgspec.json.encode(listed).decode()
             metadata = {"layout": "conductor", "sha256": sha256(text.encode()).hexdigest()}

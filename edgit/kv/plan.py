@@ -68,7 +68,8 @@ def required_writes(publication: Publication, before: Pointers, since: int | Non
                 pointed_at.setdefault((name, version), []).append(environment)
                 if environment in DERIVED:
                     derived.add(name)
-    indexes = {name for name, _ in news} | derived
+    withdrawn = {name for name, at in publication.withdrawals.items() if since is None or at > since}
+    indexes = {name for name, _ in news} | derived | withdrawn
     if since is None:
         indexes |= publication.releases.keys()
     histories = [
@@ -239,7 +240,12 @@ def _in_utc(move: Move) -> Move:
 
 def index_text(releases: Iterable[Release]) -> str:
     """The document `index/<name>`."""
-    return msgspec.json.encode([replace(r, at=r.at and r.at.astimezone(UTC)) for r in releases]).decode()
+
+    def in_utc(release: Release) -> Release:
+        turns = tuple(at.astimezone(UTC) for at in release.withdrawn)
+        return replace(release, at=release.at and release.at.astimezone(UTC), withdrawn=turns)
+
+    return msgspec.json.encode(list(map(in_utc, releases))).decode()
 
 
 def map_write(publication: Publication, layout: str = "plain") -> KvWrite:

@@ -42,6 +42,8 @@ class Publication:
     releases: Mapping[str, tuple[Release, ...]] = field(default_factory=dict)
     contents: Mapping[VersionKey, Content] = field(default_factory=dict)
     types: Mapping[str, str] = field(default_factory=dict)
+    #: Component → the generation of the last change of what is withdrawn of it.
+    withdrawals: Mapping[str, int] = field(default_factory=dict)
 
 
 class PublicationSource(Protocol):

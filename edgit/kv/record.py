@@ -5,6 +5,7 @@ It stands apart from the KVs themselves: who asks what ran needs no connection, 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +21,14 @@ def local_path(target: str, environment: Mapping[str, str]) -> Path | None:
     if target == "local":
         return Path(environment.get("KV") or LOCAL_FILE)
     return Path(path) if kind == "local" and path else None
+
+
+def setting_here(setting: str, root: Path, folder: Path, environment: Mapping[str, str]) -> str:
+    """A target whose path is relative to one folder, as it is to be given in another one."""
+    kind, _, path = setting.partition("=")
+    if kind != "local" or folder == root or (not path and environment.get("KV")):
+        return setting
+    return f"local={os.path.relpath(root / (path or LOCAL_FILE), folder)}"
 
 
 def local_record(path: Path) -> str:

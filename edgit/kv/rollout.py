@@ -36,7 +36,7 @@ from resolver.documents import (
 )
 from resolver.entries import elements, members, plain
 from resolver.errors import InvalidDocument, InvalidReference, listed
-from resolver.history import format_instant
+from resolver.instant import format_instant
 from resolver.rollout import NOBODY, Percentage, RolloutTable, parse_entry
 from resolver.snapshot import Pointers
 

@@ -9,7 +9,7 @@ from edgit.errors import Refused
 from edgit.git.process import Git
 from edgit.kv.publication import Content, Publication
 from edgit.ledger.entries import LedgerEntry, LedgerState
-from edgit.ledger.history import published_pointers, recorded_types
+from edgit.ledger.history import Withdrawal, published_pointers, recorded_types, withdrawals_of
 from edgit.ledger.reading import descends_from, read_entries, read_last_entry, read_state
 from resolver.documents import Move, Release
 from resolver.snapshot import Pointers
@@ -49,6 +49,7 @@ class LedgerSource:
         releases: dict[str, list[Release]] = {}
         contents: dict[tuple[str, str], Content] = {}
         entries = read_entries(self.git, self.revision)
+        withdrawals = withdrawals_of(entries)
         for entry in entries:
             for moved, at, actor in entry.moves:
                 move = Move(at, moved.environment, moved.after, actor, entry.generation)
@@ -57,7 +58,9 @@ class LedgerSource:
                 blob = self.state.versions.get(created.component, {}).get(created.version)
                 if blob is None:
                     continue
-                releases.setdefault(created.component, []).append(Release(created.version, at))
+                turns = withdrawals.get((created.component, created.version), ())
+                release = Release(created.version, at, tuple(each.at for each in turns))
+                releases.setdefault(created.component, []).append(release)
                 contents[created.component, created.version] = Content(
                     created.type, created.commit, blob, entry.generation
                 )
@@ -69,11 +72,19 @@ class LedgerSource:
             {name: tuple(found) for name, found in releases.items()},
             contents,
             recorded_types(entries),
+            _last_generations(withdrawals),
         )
 
     def read(self, blobs: Sequence[str]) -> Mapping[str, bytes]:
         """Files by object id."""
         return {id: object.body for id, object in self.git.read(blobs).items()}
+
+
+def _last_generations(withdrawals: Mapping[tuple[str, str], Sequence[Withdrawal]]) -> dict[str, int]:
+    last: dict[str, int] = {}
+    for (name, _), turns in withdrawals.items():
+        last[name] = max(last.get(name, 0), turns[-1].generation)
+    return last
 
 
 def read_ledger_source(git: Git, tip: str | None) -> LedgerSource:

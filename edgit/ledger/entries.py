@@ -1,8 +1,9 @@
-"""The ledger's entries as values: every move of every pointer and every new version.
+"""The ledger's entries as values: every move of every pointer, every new version, every version that was withdrawn.
 
     refs/edgit/ledger            a chain of commits, one an entry
       components/<name>/<env>    holds the version that is live there: `v1.0.0`
       versions/<name>/<version>  the version's file
+      withdrawn/<name>/<version> why a version is passed over by `latest`, `stable` and ranges
 
 Rules:
 
@@ -68,7 +69,25 @@ class Created:
         return self.name
 
 
-LedgerChange = Moved | Created
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """A version was withdrawn, or with `withdrawn` false reinstated. The reason is the entry's."""
+
+    component: str
+    version: str
+    withdrawn: bool
+    at: datetime | None = None
+    actor: str | None = None
+
+    @property
+    def name(self) -> str:
+        return tag_name(self.component, self.version)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+LedgerChange = Moved | Created | Withdrawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +114,21 @@ class LedgerEntry:
         """Its new versions with when and who."""
         return ((c, c.at or self.at, c.actor or self.actor) for c in self.changes if isinstance(c, Created))
 
+    @property
+    def withdrawals(self) -> Iterable[tuple[Withdrawn, datetime, str]]:
+        """The versions that it withdraws or reinstates, with when and who."""
+        return ((c, c.at or self.at, c.actor or self.actor) for c in self.changes if isinstance(c, Withdrawn))
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerState:
-    """What is live and what exists: component → environment → version, component → version → the file's object id."""
+    """What is live and what exists: component → environment → version, component → version → the file's object id.
+
+    `withdrawn` has the versions that are passed over: component → version → the object id of why."""
 
     pointers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     versions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    withdrawn: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def version(self, component: str, environment: str) -> str | None:
         """What is live there."""

@@ -5,13 +5,15 @@ Values only: nothing here asks git.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
 from edgit.components.versions import by_precedence
+from edgit.git.tags import name_of
 from edgit.ledger.entries import Created, LedgerEntry, LedgerState, Moved
+from resolver.instant import format_instant
 from resolver.version import is_prerelease
 
 T = TypeVar("T")
@@ -38,6 +40,7 @@ def index_entries(entries: Iterable[LedgerEntry]) -> LedgerIndex:
         for change in entry.changes:
             if isinstance(change, Created):
                 created[change.component, change.version] = change
+            if not isinstance(change, Moved):
                 continue
             pointer = (change.component, change.environment)
             last_moves[pointer] = change
@@ -90,14 +93,47 @@ def moves_of(
         for moved, at, actor in entry.moves
         if component in (None, moved.component) and environment in (None, moved.environment)
     ]  # fmt: skip
-    return sorted(found, key=lambda move: (move.at, move.generation))
+    # A clock may have been wrong; only what the ledger began with is of several times.
+    return sorted(found, key=lambda move: (move.generation, move.at))
 
 
-def last_good(path: Iterable[T | None]) -> T | None:
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """That a version was withdrawn, or reinstated: by whom, when and why."""
+
+    component: str
+    version: str
+    withdrawn: bool
+    at: datetime
+    actor: str
+    generation: int
+    reason: str | None
+
+    def __str__(self) -> str:
+        did = "was withdrawn" if self.withdrawn else "was reinstated"
+        why = f", because: {self.reason.splitlines()[0]}" if self.reason else ""
+        return f"{did} on {format_instant(self.at)} by {name_of(self.actor)}{why}"
+
+
+def withdrawals_of(entries: Iterable[LedgerEntry]) -> dict[tuple[str, str], list[Withdrawal]]:
+    """(component, version) → when it was withdrawn and reinstated, by turns, oldest first."""
+    found: dict[tuple[str, str], list[Withdrawal]] = {}
+    for entry in entries:
+        for change, at, actor in entry.withdrawals:
+            each = Withdrawal(
+                change.component, change.version, change.withdrawn, at, actor, entry.generation, entry.reason
+            )
+            known = found.setdefault((change.component, change.version), [])
+            if change.withdrawn != bool(known and known[-1].withdrawn):
+                known.append(each)
+    return {key: each for key, each in found.items() if each}
+
+
+def last_good(path: Iterable[T | None], passed_over: Container[T] = ()) -> T | None:
     """What a rollback goes to, of all that was live one after the other: the last that was not itself rolled back from.
 
     Going back to one takes all that came after it off the list, however it was done, and None (taken out) all of them.
-    None if none is left.
+    What is in `passed_over`, a withdrawn version, is not chosen. None if none is left.
     """
     good: list[T] = []
     for each in path:
@@ -107,7 +143,7 @@ def last_good(path: Iterable[T | None]) -> T | None:
             del good[good.index(each) + 1 :]
         else:
             good.append(each)
-    return good[-2] if len(good) > 1 else None
+    return next((each for each in reversed(good[:-1]) if each not in passed_over), None)
 
 
 def recorded_types(entries: Iterable[LedgerEntry]) -> dict[str, str]:
@@ -117,13 +153,14 @@ def recorded_types(entries: Iterable[LedgerEntry]) -> dict[str, str]:
 
 
 def published_pointers(state: LedgerState) -> dict[str, dict[str, str]]:
-    """The version map of a state: its pointers, with `latest` and `stable`."""
+    """The version map of a state: its pointers, with `latest` and `stable`, which pass over what was withdrawn."""
     places = by_precedence(version for versions in state.versions.values() for version in versions)
     releases = {version: place for version, place in places.items() if not is_prerelease(version)}
     found: dict[str, dict[str, str]] = {}
     for name in sorted({*state.pointers, *state.versions}):
         found[name] = dict(sorted(state.pointers.get(name, {}).items()))
-        versions = state.versions.get(name, {})
+        passed_over = state.withdrawn.get(name, {})
+        versions = [version for version in state.versions.get(name, {}) if version not in passed_over]
         if versions:
             found[name]["latest"] = max(versions, key=places.__getitem__)
         if stable := [version for version in versions if version in releases]:

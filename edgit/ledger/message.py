@@ -13,9 +13,9 @@ import re
 from collections.abc import Sequence
 from urllib.parse import quote, unquote
 
-from edgit.ledger.entries import NONE, Created, LedgerChange, Moved
+from edgit.ledger.entries import NONE, Created, LedgerChange, Moved, Withdrawn
 from resolver.errors import ResolverError
-from resolver.history import format_instant, parse_instant
+from resolver.instant import format_instant, parse_instant
 
 
 def write_message(summary: str, changes: Sequence[LedgerChange], generation: int, reason: str | None) -> str:
@@ -46,6 +46,8 @@ def _line(change: LedgerChange) -> str:
             ("tag", f"{change.tag_before or NONE} -> {change.tag or NONE}"),
             ("version", change.version_tag or NONE),
         ]
+    elif isinstance(change, Withdrawn):
+        head, said = f"{'Withdraw' if change.withdrawn else 'Reinstate'}: {change.name}", []
     else:
         head = f"Version: {change.name}"
         said = [
@@ -82,6 +84,8 @@ def _change(line: str) -> LedgerChange:
         if kind == "Version":
             type, _, path = told.get("file", "").partition(" ")
             return Created(component, slot, told["tag"], told["commit"], _value(type), path or None, at, told.get("by"))
+        if kind in ("Withdraw", "Reinstate"):
+            return Withdrawn(component, slot, kind == "Withdraw", at, told.get("by"))
     except (KeyError, ValueError, ResolverError):
         raise ValueError(f"`{line[:80]}` is no change") from None
     raise ValueError(f"`{line[:80]}` is no change")

@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from edgit.errors import EdgitError
@@ -24,6 +24,12 @@ _FORMAT = "--format=%H%n%P%n%ct%n%at%n%an <%ae>%n%B"
 def read_entries(git: Git, tip: str, *, after: str | None = None) -> tuple[LedgerEntry, ...]:
     """The entries up to `tip`, oldest first: all of them, or those after an ancestor."""
     return tuple(_read_log(git, tip, "--reverse", tip if after is None else f"{after}..{tip}"))
+
+
+def read_entries_about(git: Git, tip: str, components: Sequence[str]) -> tuple[LedgerEntry, ...]:
+    """The entries up to `tip` that name one of these components, oldest first; git itself passes over the others."""
+    named = [f"--grep=components/{component}/" for component in components]
+    return tuple(_read_log(git, tip, "--reverse", "--fixed-strings", *named, tip))
 
 
 def read_index(git: Git, tip: str | None) -> LedgerIndex:
@@ -55,21 +61,25 @@ def read_state(git: Git, commit: str, *folders: str) -> LedgerState:
         raise damaged(git, commit, done.stderr.decode(errors="replace").strip())
     pointers: dict[str, dict[str, str]] = {}
     versions: dict[str, dict[str, str]] = {}
+    withdrawn: dict[str, dict[str, str]] = {}
+    kinds = {"components": pointers, "versions": versions, "withdrawn": withdrawn}
     for line in done.stdout.decode(errors="surrogateescape").split("\0"):
         if not line:
             continue
         blob, path = line.split(" ", 2)[2].split("\t", 1)
         folder, _, rest = path.partition("/")
         component, _, slot = rest.rpartition("/")
-        kind = pointers if folder == "components" else versions
-        kind.setdefault(component, {})[slot] = blob
+        if folder in kinds:
+            kinds[folder].setdefault(component, {})[slot] = blob
     # Few versions are live, however many pointers there are: each value is read once.
     blobs = {blob for found in pointers.values() for blob in found.values()}
     live = {blob: object.body.decode(errors="replace").strip() for blob, object in git.read(blobs).items()}
     if missing := blobs - set(live):
         raise damaged(git, commit, f"the object {min(missing)} is missing")
     return LedgerState(
-        {name: {env: live[blob] for env, blob in found.items()} for name, found in pointers.items()}, versions
+        {name: {env: live[blob] for env, blob in found.items()} for name, found in pointers.items()},
+        versions,
+        withdrawn,
     )
 
 

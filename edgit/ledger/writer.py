@@ -4,12 +4,14 @@ Rules:
 
 - nothing is written before `LedgerWriter.commit`: objects first, then the ledger and the tags in one transaction;
 - who acts, and when, is asked of git once: an entry and the tags that belong to it say the same;
+- a date that is ahead of this machine's clock is refused, and one that is in the ledger already is not handed on;
 - a tree is read and written a level of folders at a time, whatever the number of files that change in it.
 """
 
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
@@ -17,9 +19,22 @@ from typing import Protocol
 from edgit.errors import Refused
 from edgit.git.objects import FILE_MODE, TREE_MODE, Object, TreeEntry
 from edgit.git.process import Git, RefUpdate
-from edgit.git.tags import clean_person
-from edgit.ledger.entries import LEDGER, Created, LedgerChange, LedgerEntry, LedgerState, instant, seconds
+from edgit.git.tags import clean_person, name_of
+from edgit.ledger.entries import (
+    LEDGER,
+    Created,
+    LedgerChange,
+    LedgerEntry,
+    LedgerState,
+    Withdrawn,
+    instant,
+    seconds,
+)
 from edgit.ledger.message import write_message
+from resolver.instant import format_instant
+
+#: So far ahead of this machine's clock a date may lie, in seconds: clocks differ.
+AHEAD = 3600.0
 
 
 class Transacts(Protocol):
@@ -39,6 +54,7 @@ class LedgerWriter:
         self.entries: list[LedgerEntry] = []
         self.pointers = {name: dict(found) for name, found in state.pointers.items()}
         self.versions = {name: dict(found) for name, found in state.versions.items()}
+        self.withdrawn = {name: dict(found) for name, found in state.withdrawn.items()}
         #: Ref → (what it must be at, what it becomes). The first word of a command about a ref is what it must be at.
         self.updates: dict[str, tuple[str | None, str | None]] = {}
         self._objects: dict[str, Object] = {}
@@ -46,8 +62,15 @@ class LedgerWriter:
 
     @functools.cached_property
     def identity(self) -> tuple[str, str, int, str]:
-        """Who acts: name, address, now in seconds, and the offset of the zone."""
-        return self.git.identity()
+        """Who acts: name, address, now in seconds, and the offset of the zone. Raises `Refused` for a wrong clock."""
+        found = self.git.identity()
+        if found[2] > time.time() + AHEAD:
+            then, now = (format_instant(instant(at)) for at in (found[2], int(time.time())))
+            raise Refused(
+                f"git would date this {then}, and it is {now} by this machine's clock; nothing was changed",
+                hint="next: unset GIT_COMMITTER_DATE GIT_AUTHOR_DATE",
+            )
+        return found
 
     @property
     def person(self) -> str:
@@ -85,10 +108,11 @@ class LedgerWriter:
         recorded now, and when: the entry is of that time, as far as those before it allow."""
         _, _, now, zone = self.identity
         who, authored = author or (self.person, None)
-        floor = seconds(self.tip.at) if self.tip else 0
+        # Those after an entry with a wrong date keep their own.
+        floor = seconds(self.tip.at) if self.tip and not is_ahead(self.tip) else 0
         moment = max(seconds(authored) if authored else now, floor)
         authored = authored or instant(moment)
-        self._tree = self.edited(self._tree, self._apply(changes, files))
+        self._tree = self.edited(self._tree, self._apply(changes, files, reason))
         generation = self.tip.generation + 1 if self.tip else 1
         parent = f"parent {self.tip.id}\n" if self.tip else ""
         body = (
@@ -110,7 +134,9 @@ class LedgerWriter:
         self.entries.append(entry)
         return entry
 
-    def _apply(self, changes: Sequence[LedgerChange], files: Mapping[tuple[str, str], str]) -> dict[str, str | None]:
+    def _apply(
+        self, changes: Sequence[LedgerChange], files: Mapping[tuple[str, str], str], reason: str | None
+    ) -> dict[str, str | None]:
         """Take changes into the state; path → object id of the ledger's files that change with it."""
         edits: dict[str, str | None] = {}
         for change in changes:
@@ -118,6 +144,15 @@ class LedgerWriter:
                 blob = files[change.component, change.version]
                 edits[f"versions/{change.component}/{change.version}"] = blob
                 self.versions.setdefault(change.component, {})[change.version] = blob
+                continue
+            if isinstance(change, Withdrawn):
+                why = self.put(Object("blob", _encoded((reason or "").strip() + "\n"))) if change.withdrawn else None
+                edits[f"withdrawn/{change.component}/{change.version}"] = why
+                passed_over = self.withdrawn.setdefault(change.component, {})
+                if why is None:
+                    passed_over.pop(change.version, None)
+                else:
+                    passed_over[change.version] = why
                 continue
             path = f"components/{change.component}/{change.environment}"
             pointers = self.pointers.setdefault(change.component, {})
@@ -170,6 +205,22 @@ class LedgerWriter:
             else:
                 folders[parent].pop(name, None)
         return self.put(self.git.tree_object(folders[""]))
+
+
+def is_ahead(entry: LedgerEntry) -> bool:
+    """Whether an entry is dated ahead of this machine's clock: that clock or this one is wrong."""
+    return seconds(entry.at) > time.time() + AHEAD
+
+
+def told_ahead(entries: Iterable[LedgerEntry]) -> list[str]:
+    """What there is to say of entries with such a date."""
+    return [
+        f"generation {entry.generation} of the ledger, by {name_of(entry.actor)}, is dated {format_instant(entry.at)}, "
+        "which is ahead of this machine's clock; what comes after it keeps its own time. "
+        "Look at the clock of the machine that made it, and at this one's"
+        for entry in entries
+        if is_ahead(entry)
+    ]
 
 
 def _folder_in(folders: Mapping[str, Mapping[str, TreeEntry]], folder: str) -> str | None:

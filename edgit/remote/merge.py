@@ -4,22 +4,24 @@ Rules:
 
 - theirs stay as they are. Ours come after them with new generations, and keep who, when and why;
 - a move that says what is live already, or that they have already under another commit, is not made again;
-- a version that both made from the same file is one. From two files both stay: theirs keeps the name;
-- of a ledger with a beginning of its own only the versions and the moves count, not the tags that it was begun from.
+- a rollback that comes after moves of theirs is decided anew, by what is live and what was good then;
+- a version that both made from the same file is one. From two files both stay: theirs keeps the name.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass, field, replace
 
 from edgit.components.files import ComponentFile, locate
 from edgit.components.tags import ComponentTags
 from edgit.git.tags import commits_of, name_of
-from edgit.ledger.entries import Created, LedgerChange, LedgerEntry, Moved
+from edgit.ledger.entries import NONE, Created, LedgerChange, LedgerEntry, Moved, Withdrawn
+from edgit.ledger.history import last_good, moves_of
 from edgit.ledger.reading import read_entries, read_last_entry, read_state
-from edgit.ledger.writer import LedgerWriter
+from edgit.ledger.writer import LedgerWriter, told_ahead
+from edgit.remote.conflicts import Divergence, Pointer
 from edgit.remote.differences import all_tags
 from edgit.repository.lock import RepositoryLock
 from edgit.repository.reading import Repository
@@ -31,9 +33,6 @@ from edgit.repository.version_tags import (
     made_anew,
     new_pointer_tag,
 )
-
-#: Component and environment, or component and version.
-Pointer = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +50,16 @@ class _Replay:
 
     repository: Repository
     writer: LedgerWriter
+    #: The commit of their ledger.
+    theirs: str
     lookup: VersionLookup
     names: ComponentTags
     received: tuple[LedgerEntry, ...]
     #: The tags of our own moves, as far as their objects are here still.
     ours: Container[str | None]
+    #: The pointers that stay as they have them, and those where ours come after theirs.
+    yielding: Container[Pointer] = ()
+    again: Container[Pointer] = ()
     #: Where the tags of pointers must be in the end.
     tags: dict[Pointer, str | None] = field(default_factory=dict)
     #: The tags of their versions, and of ours that were made on the way.
@@ -152,7 +156,14 @@ class _Replay:
                     changes.append(created)
                     summary = summary.replace(str(change), str(created))
                 continue
-            moved = self._moved(change, self.writer.pointers.get(change.component, {}).get(change.environment))
+            if isinstance(change, Withdrawn):
+                if withdrawn := self._withdrawn(change):
+                    changes.append(withdrawn)
+                    summary = summary.replace(str(change), str(withdrawn))
+                continue
+            live = self.writer.pointers.get(change.component, {}).get(change.environment)
+            intended = self._intended(made, change, live)
+            moved = self._moved(intended, live) if intended else None
             if moved:
                 changes.append(moved)
                 summary = summary.replace(str(change), str(moved))
@@ -174,6 +185,33 @@ class _Replay:
         if at is None or name in self.writer.versions.get(change.component, {}):
             return None
         return replace(change, version=name, tag=at.id)
+
+    def _intended(self, made: LedgerEntry, change: Moved, live: str | None) -> Moved | None:
+        """What a move of ours means after theirs; None where it is to be left out."""
+        pointer = (change.component, change.environment)
+        if pointer in self.yielding:
+            self.notes.append(f"{change.name}: it stays at {live or NONE}; your {change.after or 'removal'} is dropped")
+            return None
+        if pointer not in self.again or not made.summary.startswith("rollback:"):
+            return change
+        if live != change.before:
+            gone, now = change.before or NONE, live or NONE
+            self.notes.append(f"{change.name}: your rollback from {gone} is dropped, since {now} is live now")
+            return None
+        git, past = self.repository.git, made.parent
+        before = read_entries(git, past) if past else ()
+        if change.after != last_good(move.version for move in moves_of(before, *pointer)):
+            return change  # Somebody has named the version.
+        entries = [*read_entries(git, self.theirs), *self.writer.entries]
+        good = last_good(move.version for move in moves_of(entries, *pointer))
+        return replace(change, after=good) if good else None
+
+    def _withdrawn(self, change: Withdrawn) -> Withdrawn | None:
+        version = self.renamed.get((change.component, change.version), change.version)
+        if version not in self.writer.versions.get(change.component, {}):
+            return None
+        passed_over = version in self.writer.withdrawn.get(change.component, {})
+        return None if passed_over == change.withdrawn else replace(change, version=version)
 
     def _moved(self, change: Moved, live: str | None) -> Moved | None:
         pointer = (change.component, change.environment)
@@ -201,25 +239,28 @@ class _Replay:
 
 
 def merge(
-    lock: RepositoryLock, repository: Repository, theirs: str, there: Mapping[str, str], seen: str
+    lock: RepositoryLock,
+    repository: Repository,
+    apart: Divergence,
+    there: Mapping[str, str],
+    seen: str,
+    *,
+    disputed: Collection[Pointer] = (),
+    keep: str | None = None,
 ) -> MergeResult:
-    """Make the ledger `theirs` with this repository's own entries replayed on top, and let the tags follow, in one
-    transaction. `there` are the refs of the remote; the ref `seen` keeps what `theirs` was."""
+    """Make the remote's ledger with this repository's own entries replayed on top, and let the tags follow, in one
+    transaction. `there` are the refs of the remote; the ref `seen` keeps what its ledger was. Of the pointers that are
+    `disputed` those moves stay that `keep` says, `theirs` or `ours`."""
     git = repository.git
-    ours: tuple[LedgerEntry, ...] = ()
-    base = None
-    if repository.tip:
-        base = git.attempt("merge-base", theirs, repository.tip).stdout.decode().strip() or None
-        ours = read_entries(git, repository.tip, after=base)
-    if base is None:
-        ours = tuple(_without_old_tags(ours))
+    theirs, ours = apart.theirs, apart.ours
     tags = git.check(moved.tag for entry in ours for moved, _, _ in entry.moves if moved.tag)
     state = read_state(git, theirs)
     names = all_tags(repository, there, {*state.versions, *state.pointers})
     writer = LedgerWriter(git, read_last_entry(git, theirs), state)
     tagged = [(name, version) for name, found in repository.tags.versions.items() for version in found]
     lookup = look_up_versions(repository, tagged)
-    merging = _Replay(repository, writer, lookup, names, read_entries(git, theirs, after=base), tags)
+    yielding, again = (disputed, ()) if keep == "theirs" else ((), disputed)
+    merging = _Replay(repository, writer, theirs, lookup, names, apart.received, tags, yielding, again)
     merging.follow()
     replayed = [(made, merging.replay(made)) for made in ours]
     # What another tool has moved here stays where it is, told, until it is adopted or moved on.
@@ -232,22 +273,9 @@ def merge(
     writer.set_ref(seen, theirs, git.ref(seen))
     writer.before = repository.tip
     writer.commit(lock)
-    lock.notes += merging.notes
+    lock.notes += [*told_ahead(merging.received), *merging.notes]
     dropped = tuple(made for made, entry in replayed if entry is None)
     return MergeResult(merging.received, tuple(entry for _, entry in replayed if entry), dropped)
-
-
-def _without_old_tags(ours: Iterable[LedgerEntry]) -> Iterable[LedgerEntry]:
-    """The entries of a ledger with a beginning of its own. What it was begun from are tags that may be old, and theirs
-    count; of these only the versions stay."""
-    for entry in ours:
-        if entry.parent is not None:
-            yield entry
-            continue
-        created = tuple(change for change in entry.changes if isinstance(change, Created))
-        if created:
-            summary = entry.summary if len(created) == len(entry.changes) else f"adopt: {len(created)} versions"
-            yield replace(entry, changes=created, summary=summary)
 
 
 def clash_name(version: str, commit: str) -> str:

@@ -2,6 +2,7 @@
 
 Rules:
 
+- where both have moved one pointer to different versions nothing is changed, unless it is said which is kept;
 - a pull fetches objects, replays on top of the remote's moves those that it has not, and lets the tags follow. Whoever
   pushes later comes after, and nothing is lost;
 - a move that the remote has already, under whatever commit, is not made again;
@@ -18,8 +19,9 @@ from edgit.git.process import TRANSFER, RefUpdate
 from edgit.ledger.entries import LEDGER, LedgerEntry
 from edgit.ledger.history import LedgerIndex
 from edgit.ledger.reading import descends_from, read_index
+from edgit.remote.conflicts import Pointer, find_conflicts, read_divergence, refused
 from edgit.remote.differences import all_tags, needed_remote, read_tag_conflicts, refs_at, tracking_ref
-from edgit.remote.merge import MergeResult, Pointer, merge
+from edgit.remote.merge import MergeResult, merge
 from edgit.repository.lock import RepositoryLock
 from edgit.repository.reading import Repository, read_repository
 from resolver.version import is_version
@@ -40,8 +42,12 @@ class PullResult:
     notes: tuple[str, ...] = ()
 
 
-def pull(lock: RepositoryLock, repository: Repository, *, bound: float = TRANSFER) -> PullResult:
-    """Bring the remote's ledger and tags here within `bound` seconds, and replay on top what it has not."""
+def pull(
+    lock: RepositoryLock, repository: Repository, *, keep: str | None = None, bound: float = TRANSFER
+) -> PullResult:
+    """Bring the remote's ledger and tags here within `bound` seconds, and replay on top what it has not. Raises
+    `Refused` where both have moved one pointer to different versions, unless `keep` says which stays: `theirs` or
+    `ours`."""
     git = repository.git
     remote = needed_remote(git)
     there = refs_at(repository, remote)
@@ -53,6 +59,10 @@ def pull(lock: RepositoryLock, repository: Repository, *, bound: float = TRANSFE
         command = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--stdin", remote]
         ids = "".join(f"{id}\n" for id in {there[ref] for ref in wanted})
         git.over_network(*command, remote=remote, bound=bound, input=ids.encode())
+    apart = read_divergence(repository, theirs) if theirs and not descends_from(git, repository.tip, theirs) else None
+    conflicts = find_conflicts(apart) if apart else ()
+    if conflicts and keep is None:
+        raise refused(remote, conflicts)
     new = [ref for ref in wanted if ref not in repository.refs and (name := read_name(ref)) and is_version(name.slot)]
     here = git.check(there[ref] for ref in new)
     updates = [RefUpdate(ref, there[ref], None) for ref in new if there[ref] in here]
@@ -60,8 +70,9 @@ def pull(lock: RepositoryLock, repository: Repository, *, bound: float = TRANSFE
         lock.transact(updates)
         repository = read_repository(git, from_tags=False)
     merged = MergeResult()
-    if theirs and not descends_from(git, repository.tip, theirs):
-        merged = merge(lock, repository, theirs, there, tracking_ref(remote))
+    if apart:
+        disputed = {each.pointer for each in conflicts}
+        merged = merge(lock, repository, apart, there, tracking_ref(remote), disputed=disputed, keep=keep)
     elif theirs and git.ref(tracking_ref(remote)) != theirs:
         git.attempt("update-ref", tracking_ref(remote), theirs)
     repository = lock.catch_up(read_repository(git, from_tags=False))

@@ -2,7 +2,8 @@
 
 Rules:
 
-- a push is atomic. The ledger only goes forward: a stale clone is refused;
+- a push is atomic. The ledger only goes forward: what the remote has and this clone has not is pulled first, and comes
+  before what is pushed;
 - a tag that moves must be one that the ledger accounts for, so that what another tool has moved at the remote is never
   overwritten.
 """
@@ -20,10 +21,14 @@ from edgit.git.process import TRANSFER
 from edgit.ledger.entries import LEDGER, LedgerEntry
 from edgit.ledger.reading import descends_from, read_entries, read_index
 from edgit.remote.differences import all_tags, needed_remote, read_tag_conflicts, refs_at, tracking_ref
-from edgit.repository.reading import Repository
+from edgit.remote.pull import pull
+from edgit.repository.lock import RepositoryLock
+from edgit.repository.reading import Repository, read_repository
 
 #: So many refs go into one git command: a command line is bounded.
 _AT_ONCE = 500
+#: How often somebody else may come in between.
+_TRIES = 4
 
 
 #: Why git refuses a ref of a push where the remote has moved on.
@@ -50,6 +55,28 @@ class PushResult:
         return not self.entries and not self.tags
 
 
+class _RemoteAhead(Refused):
+    """The remote has moves that are not here."""
+
+
+def share(lock: RepositoryLock, *, bound: float = TRANSFER) -> PushResult:
+    """Bring the ledger and the tags to the remote, after what it has and this clone has not. Raises `Refused` where
+    both have moved one pointer to different versions."""
+    with lock.locked(from_tags=False) as found:
+        repository = found
+        for _ in range(_TRIES - 1):
+            try:
+                return push(repository, bound=bound)
+            except _RemoteAhead:
+                pulled = pull(lock, repository, bound=bound)
+            # A tag may have been moved there, and no entry with it.
+            if pulled.received:
+                many = "a move" if len(pulled.received) == 1 else f"{len(pulled.received)} moves"
+                lock.notes.append(f"{pulled.remote} had {many} that this clone had not; yours come after")
+            repository = read_repository(lock.git, from_tags=False)
+        return push(repository, bound=bound)
+
+
 def push(repository: Repository, *, bound: float = TRANSFER) -> PushResult:
     """Bring the ledger and the tags to the remote, each step of it within `bound` seconds. Raises `Refused` where the
     remote has moves that are not here."""
@@ -64,7 +91,7 @@ def push(repository: Repository, *, bound: float = TRANSFER) -> PushResult:
             raise Refused(f"{remote} has a ledger, and this clone has none", hint="next: edgit pull")
         return PushResult(remote, 0, _push_new(repository, remote, there, new, bound))
     if theirs and not (git.check([theirs]) and descends_from(git, repository.tip, theirs)):
-        raise Refused(
+        raise _RemoteAhead(
             f"{remote} has moves that this clone has not; nothing was pushed", hint="next: edgit pull, then edgit push"
         )
     entries = read_entries(git, repository.tip, after=theirs)
@@ -142,7 +169,7 @@ def _push_moves(
         }
         told |= {why for why in re.findall(r"^ ! .*\((.+)\)$", said, re.MULTILINE) if why not in _MOVED_ON}
         why = "; ".join(sorted(told)) or "it has moved on meanwhile"
-        raise Refused(
+        raise (Refused if told else _RemoteAhead)(
             f"{remote} did not take the push, and nothing was moved there: {why}",
             hint="next: edgit pull, then edgit push",
         )

@@ -1,6 +1,7 @@
 """Putting on record what other tools have tagged: the pointers that they moved, and the versions that they made.
 
-An adopted move is of the person and the time that its tag says.
+An adopted move is of the person and the time that its own tag says. A tag without an object of its own says neither:
+its move is nobody's that is known, and of now.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import replace
 
 from edgit.components.tags import tag_name
 from edgit.errors import Refused
-from edgit.git.tags import name_of
+from edgit.git.tags import UNKNOWN, name_of
 from edgit.ledger.entries import LedgerEntry, Moved, instant
 from edgit.ledger.history import LedgerIndex
 from edgit.ledger.reading import read_index
@@ -49,10 +50,11 @@ def record_move(
         said.version_tag,
     )
     _, _, now, _ = writer.identity
-    when = instant(min(said.at, now) if said.at is not None else now)
-    who = said.actor or "unknown <>"
+    when = instant(min(said.at, now) if said.at is not None and said.dated else now)
+    who = said.actor if said.actor and said.dated else UNKNOWN
     entry = writer.add(f"adopt: {moved}", [*records.created, moved], records.files, author=(who, when))
-    lock.notes.append(f"on record now: {name} was moved to {said.version} by {name_of(who)}, with another tool")
+    told = "somebody, as its tag does not say whom" if who == UNKNOWN else name_of(who)
+    lock.notes.append(f"on record now: {name} was moved to {said.version} by {told}, with another tool")
     return entry
 
 

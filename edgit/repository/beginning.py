@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from edgit.components.keys import KnownTypes
 from edgit.components.tags import ComponentTags
 from edgit.git.process import Git
-from edgit.git.tags import not_in_the_future, read_dates
+from edgit.git.tags import UNKNOWN, not_in_the_future, read_dates
 from edgit.ledger.entries import LedgerChange, LedgerEntry, LedgerState, Moved, instant
 from edgit.ledger.history import fold
 from edgit.repository.environments import EnvironmentTag, find_untagged_versions
@@ -64,7 +64,7 @@ def _read_moves(git: Git, environment_tags: Sequence[EnvironmentTag], now: int) 
             each.tag.id,
             each.meaning.version_tag,
             None if each.meaning.at is None else instant(not_in_the_future(each.meaning.at, now)),
-            each.meaning.actor,
+            each.meaning.actor if each.meaning.dated else UNKNOWN,
         )
         for each in environment_tags
         if each.meaning.version is not None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from edgit.ledger.entries import Created, LedgerEntry, LedgerState, Moved
 from edgit.ledger.reading import read_last_entry
-from edgit.ledger.writer import LedgerWriter
+from edgit.ledger.writer import LedgerWriter, told_ahead
 from edgit.repository.lock import RepositoryLock
 from edgit.repository.reading import Repository
 
@@ -52,7 +52,9 @@ class ChangeOutcome:
 def begin(lock: RepositoryLock, repository: Repository) -> LedgerWriter:
     """A writer on top of the ledger. Where there is no ledger yet, it begins one from the tags."""
     if repository.tip:
-        return LedgerWriter(repository.git, read_last_entry(repository.git, repository.tip), repository.state)
+        tip = read_last_entry(repository.git, repository.tip)
+        lock.notes += told_ahead([tip])
+        return LedgerWriter(repository.git, tip, repository.state)
     writer = LedgerWriter(repository.git, None, LedgerState())
     if first := repository.beginning:
         files = {

@@ -5,7 +5,7 @@ A version is immutable: what goes live under its name is the file that was relea
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from edgit.components.tags import Tag, tag_name
@@ -16,6 +16,7 @@ from edgit.ledger.reading import read_index
 from edgit.ledger.writer import LedgerWriter
 from edgit.repository.adoption import record_move
 from edgit.repository.catalog import needed_version_tag
+from edgit.repository.caution import heed
 from edgit.repository.changes import ChangeOutcome, DesiredPointer, begin, complete
 from edgit.repository.lock import RepositoryLock
 from edgit.repository.protection import check_protection
@@ -41,13 +42,16 @@ def move(
     dry_run: bool = False,
     expected: Mapping[tuple[str, str], str | None] | None = None,
     confirmed: Collection[str] = (),
+    tell: Callable[[str], None] | None = None,
 ) -> ChangeOutcome:
     """Move pointers, all or none, as one entry. `expected` says what must be live before, for a careful caller.
 
-    `confirmed` are the protected environments that may be moved. Raises `Refused` for another, and for a frozen one.
+    `confirmed` are the protected environments that may be moved: another, or a frozen one, is refused. `tell` hears
+    what is known against a version before anything is moved, and may raise. Else it becomes a note.
     """
-    writer = begin(lock, repository)
     desired = [replace(each, version=canonical(each.version)) if each.version else each for each in desired]
+    heed(repository, desired, verb, tell or lock.notes.append)
+    writer = begin(lock, repository)
     meaningless = _record_other_tools(lock, repository, writer, desired)
     records = _describe_new_versions(lock, repository, writer, desired)
     lookup = look_up_versions(repository, [(each.component, each.version) for each in desired if each.version])

@@ -28,7 +28,7 @@ from edgit.errors import EdgitError, NotConfirmed, Refused
 from edgit.git.process import SETTINGS, Git
 from edgit.ledger.entries import Moved
 from resolver.errors import InvalidInstant, listed
-from resolver.history import format_instant, parse_instant
+from resolver.instant import format_instant, parse_instant
 
 #: The verbs of what makes an environment safe.
 _SAFE = ("rollback", "guard")

@@ -16,19 +16,21 @@ from datetime import datetime
 from pathlib import Path
 
 from edgit.git.process import Git
-from edgit.kv.record import record_name
+from edgit.kv.record import record_name, setting_here
 from edgit.ledger.published import PUBLISHED, PublishedPast, read_published
 from edgit.repository.reading import Repository, read_past_pointers
-from resolver.history import format_instant
+from resolver.instant import format_instant
 
 
 def find_published(git: Git, target: str | None = None, environment: Mapping[str, str] | None = None) -> str | None:
     """The ref of the record that counts; None where nothing is on record."""
     known = git.refs(PUBLISHED.rstrip("/"))
-    named = target or git.config("edgit.kv")
+    given = os.environ if environment is None else environment
+    setting = None if target else git.config("edgit.kv")
+    named = target or (setting and setting_here(setting, git.root, Path.cwd(), given))
     if named is None:
         return next(iter(known)) if len(known) == 1 else None
-    name = record_name(named, os.environ if environment is None else environment, Path.cwd())
+    name = record_name(named, given, Path.cwd())
     if name is not None:
         return PUBLISHED + name if PUBLISHED + name in known else None
     # The variables that would say which namespace are not set here: the only one there is.

@@ -20,7 +20,8 @@ from edgit.ledger.published import PublishedPast
 from edgit.repository.catalog import live_in
 from edgit.repository.published import read_published_past
 from edgit.repository.reading import Repository, read_past
-from resolver.history import format_instant
+from resolver.errors import listed
+from resolver.instant import format_instant
 
 _BACK = ("rollback", "guard")
 _CANARY = "-canary"
@@ -80,10 +81,12 @@ def rollback_goal(
         note = f"{component} {environment}: {live} was set and never published; what runs is {runs or 'nothing'}"
     if runs is None and ran:
         path = [*path, live]
-    version = last_good(path)
+    withdrawn = repository.state.withdrawn.get(component, {})
+    version = last_good(path, withdrawn)
     if version is None and not environment.endswith(_CANARY):
         raise EdgitError(
-            f"{component} has never had another good version in {environment} than {path[-1]}, which is live",
+            f"{component} has never had another good version in {environment} than {path[-1]}, which is live"
+            + (f"; withdrawn: {listed(withdrawn)}" if withdrawn else ""),
             hint=f"choose one of: edgit tag list {component}, then: "
             f"edgit rollback {component}@VERSION --from {environment}",
         )

@@ -20,7 +20,7 @@ from edgit.git.tags import commits_of, read_dates
 from edgit.ledger.entries import LedgerEntry, LedgerState
 from edgit.ledger.history import recorded_types
 from edgit.ledger.reading import read_entries
-from resolver.reference import DIRECTORIES
+from resolver.directories import DIRECTORIES
 from resolver.version import is_version
 
 

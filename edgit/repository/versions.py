@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from edgit.components.content import content_doubt, content_fault
 from edgit.components.files import ComponentFile, locate
 from edgit.components.keys import key_to_make, split_key, typed_key
 from edgit.components.tags import PREFIX, Tag, tag_name
 from edgit.errors import Refused
-from edgit.git.process import Git
 from edgit.git.tags import commits_of
 from edgit.ledger.entries import Created
 from edgit.repository.catalog import known, versions_of
@@ -25,10 +25,11 @@ def create_version(
     commit: str,
     message: str,
     *,
+    as_is: bool = False,
     dry_run: bool = False,
 ) -> ChangeOutcome:
     """Tag a version of a component at a commit, and put it on record. From the same file again it is the same version;
-    from another one it is refused."""
+    from another one it is refused. `as_is` says that what looks like a slip in the file is meant."""
     version = canonical(version)
     file = locate(repository.git, [(component, commit)], repository.types).get((component, commit))
     type = repository.types.get(component)
@@ -60,7 +61,7 @@ def create_version(
         )
     if recorded:
         return complete(lock, writer, unchanged=[DesiredPointer(component, version, version)], dry_run=dry_run)
-    _check_text(repository.git, file.path, file.blob)
+    refuse_content(file.path, repository.git.read([file.blob])[file.blob].body, as_is=as_is)
     ref = repository.tags.ref(component, version, file.type)
     tag = existing.id if existing else writer.tag(ref.removeprefix(PREFIX), commit, "commit", message)
     if not existing:
@@ -78,11 +79,12 @@ def _tagged_file(repository: Repository, component: str, tag: Tag | None) -> tup
     return commit, locate(repository.git, [(component, commit)], repository.types).get((component, commit))
 
 
-def _check_text(git: Git, path: str, blob: str) -> None:
-    try:
-        git.read([blob])[blob].body.decode()
-    except UnicodeDecodeError as error:
-        raise Refused(f"{path} is not UTF-8 text (byte {error.start}), and KV holds text") from None
+def refuse_content(path: str, data: bytes, *, as_is: bool) -> None:
+    """Raises `Refused` for a file that KV cannot hold, or that was probably not meant to be served as it is."""
+    if fault := content_fault(data):
+        raise Refused(f"{path} cannot be a version: {fault}", hint="KV holds UTF-8 text of at most 25 MiB")
+    if not as_is and (doubt := content_doubt(data)):
+        raise Refused(f"{path}: {doubt}; no version was made", hint="if it is meant so: --as-is")
 
 
 def restore_version(

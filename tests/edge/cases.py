@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 AT = "2024-11-12T14:47:00Z"
 
+#: The seed's v1.0.7 is withdrawn since 2024-11-22: a reference that writes it out gets it, and no other one does.
+WITHDRAWN = ("^1.0.0", "~1.0.6", "latest", "stable", "v1.0.7")
+
 
 class Case(NamedTuple):
     """One HTTP request."""
@@ -67,6 +70,10 @@ CASES: list[Case] = [
         for key in range(30)
     ),
     post("/resolve", {"references": ["my-prompt@^1.0.0", "my-prompt@latest", "my-prompt@stable"], "key": "k"}),
+    *(
+        post("/resolve", {"references": [f"extraction-prompt@{each}" for each in WITHDRAWN], "key": "k", "at": at})
+        for at in (None, "2024-11-21T12:00:00Z", "2024-11-23T00:00:00Z")
+    ),
     *(
         post("/ensembles/nested-flow/resolve", {"input": sent, "key": f"user-{number}", "expand": True})
         for number, sent in enumerate(INPUTS)

@@ -305,10 +305,10 @@ section "Use Case 2: Performance Regression Analysis"
 my-prompt: v1.0.0" "$(edgit history --date="2024-11-05T12:00:00Z")"
   edgit components list --format json > current-versions.json
   edgit history --date="2024-11-05T12:00:00Z" --format json > last-week-versions.json
-  is "diff" '6c6
-<       "prod": "v1.9.0"
+  is "diff" '2c2
+<   {"name": "analysis-prompt", "type": "prompt", "environments": {"prod": "v1.9.0"}},
 ---
->       "prod": "v1.8.0"' "$(diff current-versions.json last-week-versions.json || true)"
+>   {"name": "analysis-prompt", "type": "prompt", "environments": {"prod": "v1.8.0"}},' "$(diff current-versions.json last-week-versions.json || true)"
   is "the shape" '[{"name":"analysis-prompt","type":"prompt","environments":{"prod":"v1.9.0"}},{"name":"my-prompt","type":"prompt","environments":{"prod":"v1.0.0"}}]' \
     "$(jq -c . current-versions.json)"
   edgit deploy set analysis-prompt v1.8.0 --to benchmark-old

@@ -177,7 +177,9 @@ def test_a_move_says_what_it_did_and_what_comes_next(repo: Repo) -> None:
     assert answer.out == "my-prompt prod: v1.1.0 -> v1.0.0\n"
     assert answer.err == "next: edgit publish --kv local|cloudflare, or let the workflow do it\n"
     repo.git("config", "edgit.kv", "local")
-    assert repo.deploy("my-prompt", "v1.1.0").err.startswith("next: edgit publish --kv local,")
+    said = repo.deploy("my-prompt", "v1.1.0").err.splitlines()
+    assert said[0].startswith("note: my-prompt v1.1.0 was rolled back from prod on ")
+    assert said[1].startswith("next: edgit publish --kv local,")
     repo.git("config", "edgit.workflow", "publish.yml")
     assert repo.deploy("my-prompt", "v1.0.0").err == ""
 
@@ -344,12 +346,18 @@ def test_a_publish_that_is_refused_says_that_the_move_is_made(repo: Repo, tmp_pa
     assert repo.live("my-prompt") == "v1.0.0"
 
 
+def publish_both(repo: Repo) -> None:
+    """Both versions have run in prod: the good one, then the bad one."""
+    for version in ("v1.0.0", "v1.1.0"):
+        repo.edgit("deploy", "set", "my-prompt", version, "--kv", "local")
+
+
 def test_status_tells_what_is_not_published(repo: Repo) -> None:
     assert "KV      not asked" in repo.edgit("status").out
     assert "nothing is published yet" in repo.edgit("status", "--kv", "local").out
-    repo.edgit("publish", "--kv", "local")
+    publish_both(repo)
     assert "as git has it" in repo.edgit("status", "--kv", "local").out
-    repo.edgit("rollback", "my-prompt", "--from", "prod")
+    repo.edgit("rollback", "my-prompt", "--no-publish")
     answer = repo.edgit("status", "--kv", "local")
     assert "behind git" in answer.out
     assert "not yet: my-prompt prod -> v1.0.0" in answer.out
@@ -441,12 +449,18 @@ def test_the_two_lists_have_one_shape(repo: Repo) -> None:
     now = repo.edgit("components", "list", "--format", "json").out
     then = repo.edgit("history", "--date", "2024-11-01T09:04:00Z", "--format", "json").out
     assert json.loads(now) == [
+        {"name": "draft", "type": "prompt", "environments": {}},
         {"name": "my-config", "type": "config", "environments": {}},
         {"name": "my-prompt", "type": "prompt", "environments": {"prod": "v1.1.0"}},
     ]
     assert json.loads(then) == [{"name": "my-prompt", "type": "prompt", "environments": {"prod": "v1.0.0"}}]
-    # One scalar a line, so that `diff` shows what changed and nothing else.
-    assert '      "prod": "v1.1.0"\n' in now
+    # One component a line, so that `diff` shows which ones changed.
+    assert '  {"name": "my-prompt", "type": "prompt", "environments": {"prod": "v1.1.0"}}\n' in now
+    live = repo.edgit("components", "list", "--from", "prod", "--format", "json").out
+    assert live == '[\n  {"name": "my-prompt", "type": "prompt", "version": "v1.1.0"}\n]\n'
+    assert repo.edgit("components", "list", "--from", "prod").out.splitlines()[0] == "my-prompt (prompt)"
+    assert "draft" not in repo.edgit("components", "list", "--from", "prod").out
+    assert "nothing is live in staging" in repo.edgit("components", "list", "--from", "staging").err
 
 
 def test_history_at_an_instant(repo: Repo) -> None:
@@ -708,13 +722,6 @@ def metrics() -> Iterator[tuple[str, list[str]]]:
         yield f"http://127.0.0.1:{server.server_address[1]}/", rate
         server.shutdown()
         thread.join()
-
-
-def publish_both(repo: Repo) -> None:
-    """What a rollback goes back to was published."""
-    for version in ("v1.0.0", "v1.1.0"):
-        repo.deploy("my-prompt", version)
-        repo.edgit("publish", "--kv", "local")
 
 
 def guard(repo: Repo, address: str, code: int, *more: str) -> Answer:

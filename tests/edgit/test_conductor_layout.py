@@ -14,8 +14,8 @@ import pytest
 
 from edgit.kv.local import LocalKv
 from edgit.kv.store import KvValue, KvWrite
+from resolver.directories import DIRECTORIES
 from resolver.documents import VERSION_MAP
-from resolver.reference import DIRECTORIES
 from tests.edgit.repo import Repo, make
 
 Get = Callable[[str], str | None]

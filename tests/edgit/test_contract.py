@@ -10,8 +10,8 @@ import jsonschema
 import pytest
 
 from edgit.kv.local import LocalKv
+from resolver.directories import DIRECTORIES
 from resolver.documents import VERSION_MAP, content_key, history_key, index_key
-from resolver.reference import DIRECTORIES
 from tests.edgit.repo import make
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/kv-contract.schema.json").read_text("utf-8"))
@@ -53,6 +53,7 @@ def test_what_edgit_writes_is_valid(tmp_path: Path, layout: str) -> None:
     repo.edgit(*publish)
     repo.edgit("deploy", "unset", "schemas/answer", "--from", "prod")
     repo.edgit("deploy", "set", "schemas/answer@v1.0.0", "--to", "prod-eu-canary")
+    repo.edgit("withdraw", "answer@v1.0.0", "--reason", "wrong")
     repo.edgit(*publish)
     repo.edgit("canary", "set", "schemas/answer@prod-eu", "2.5", "--kv", f"local={kv.path}")
     repo.edgit("canary", "set", "10", "--kv", f"local={kv.path}")
@@ -65,6 +66,8 @@ def test_what_edgit_writes_is_valid(tmp_path: Path, layout: str) -> None:
         index_key("answer"),
     }
     assert expected | {content_key("schemas/answer", "v1.0.0")} <= found.keys()
+    assert len(found[index_key("answer")]["value"][0]["withdrawn"]) == 1
+    assert "withdrawn" not in found[index_key("hello")]["value"][0]
     assert ("prompts/answer@prod" in found) == (layout == "conductor")
     assert faults(found) == []
 
@@ -87,6 +90,7 @@ def test_what_edgit_writes_is_valid(tmp_path: Path, layout: str) -> None:
         ("history/x", [{"at": "2025-01-01", "environment": "prod", "version": None}], "'2025-01-01' does not match"),
         ("history/x", [{"at": "2025-01-01T00:00:00Z", "environment": "prod"}], "'version' is a required property"),
         ("index/x", [{"version": "latest"}], "'latest' does not match"),
+        ("index/x", [{"version": "v1.0.0", "withdrawn": True}], "True is not of type 'array'"),
         ("components/x/v1.0.0", {}, "{} is not of type 'string'"),
         ("elsewhere", "", "'elsewhere' does not match any of the regexes"),
     ],

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgit.git.tags import clean_person
-from edgit.ledger.entries import Created, LedgerChange, LedgerEntry, Moved
+from edgit.ledger.entries import Created, LedgerChange, LedgerEntry, Moved, Withdrawn
 from edgit.ledger.history import fold, last_good
 from edgit.ledger.message import read_message, write_message
 from edgit.repository.reading import read_past
@@ -44,7 +44,8 @@ created = st.builds(
     Created, names, versions, ids, ids, st.none() | st.just("prompt"), st.none() | texts.filter(bool), moments,
     st.none() | texts,
 )  # fmt: skip
-changes = st.lists(moves | created, max_size=4).map(tuple)
+withdrawn = st.builds(Withdrawn, names, versions, st.booleans(), moments, st.none() | texts)
+changes = st.lists(moves | created | withdrawn, max_size=4).map(tuple)
 reasons = st.none() | st.lists(
     st.sampled_from(
         [

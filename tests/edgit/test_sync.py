@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,8 @@ class Team:
     def begin(folder: Path) -> Team:
         """Four versions, one of them live, and both know it."""
         ada, remote = with_remote(folder)
+        # What was moved at once: neither sees the other's before a push or a pull.
+        ada.env = {"EDGIT_OFFLINE": "1"}
         for version in ("v1.0.0", "v1.1.0", "v1.2.0"):
             ada.version("my-prompt", version)
         ada.version("other", "v1.0.0")
@@ -35,6 +38,7 @@ class Team:
         ada.git("push", "--quiet")
         ada.edgit("push")
         bob = clone(remote, folder / "bob", name="Bob")
+        bob.env = dict(ada.env)
         bob.edgit("pull")
         return Team(ada, bob, remote)
 
@@ -98,20 +102,22 @@ def test_after_a_push_plain_git_has_nothing_left_to_push(team: Team) -> None:
     assert team.ada.edgit("push").out == "origin has everything\n"
 
 
-def test_the_later_push_is_refused_then_replayed_and_nothing_is_lost(team: Team) -> None:
+@pytest.mark.parametrize("how", ["push", "pull", "move"])
+def test_moves_of_two_pointers_come_after_each_other_by_themselves(team: Team, how: str) -> None:
     team.ada.deploy("my-prompt", "v1.1.0")
     team.bob.now += 30
     team.bob.deploy("other", "v1.0.0")
     team.ada.edgit("push")
-    before = team.remote.refs()
-    answer = team.bob.edgit("push", code=3)
-    assert "origin has moves that this clone has not; nothing was pushed" in answer.err
-    assert "edgit pull" in answer.err
-    assert team.remote.refs() == before
-    answer = team.bob.edgit("pull")
-    assert "received 1 move " in answer.out
-    assert "1 move of yours comes after them" in answer.out
-    team.bob.edgit("push")
+    if how == "pull":
+        answer = team.bob.edgit("pull")
+        assert "received 1 move " in answer.out
+        assert "1 move of yours comes after them" in answer.out
+    if how == "move":
+        team.bob.git("config", "edgit.autoPush", "true")
+        answer = team.bob.edgit("tag", "create", "other", "v1.1.0")
+    else:
+        answer = team.bob.edgit("push")
+    assert ("origin had a move that this clone had not; yours come after" in answer.err) == (how != "pull")
     assert moves(team.bob)[:2] == [("Bob", "prod", "v1.0.0", 7), ("Ada", "prod", "v1.1.0", 6)]
     assert (team.bob.live("my-prompt"), team.bob.live("other")) == ("v1.1.0", "v1.0.0")
     assert team.bob.tagged("my-prompt") == "v1.1.0"
@@ -134,11 +140,89 @@ def test_a_replayed_move_keeps_who_when_and_why(team: Team) -> None:
     team.bob.edgit("push")
 
 
-def test_the_same_pointer_in_both_the_later_comes_after_and_is_told(team: Team) -> None:
+@pytest.mark.parametrize("command", ["push", "pull"])
+def test_the_same_pointer_in_both_stops_and_shows_both(team: Team, command: str) -> None:
+    team.ada.edgit("deploy", "set", "my-prompt", "v1.1.0", "--to", "prod", "-m", "incident 42")
+    team.bob.deploy("my-prompt", "v1.2.0")
+    team.bob.deploy("other", "v1.0.0")
+    team.ada.edgit("push")
+    mine, there = team.bob.refs(), team.remote.refs()
+    answer = team.bob.edgit(command, code=3)
+    assert "origin and you have moved a pointer to different versions; nothing was changed" in answer.err
+    assert re.search(
+        r"  components/my-prompt/prod\n"
+        r"    origin  v1\.1\.0, 2024-11-01T\S+Z by Ada: incident 42\n"
+        r"    yours   v1\.2\.0, 2024-11-01T\S+Z by Bob\n",
+        answer.err,
+    )
+    assert "edgit pull --keep theirs" in answer.err
+    assert "edgit pull --keep ours" in answer.err
+    assert (team.bob.refs(), team.remote.refs()) == (mine, there)
+
+
+def test_theirs_are_kept_and_only_the_disputed_move_goes(team: Team) -> None:
+    team.ada.deploy("my-prompt", "v1.1.0")
+    team.bob.deploy("my-prompt", "v1.2.0", "other", "v1.0.0")
+    team.ada.edgit("push")
+    answer = team.bob.edgit("pull", "--keep", "theirs")
+    assert "components/my-prompt/prod: it stays at v1.1.0; your v1.2.0 is dropped" in answer.err
+    assert (team.bob.live("my-prompt"), team.bob.live("other")) == ("v1.1.0", "v1.0.0")
+    assert team.bob.tagged("my-prompt") == "v1.1.0"
+    team.bob.edgit("push")
+    team.settle()
+
+
+def test_a_forgotten_older_move_does_not_come_over_a_newer_one(team: Team) -> None:
+    team.bob.deploy("my-prompt", "v1.1.0")
+    for version in ("v1.1.0", "v1.2.0"):
+        team.ada.deploy("my-prompt", version)
+    team.ada.edgit("push")
+    before = team.remote.refs()
+    assert "origin  v1.2.0" in team.bob.edgit("push", code=3).err
+    assert team.remote.refs() == before
+    team.bob.edgit("pull", "--keep", "theirs")
+    team.settle()
+    assert team.bob.live("my-prompt") == "v1.2.0"
+
+
+def test_a_rollback_from_what_is_no_longer_live_is_dropped(team: Team) -> None:
+    """Bob's clone is behind: what he rolled back from is not what was bad."""
+    for version in ("v1.1.0", "v1.2.0"):
+        team.ada.deploy("my-prompt", version)
+    team.ada.edgit("push")
+    team.bob.edgit("pull")
+    team.ada.deploy("my-prompt", "v1.1.0")
+    team.bob.edgit("rollback", "my-prompt@v1.0.0")
+    team.ada.edgit("push")
+    team.bob.edgit("push", code=3)
+    answer = team.bob.edgit("pull", "--keep", "ours")
+    assert "your rollback from v1.2.0 is dropped, since v1.1.0 is live now" in answer.err
+    assert team.bob.live("my-prompt") == team.bob.tagged("my-prompt") == "v1.1.0"
+    team.settle()
+
+
+def test_a_rollback_that_comes_after_theirs_is_decided_anew(team: Team) -> None:
+    """Bob saw v1.0.0, v1.2.0 and rolls that back; Ada had v1.1.0 live, and v1.2.0 again: v1.1.0 was good last."""
+    team.ada.deploy("my-prompt", "v1.2.0")
+    team.ada.edgit("push")
+    team.bob.edgit("pull")
+    team.bob.edgit("rollback", "my-prompt", "--from", "prod")
+    assert team.bob.live("my-prompt") == "v1.0.0"
+    for version in ("v1.0.0", "v1.1.0", "v1.2.0"):
+        team.ada.deploy("my-prompt", version)
+    team.ada.edgit("push")
+    team.bob.edgit("pull", "--keep", "ours")
+    assert team.bob.live("my-prompt") == team.bob.tagged("my-prompt") == "v1.1.0"
+    assert team.bob.git("log", "-1", "--format=%s", LEDGER) == "rollback: components/my-prompt/prod v1.2.0 -> v1.1.0"
+    team.bob.edgit("push")
+    team.settle()
+
+
+def test_ours_are_kept_and_come_after_theirs(team: Team) -> None:
     team.ada.deploy("my-prompt", "v1.1.0")
     team.bob.deploy("my-prompt", "v1.2.0")
     team.ada.edgit("push")
-    answer = team.bob.edgit("pull")
+    answer = team.bob.edgit("pull", "--keep", "ours")
     assert "components/my-prompt/prod: Ada had set v1.1.0 meanwhile; your v1.2.0 comes after it" in answer.err
     assert team.bob.git("log", "-1", "--format=%s", LEDGER) == "deploy: components/my-prompt/prod v1.1.0 -> v1.2.0"
     team.bob.edgit("push")
@@ -165,7 +249,7 @@ def test_one_sets_what_the_other_takes_away(team: Team, earlier: str) -> None:
         team.bob.deploy("my-prompt", "v1.1.0")
     team.ada.edgit("push")
     team.bob.edgit("push", code=3)
-    assert "meanwhile" in team.bob.edgit("pull").err
+    assert "meanwhile" in team.bob.edgit("pull", "--keep", "ours").err
     team.bob.edgit("push")
     live = None if earlier == "set" else "v1.1.0"
     assert team.bob.live("my-prompt") == team.bob.tagged("my-prompt") == live
@@ -333,8 +417,6 @@ def test_two_ledgers_that_began_apart_stale_tags_undo_nothing(tmp_path: Path) ->
     bob.edgit("adopt")
     bob.deploy("my-prompt", "v1.3.0", to="debug")
     assert bob.live("my-prompt") == "v1.0.0"
-    bob.edgit("push", code=3)
-    bob.edgit("pull")
     bob.edgit("push")
     assert bob.live("my-prompt") == bob.tagged("my-prompt") == "v1.2.0"
     assert bob.live("my-prompt", "debug") == "v1.3.0"
@@ -485,7 +567,7 @@ def test_what_plain_git_moves_between_the_look_and_the_push_is_not_overwritten(
     team.bob.deploy("my-prompt", "v1.2.0")
     monkeypatch.setattr(Git, "remote_refs", looked)
     answer = team.bob.edgit("push", code=3)
-    assert "did not take the push, and nothing was moved there: it has moved on meanwhile" in answer.err
+    assert "another tool has moved components/my-prompt/prod at origin; nothing was pushed" in answer.err
     assert team.remote.refs()[PROD] == carol.refs()[PROD]
     assert team.remote.refs()[LEDGER] == team.ada.refs()[LEDGER]
 
@@ -580,7 +662,7 @@ def test_a_push_at_once_that_is_refused_says_so(team: Team) -> None:
     team.ada.edgit("push")
     team.bob.git("config", "edgit.autoPush", "true")
     answer = team.bob.deploy("my-prompt", "v1.2.0", code=3)
-    assert "moved here, and not pushed: origin has moves that this clone has not" in answer.err
+    assert "moved here, and not pushed: origin and you have moved a pointer to different versions" in answer.err
     assert team.bob.live("my-prompt") == "v1.2.0"
 
 

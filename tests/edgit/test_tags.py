@@ -15,7 +15,8 @@ from edgit.git.objects import Object
 from edgit.git.tags import read_person, read_tag_object
 from edgit.repository.catalog import read_types, versions_of
 from edgit.repository.problems import read_problems, unclear_tags
-from resolver.reference import TYPES, is_environment, is_name
+from resolver.directories import TYPES
+from resolver.reference import is_environment, is_name
 from resolver.version import is_version
 from tests.edgit.repo import Repo, make
 

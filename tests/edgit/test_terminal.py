@@ -303,9 +303,9 @@ def test_help_of_every_command(path: tuple[str, ...]) -> None:
     command = ALL[path]
     context = click.Context(command, info_name="edgit " + " ".join(path), terminal_width=80)
     shown = command.get_help(context)
-    assert "..." not in shown.replace("[NAME VERSION]...", "").replace("COMPONENTS...", "").replace(
-        "ARGS]...", ""
-    ).replace("]...", "")
+    assert "..." not in shown.replace("[NAME VERSION]...", "").replace("NAME@VERSION...", "").replace(
+        "COMPONENTS...", ""
+    ).replace("ARGS]...", "").replace("]...", "")
     for parameter in command.params:
         assert isinstance(parameter, click.Argument) or (isinstance(parameter, click.Option) and parameter.help), (
             parameter.name

@@ -169,6 +169,16 @@ def test_indexes_and_rollout_history_drop_what_is_bad() -> None:
     index = decode_index("index/a", '[{"version": "1.0.0"}, {"version": 1}, null, {"version": "v2.0.0", "at": null}]')
     assert [release.version for release in index.value] == ["v1.0.0", "v2.0.0"]
     assert [problem.entry for problem in index.problems] == ["[1]", "[2]"]
+    turns = decode_index(
+        "index/a",
+        '[{"version": "v1.0.0", "withdrawn": true}, {"version": "v1.1.0", "withdrawn": ["2024-11-02"]},'
+        ' {"version": "v1.2.0", "withdrawn": []}, {"version": "v1.3.0", "withdrawn": ["2024-11-02T00:00:00Z"]}]',
+    )
+    assert [(release.version, release.is_withdrawn()) for release in turns.value] == [
+        ("v1.2.0", False),
+        ("v1.3.0", True),
+    ]
+    assert [problem.entry for problem in turns.problems] == ["[0]", "[1]"]
     changes = decode_rollout_history(
         '[{"at": "2024-11-02T00:00:00Z", "value": {"*": 5}}, {"at": "2024-11-01T00:00:00Z", "value": "10%"},'
         ' {"at": "2024-11-03T00:00:00Z", "value": "lots"}, {"value": 3}]'

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from resolver.documents import Move, Release, RolloutChange
 from resolver.errors import InvalidInstant
-from resolver.history import format_instant, parse_instant, releases_at, rollout_at, snapshot_at, state_at
+from resolver.history import releases_at, rollout_at, snapshot_at, state_at
+from resolver.instant import format_instant, parse_instant
 from resolver.rollout import RolloutTable
 
 MOVES = [
@@ -121,6 +122,17 @@ def test_percentages_and_releases_of_the_past() -> None:
     releases = [Release("v1.0.0"), Release("v2.0.0", parse_instant("2024-11-02T00:00:00Z"))]
     assert releases_at(releases, parse_instant("2024-11-01T00:00:00Z")) == ("v1.0.0",)
     assert releases_at(releases, None) == ("v1.0.0", "v2.0.0")
+
+
+@pytest.mark.parametrize(
+    ("at", "there"),
+    [("00:59", True), ("01:00", False), ("01:59", False), ("02:00", True), ("03:30", False), (None, False)],
+)
+def test_what_was_withdrawn_at_an_instant_is_not_chosen_then(at: str | None, there: bool) -> None:
+    turns = tuple(parse_instant(f"2024-11-02T0{hour}:00:00Z") for hour in (1, 2, 3))
+    release = Release("v2.0.0", parse_instant("2024-11-01T00:00:00Z"), turns)
+    instant = parse_instant(f"2024-11-02T{at}:00Z") if at else None
+    assert (releases_at([release], instant) == ("v2.0.0",)) == there
 
 
 def test_a_snapshot_of_the_past() -> None:

@@ -6,13 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resolver.directories import DIRECTORIES, TYPES
 from resolver.errors import InvalidReference
 from resolver.reference import (
-    DIRECTORIES,
     FIELDS,
     LONGEST_NAME,
     SCHEMES,
-    TYPES,
     Found,
     Reference,
     Selector,

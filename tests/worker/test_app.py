@@ -449,6 +449,22 @@ def test_a_pointer_does_not_take_a_range_by_its_name(host: Host) -> None:
         assert resolve(host, f"my-prompt@{selector}")["references"][0]["version"] == version
 
 
+def test_a_withdrawn_version_is_only_for_who_writes_it_out(host: Host) -> None:
+    turns = ["2024-11-12T15:00:00Z"]
+    versions = [{"version": "v1.0.0"}, {"version": "v1.4.0", "withdrawn": turns}]
+    host.store.publish({"my-prompt": {"prod": "v1.4.0"}}, 8)
+    host.store.put("index/my-prompt", versions)
+    host.store.put("components/my-prompt/v1.4.0", "text")
+    host.store.put("history/my-prompt", HISTORY)
+    chosen = {"^1.0.0": "v1.0.0", "latest": "v1.0.0", "stable": "v1.0.0", "v1.4.0": "v1.4.0", "prod": "v1.4.0"}
+    for selector, version in chosen.items():
+        assert resolve(host, f"my-prompt@{selector}")["references"][0]["version"] == version
+    for at, version in (("2024-11-12T14:59:59Z", "v1.4.0"), ("2024-11-12T15:00:00Z", "v1.0.0")):
+        assert resolve(host, "my-prompt@^1.0.0", at=at)["references"][0]["version"] == version
+    body = {"references": ["my-prompt@~1.4.0"], "key": "k"}
+    assert "no version of `my-prompt` lies in `~1.4.0`" in value(host.post("/resolve", body), 404)["detail"]
+
+
 @pytest.fixture
 def past() -> Host:
     host = Host()

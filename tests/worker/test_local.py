@@ -19,7 +19,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from resolver.documents import VERSION_MAP, decode_history
-from resolver.history import parse_instant, state_at
+from resolver.history import state_at
+from resolver.instant import parse_instant
 from resolver.version_map import decode_version_map
 from worker.local.__main__ import main
 from worker.local.seed import seed

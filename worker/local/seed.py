@@ -27,7 +27,12 @@ RELEASES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "extraction-prompt": (
         "prompt",
-        {"v1.0.4": "2024-11-04T08:45:00Z", "v1.0.5": "2024-11-09T13:10:00Z", "v1.0.6": "2024-11-14T10:00:00Z"},
+        {
+            "v1.0.4": "2024-11-04T08:45:00Z",
+            "v1.0.5": "2024-11-09T13:10:00Z",
+            "v1.0.6": "2024-11-14T10:00:00Z",
+            "v1.0.7": "2024-11-21T10:00:00Z",
+        },
     ),
     "analysis-prompt": (
         "prompt",
@@ -42,6 +47,9 @@ RELEASES: dict[str, tuple[str, dict[str, str]]] = {
     "validation-config": ("config", {"v1.4.0": "2024-10-30T10:00:00Z", "v1.5.0": "2024-11-18T10:00:00Z"}),
     "transform-script": ("script", {"v2.1.2": "2024-10-29T10:00:00Z", "v2.1.3": "2024-11-05T10:00:00Z"}),
 }
+
+#: When a version was withdrawn, and reinstated, by turns.
+WITHDRAWN = {("extraction-prompt", "v1.0.7"): ["2024-11-22T08:00:00Z"]}
 
 #: Every move of every pointer, in order: when, component, environment, version, who.
 MOVES: tuple[tuple[str, str, str, str, str], ...] = (
@@ -97,11 +105,16 @@ def seed() -> dict[str, tuple[str, object]]:
             text = _TEXTS[kind].format(name=name, version=version)
             digest = sha256(text.encode()).hexdigest()
             store[content_key(name, version)] = (text, {"type": kind, "sha256": digest, "commit": digest[:40]})
-        store[index_key(name)] = (_json([{"version": v, "at": at} for v, at in releases.items()]), None)
+        turns = {version: WITHDRAWN[name, version] for version in releases if (name, version) in WITHDRAWN}
+        index = [
+            {"version": v, "at": at, **({"withdrawn": turns[v]} if v in turns else {})} for v, at in releases.items()
+        ]
+        store[index_key(name)] = (_json(index), None)
         store[history_key(name)] = (_json(moves[name]), None)
         pointers[name][TYPE] = kind
-        pointers[name]["latest"] = str(highest(releases))
-        pointers[name]["stable"] = str(highest(releases, stable=True))
+        chosen_from = [version for version in releases if len(turns.get(version, ())) % 2 == 0]
+        pointers[name]["latest"] = str(highest(chosen_from))
+        pointers[name]["stable"] = str(highest(chosen_from, stable=True))
     changes = [{"at": at, "value": value, "actor": actor} for at, value, actor in PERCENTAGES]
     store[ROLLOUT_HISTORY] = (_json(changes), None)
     store[ROLLOUT] = (_json(PERCENTAGES[-1][1]), None)
