@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from edgit import VERSION, terminal
-from edgit.commands.groups import LazyGroup
+from edgit.commands.groups import WORDS, LazyGroup
 from edgit.commands.options import option_offline
 from edgit.entry import STOPPED, stop_at_once
 from edgit.errors import EdgitError, NotUnderstood
@@ -34,6 +34,8 @@ COMMANDS = {
         "withdraw": ("withdraw:withdraw", "let `latest`, `stable` and ranges pass a version over"),
         "reinstate": ("withdraw:reinstate", "take that back"),
         "canary": ("canary:canary", "how many requests a canary takes"),
+        "freeze": ("freeze:freeze", "keep an environment as it is, until an instant"),
+        "unfreeze": ("freeze:unfreeze", "end a freeze"),
     },
     "Questions": {
         "show": ("show:show", "one component or version: content, who, when, where it is live"),
@@ -91,6 +93,10 @@ class Commands(LazyGroup):
             if as_json and terminal.Printed.documents == before:
                 terminal.document({"error": {"detail": detail, "hint": hint, "code": code}})
         sys.exit(code if isinstance(code, int) else 0)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[WORDS] = [*args]
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

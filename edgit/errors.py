@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -35,6 +36,14 @@ class Refused(EdgitError):
     """The command was understood and not carried out, since it would lose or break something."""
 
     exit_code = 3
+
+
+class NotConfirmed(Refused):
+    """Protected environments were to be moved and not named once more."""
+
+    def __init__(self, detail: str, environments: Sequence[str]) -> None:
+        self.confirm = [word for environment in environments for word in ("--confirm", environment)]
+        super().__init__(detail, hint=f"next: the same command with {' '.join(self.confirm)}")
 
 
 class NotReached(EdgitError):

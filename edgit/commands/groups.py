@@ -8,6 +8,9 @@ from typing import Any
 
 import click
 
+#: Where a context keeps the words of the command line.
+WORDS = "edgit.words"
+
 
 class Group(click.Group):
     """A group of commands."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from edgit import terminal
+from edgit import terminal, webhooks
 from edgit.commands import shapes
 from edgit.commands.context import kv_target, needed_kv, open_git, open_repository
 from edgit.commands.options import complete, option_environment, option_format, option_kv
@@ -165,7 +165,7 @@ def guard(
         terminal.warn(f"no KV is named: whether requests run {subject.version} was not looked at; --kv says where")
     if format == "text":
         terminal.note(f"watching {subject} at {source.shown} for {window:g} s; Ctrl-C ends it and moves nothing")
-    with _told_as(WatchBroke):
+    with _told_as(WatchBroke), _failure_told(subject):
         outcome = watch.guard(
             subject,
             rules,
@@ -175,6 +175,8 @@ def guard(
             by_hand=plan.by_hand,
             show=lambda step: click.echo(watch.line(step), err=True),
         )
+    if outcome.verdict is Verdict.BREACH:
+        _tell_breach(subject, outcome.reason, outcome.rolled_back)
     if format == "json":
         terminal.document(shapes.of_watch(subject, rules, outcome))
     else:
@@ -182,6 +184,28 @@ def guard(
         if outcome.verdict is Verdict.BREACH and watch_only:
             terminal.next_step(plan.by_hand)
     raise click.exceptions.Exit(outcome.exit_code)
+
+
+@contextmanager
+def _failure_told(subject: Subject) -> Iterator[None]:
+    """A rollback that failed is what somebody has to hear of now."""
+    try:
+        yield
+    except watch.RollBackFailed as error:
+        _tell_breach(subject, error.detail, None)
+        raise
+
+
+def _tell_breach(subject: Subject, reason: str, rolled_back: str | None) -> None:
+    said = {
+        "component": subject.component,
+        "environment": subject.pointer,
+        "version": subject.version,
+        "reason": reason,
+        "rolled_back": rolled_back,
+    }
+    for warning in webhooks.tell(open_git(), "breach", said):
+        terminal.warn(warning)
 
 
 @contextmanager

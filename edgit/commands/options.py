@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from typing import Any, TypeVar
 import click
 
 from edgit.commands.context import OFFLINE
+from edgit.commands.groups import WORDS
 from edgit.commands.relative import read_relative
+from edgit.errors import NotConfirmed, Refused
 from edgit.terminal import note
 from resolver.errors import ResolverError
 from resolver.instant import format_instant, parse_instant
@@ -158,6 +161,7 @@ class ChangeOptions:
     reason: str | None = None
     publish: bool | None = None
     kv: str | None = None
+    confirm: tuple[str, ...] = ()
 
 
 def change_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -166,13 +170,20 @@ def change_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def move_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--reason`, `--publish`, `--kv`, `--dry-run` and `--format`, given to the command as `options`."""
+    """`--reason`, `--publish`, `--kv`, `--confirm`, `--dry-run` and `--format`, given to the command as `options`."""
     declared = {
         "reason": click.option("--reason", "-m", metavar="TEXT", help="Why; kept in the ledger."),
         "publish": click.option(
             "--publish/--no-publish", default=None, help="Publish at once to the KV that the setting edgit.kv names."
         ),
         "kv": option_kv(help="Publish there: local, local=PATH or cloudflare, instead of edgit.kv."),
+        "confirm": click.option(
+            "--confirm",
+            multiple=True,
+            metavar="ENV",
+            shell_complete=complete("environment"),
+            help="Move this protected environment; .edgit/config says which ones are.",
+        ),
         "dry_run": option_dry_run,
         "format": option_format("text", "json"),
     }
@@ -187,7 +198,11 @@ def _gathered(
     @functools.wraps(command)
     def gathered(**values: Any) -> Any:
         options = ChangeOptions(**{name: values.pop(name) for name in declared})
-        return command(**values, options=options)
+        try:
+            return command(**values, options=options)
+        except NotConfirmed as error:
+            words = ["edgit", *click.get_current_context().meta[WORDS], *error.confirm]
+            raise Refused(error.detail, hint=f"next: {shlex.join(words)}") from None
 
     found: Callable[..., Any] = option_offline(gathered)
     for option in reversed(list(declared.values())):

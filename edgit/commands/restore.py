@@ -67,7 +67,15 @@ def restore(
         if options.format == "text" and not options.dry_run and plan.moved:
             _confirm(plan, f"{target} becomes {asked}:", ask=not yes)
         reason = asked + (f"\n\n{options.reason}" if options.reason else "")
-        outcome = move(lock, repository, desired, verb="restore", reason=reason, dry_run=options.dry_run)
+        outcome = move(
+            lock,
+            repository,
+            desired,
+            verb="restore",
+            reason=reason,
+            dry_run=options.dry_run,
+            confirmed=options.confirm,
+        )
     finish(lock.git, outcome, options.format, store=store)
 
 

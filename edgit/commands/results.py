@@ -29,6 +29,7 @@ from edgit.repository.lock import RepositoryLock
 from edgit.repository.moves import move
 from edgit.repository.reading import Repository
 from resolver.errors import listed
+from resolver.instant import format_instant
 
 if TYPE_CHECKING:
     from edgit.kv.conductor import Layout
@@ -75,6 +76,7 @@ def move_pointers(
             verb=verb,
             reason=options.reason,
             dry_run=options.dry_run,
+            confirmed=options.confirm,
             tell=None if options.dry_run or not at_terminal() else _ask,
         )
         tell(repository, outcome)
@@ -115,6 +117,8 @@ def finish(
         terminal.document(shapes.of_outcome(outcome, done.pushed, done.report))
     elif not outcome.dry_run:
         then.tell(store)
+    if acted and outcome.moved:
+        _tell_webhooks(git, outcome, done)
     for error in failed[1:]:
         terminal.warn(error.detail)
     if failed:
@@ -122,6 +126,21 @@ def finish(
     if show and acted:
         _tell_next(git, outcome, done.pushed, published=done.report is not None)
     fail_if_held_back(done.report)
+
+
+def _tell_webhooks(git: Git, outcome: ChangeOutcome, done: _Done) -> None:
+    from edgit.webhooks import tell  # noqa: PLC0415
+
+    last = outcome.entries[-1]
+    said = {
+        **shapes.of_outcome(outcome, done.pushed, done.report),
+        "actor": last.actor,
+        "at": format_instant(last.at),
+        "summary": last.summary,
+        "reason": last.reason,
+    }
+    for warning in tell(git, "rollback" if last.summary.startswith("rollback:") else "move", said):
+        terminal.warn(warning)
 
 
 def _attempt(failed: list[EdgitError], step: Callable[[], None]) -> None:

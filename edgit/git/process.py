@@ -19,7 +19,7 @@ import signal
 import struct
 import subprocess
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +59,10 @@ class GitFailed(EdgitError):
         """The error of a command that said this."""
         said = stderr.strip() or ("it was killed" if killed else "it said nothing")
         return GitFailed(f"git {' '.join(arguments[:4])} failed: {said}", stderr=stderr, killed=killed)
+
+
+#: The settings that are committed and so shared, in git's own form; the repository's own go before them.
+SETTINGS = ".edgit/config"
 
 
 class Git:
@@ -129,16 +133,39 @@ class Git:
         return self.run(*arguments).decode(errors="replace").rstrip("\n")
 
     def config(self, key: str) -> str | None:
-        """A setting of git's; None where it is not set."""
-        done = self.attempt("config", "--get", key)
-        return done.stdout.decode().rstrip("\n") if done.returncode == 0 else None
+        """A setting: this repository's own, else for edgit's own keys the one that is committed; None where it is not
+        set."""
+        for place in self._places(key):
+            done = self.attempt("config", *place, "--get", key)
+            if done.returncode == 0:
+                return done.stdout.decode().rstrip("\n")
+        return None
 
     def flag(self, key: str) -> bool:
         """A setting that is true or false; false where it is not set."""
-        done = self.attempt("config", "--type=bool", "--get", key)
-        if done.returncode not in (0, 1):
-            raise GitFailed.of(["config", key], done.stderr.decode(errors="replace"))
-        return done.stdout.strip() == b"true"
+        for place in self._places(key):
+            done = self.attempt("config", *place, "--type=bool", "--get", key)
+            # What is committed and cannot be read stops no rollback; a move is refused for it.
+            if done.returncode not in (0, 1) and not place:
+                raise GitFailed.of(["config", key], done.stderr.decode(errors="replace"))
+            if done.returncode == 0:
+                return done.stdout.strip() == b"true"
+        return False
+
+    @property
+    def committed(self) -> list[str] | None:
+        """How `git config` is told to read the settings that are committed, `SETTINGS`; None where there are none."""
+        file = self.root / SETTINGS
+        if self.bare:
+            there = self.attempt("cat-file", "-e", f"HEAD:{SETTINGS}").returncode == 0
+            return ["--blob", f"HEAD:{SETTINGS}"] if there else None
+        return ["--file", str(file)] if file.is_file() else None
+
+    def _places(self, key: str) -> Iterator[list[str]]:
+        yield []
+        # Whoever may commit says nothing about git itself, such as a command that it runs.
+        if key.startswith("edgit.") and (committed := self.committed):
+            yield committed
 
     def refs(self, *prefixes: str) -> dict[str, str]:
         """Ref → the id of the object it names, for all refs below the prefixes. Raises `EdgitError` for one that git

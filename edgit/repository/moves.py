@@ -5,7 +5,7 @@ A version is immutable: what goes live under its name is the file that was relea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from edgit.components.tags import Tag, tag_name
@@ -19,6 +19,7 @@ from edgit.repository.catalog import needed_version_tag
 from edgit.repository.caution import heed
 from edgit.repository.changes import ChangeOutcome, DesiredPointer, begin, complete
 from edgit.repository.lock import RepositoryLock
+from edgit.repository.protection import check_protection
 from edgit.repository.reading import Repository
 from edgit.repository.records import VersionRecords, by_component, describe_versions, locate_tagged
 from edgit.repository.version_tags import (
@@ -40,10 +41,14 @@ def move(
     reason: str | None = None,
     dry_run: bool = False,
     expected: Mapping[tuple[str, str], str | None] | None = None,
+    confirmed: Collection[str] = (),
     tell: Callable[[str], None] | None = None,
 ) -> ChangeOutcome:
-    """Move pointers, all or none, as one entry. `expected` says what must be live before, for a careful caller; `tell`
-    hears what is known against a version before anything is moved, and may raise. Else it becomes a note."""
+    """Move pointers, all or none, as one entry. `expected` says what must be live before, for a careful caller.
+
+    `confirmed` are the protected environments that may be moved: another, or a frozen one, is refused. `tell` hears
+    what is known against a version before anything is moved, and may raise. Else it becomes a note.
+    """
     desired = [replace(each, version=canonical(each.version)) if each.version else each for each in desired]
     heed(repository, desired, verb, tell or lock.notes.append)
     writer = begin(lock, repository)
@@ -61,6 +66,8 @@ def move(
             unchanged.append(each)
         else:
             moved.append(_move_one(repository, writer, lookup, each, live))
+    if not dry_run:
+        lock.notes += check_protection(repository.git, moved, verb, confirmed, repository.now)
     if moved:
         environments = ", ".join(sorted({each.environment for each in moved}))
         what = str(moved[0]) if len(moved) == 1 else f"{len(moved)} pointers, {environments}"
