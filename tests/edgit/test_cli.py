@@ -414,7 +414,7 @@ def test_a_clone_needs_a_pull_and_nothing_else(tmp_path: Path) -> None:
     repo.edgit("push")
     there = clone(repo, tmp_path / "clone", "--no-tags", "--branch", "main", name="Grace")
     there.git("remote", "set-url", "origin", str(tmp_path / "origin.git"))
-    assert "edgit pull" in there.edgit("components", "list").err
+    assert "edgit pull" in there.edgit("components", "list", "--offline").err
     there.edgit("pull")
     assert there.live("my-prompt") == "v1.0.0"
 
