@@ -12,6 +12,7 @@ Rules:
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import re
@@ -33,6 +34,8 @@ _LOOSE = 100
 FIRST_CONTACT, TRANSFER, LONG_TRANSFER = 10.0, 120.0, 600.0
 #: A remote that has many refs may take longer to list them: so many more in a second.
 _REFS_A_SECOND = 5_000
+#: And so many objects that a partial clone has left there.
+_OBJECTS_A_SECOND = 50
 _BROKEN = re.compile(r"ignoring broken ref (\S+)")
 _CLASH = re.compile(r"'(refs/\S+)' exists; cannot create '(refs/\S+)'")
 
@@ -80,6 +83,8 @@ class Git:
         self.inherited: tuple[int, ...] = ()
         #: Whether a signal has ended one of the children, which may have left a lock file behind.
         self.child_killed = False
+        #: Whether the remote of a partial clone did not give what was asked for.
+        self._away = False
 
     @staticmethod
     def open(start: Path) -> Git:
@@ -198,6 +203,11 @@ class Git:
     def read(self, names: Iterable[str]) -> dict[str, Object]:
         """Objects by id, or by a name such as `commit:path`; those that are missing are left out."""
         wanted = [name for name in dict.fromkeys(names) if "\n" not in name]
+        if wanted and self.promisor:
+            return self._read_partial(wanted, self.promisor)
+        return self._read(wanted)
+
+    def _read(self, wanted: Sequence[str]) -> dict[str, Object]:
         if not wanted:
             return {}
         out = self.run("cat-file", "--batch", input=_lines(wanted))
@@ -215,14 +225,72 @@ class Git:
         return found
 
     def check(self, names: Iterable[str]) -> dict[str, str]:
-        """The ids of objects by a name such as `commit:path`; those that are missing are left out."""
+        """The ids of objects by a name such as `commit:path`; those that are missing are left out. What a partial clone
+        has left at the remote is not missing."""
         wanted = [name for name in dict.fromkeys(names) if "\n" not in name]
+        found: dict[str, str] = {}
+        if wanted and self.promisor:
+            found = self._ids_in_trees(wanted)
+            here = self._objects_here()
+            wanted = [name for name in wanted if name not in found and (not self._is_id(name) or name in here)]
+        return found | self._check(wanted)
+
+    def _check(self, wanted: Sequence[str]) -> dict[str, str]:
         if not wanted:
             return {}
         command = ["cat-file", "--batch-check=%(objectname) %(objecttype)"]
         out = self.run(*command, input=_lines(wanted)).decode(errors="replace")
         answers = zip(wanted, out.split("\n")[:-1], strict=True)
         return {name: line.split(" ")[0] for name, line in answers if line.rpartition(" ")[2] in PACK_KINDS}
+
+    # In a partial clone git would ask the remote for each object that is missing, one by one and as long as it takes.
+
+    @functools.cached_property
+    def promisor(self) -> str | None:
+        """The remote at which a partial clone has left objects; None for a whole one."""
+        with contextlib.suppress(OSError):
+            if "promisor" in (self.folder / "config").read_text("utf-8", errors="replace"):
+                found = self.attempt("config", "--name-only", "--get-regexp", r"^remote\..*\.promisor$").stdout.decode()
+                return next((name.removeprefix("remote.").removesuffix(".promisor") for name in found.split()), None)
+        return None
+
+    def _is_id(self, name: str) -> bool:
+        return len(name) == len(self.none) and set(name) <= set("0123456789abcdef")
+
+    def _objects_here(self) -> set[str]:
+        """The ids of all objects that a partial clone has."""
+        command = ["cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objectname)"]
+        return set(self.run(*command).decode().split())
+
+    def _ids_in_trees(self, names: Iterable[str]) -> dict[str, str]:
+        """The ids of files by names such as `commit:path`, as the folders say them that they are in."""
+        places = {}
+        for name in names:
+            revision, colon, path = name.partition(":")
+            folder, _, file = path.rpartition("/")
+            if revision and colon:
+                places[name] = (f"{revision}:{folder}" if folder else revision + "^{tree}", file)
+        read = self._read(list({folder for folder, _ in places.values()}))
+        trees = {folder: self.tree(object.body) for folder, object in read.items() if object.kind == "tree"}
+        there = ((name, trees.get(folder, {}).get(file)) for name, (folder, file) in places.items())
+        return {name: entry.id for name, entry in there if entry}
+
+    def _read_partial(self, wanted: Sequence[str], remote: str) -> dict[str, Object]:
+        """What is here, and what the remote has of the rest, asked for at once; where it is away that is left out."""
+        ids = {name: name for name in wanted if self._is_id(name)} | self._ids_in_trees(wanted)
+        here = self._objects_here()
+        if (missing := set(ids.values()) - here) and not self._away:
+            command = ["-c", "fetch.negotiationAlgorithm=noop", "fetch", "--quiet", "--no-tags", "--filter=blob:none"]
+            command += ["--no-write-fetch-head", "--no-auto-maintenance", "--stdin", remote]
+            bound = FIRST_CONTACT + len(missing) // _OBJECTS_A_SECOND
+            try:
+                self.over_network(*command, remote=remote, bound=bound, input=_lines(missing))
+            except NotReached:
+                self._away = True
+            here = self._objects_here()
+        others = [name for name in wanted if name not in ids and ":" not in name]
+        read = self._read([*others, *({*ids.values()} & here)])
+        return {name: read[ids.get(name, name)] for name in wanted if ids.get(name, name) in read}
 
     def id(self, object: Object) -> str:
         """The id that git gives an object."""

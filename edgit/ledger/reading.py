@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from edgit.errors import EdgitError
+from edgit.git.objects import Object
 from edgit.git.process import Git
 from edgit.ledger.entries import LEDGER, LedgerEntry, LedgerState, instant, seconds
 from edgit.ledger.history import LedgerIndex, fold, index_entries
@@ -56,7 +57,9 @@ def read_pointers_at(git: Git, tip: str, moment: datetime) -> dict[str, dict[str
 
 def read_state(git: Git, commit: str, *folders: str) -> LedgerState:
     """The state that a ledger commit holds."""
-    done = git.attempt("ls-tree", "-r", "-z", "--full-tree", commit, *folders)
+    # A partial clone may have left a pointer's file at the remote. Its id says which of the versions it holds.
+    known_by_id = git.promisor is not None
+    done = git.attempt("ls-tree", "-r", "-z", "--full-tree", commit, *(() if known_by_id else folders))
     if done.returncode:
         raise damaged(git, commit, done.stderr.decode(errors="replace").strip())
     pointers: dict[str, dict[str, str]] = {}
@@ -73,7 +76,9 @@ def read_state(git: Git, commit: str, *folders: str) -> LedgerState:
             kinds[folder].setdefault(component, {})[slot] = blob
     # Few versions are live, however many pointers there are: each value is read once.
     blobs = {blob for found in pointers.values() for blob in found.values()}
-    live = {blob: object.body.decode(errors="replace").strip() for blob, object in git.read(blobs).items()}
+    names = {version for found in versions.values() for version in found} if known_by_id else set()
+    live = {id: version for version in names if (id := git.id(Object("blob", f"{version}\n".encode()))) in blobs}
+    live |= {b: object.body.decode(errors="replace").strip() for b, object in git.read(blobs - set(live)).items()}
     if missing := blobs - set(live):
         raise damaged(git, commit, f"the object {min(missing)} is missing")
     return LedgerState(

@@ -130,6 +130,46 @@ def test_a_local_kv_that_init_is_given_is_where_it_was_given(tmp_path: Path) -> 
     assert repo.git("config", "edgit.kv") == "local=components/kv.sqlite3"
 
 
+# A partial clone
+
+
+def blobless(folder: Path) -> Repo:
+    """A clone that has left what is in files at its remote, of a repository with three versions."""
+    repo, remote = two_versions(folder)
+    repo.version("my-prompt", "v1.2.0")
+    repo.deploy("my-prompt", "v1.1.0")
+    repo.deploy("my-prompt", "v1.2.0")
+    repo.git("push", "--quiet")
+    repo.edgit("push")
+    remote.git("config", "uploadpack.allowFilter", "true")
+    remote.git("config", "uploadpack.allowAnySHA1InWant", "true")
+    there = Repo(folder, repo.now)
+    there.git("clone", "--quiet", "--filter=blob:none", remote.root.as_uri(), str(folder / "part"))
+    part = Repo(folder / "part", repo.now, "Bob")
+    part.edgit("pull")
+    return part
+
+
+def test_a_blobless_clone_whose_remote_is_away_can_still_roll_back(tmp_path: Path) -> None:
+    part = blobless(tmp_path)
+    assert "?" in part.git("rev-list", "--objects", "--all", "--missing=print")
+    (tmp_path / "origin.git").rename(tmp_path / "away.git")
+    assert part.live("my-prompt") == "v1.2.0"
+    assert "my-prompt prod: v1.2.0 -> v1.1.0" in part.edgit("rollback", "my-prompt", "--from", "prod").out
+    assert part.tagged("my-prompt") == "v1.1.0"
+    # What was live at an instant is in no file of this clone, and is known.
+    first = history(part)[-1][2]
+    assert part.edgit("history", "--date", first).out == "my-prompt: v1.0.0\n"
+
+
+def test_a_blobless_clone_gets_what_it_lacks_where_the_remote_is_there(tmp_path: Path) -> None:
+    part = blobless(tmp_path)
+    part.edgit("publish", "--to", "local=kv.sqlite3")
+    shown = part.edgit("diff", "my-prompt", "v1.0.0", "v1.1.0").out
+    assert "-my-prompt v1.0.0" in shown
+    assert "+my-prompt v1.1.0" in shown
+
+
 # Which remote
 
 
