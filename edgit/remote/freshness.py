@@ -161,7 +161,8 @@ def is_fresh(git: Git) -> bool:
     seen = read_stamp(git)
     if seen is None:
         return git.remote() is None
-    return seen.standing is Standing.FRESH and 0 <= time.time() - seen.at < ENOUGH
+    quiet = seen.standing in (Standing.FRESH, Standing.NO_LEDGER_THERE)
+    return quiet and 0 <= time.time() - seen.at < ENOUGH
 
 
 def _refreshed(git: Git, seen: Look, repository: Repository | None) -> Refreshed:

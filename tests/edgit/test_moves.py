@@ -157,7 +157,7 @@ def test_a_file_that_is_no_text_is_refused(repo: Repo) -> None:
     (repo.root / "components/prompts/my-prompt.md").write_bytes(b"ab\xff")
     repo.git("commit", "-qam", "Bytes")
     before = repo.refs()
-    assert "is not UTF-8 text (byte 2)" in repo.edgit("tag", "create", "my-prompt", "v3.0.0", code=3).err
+    assert "is not UTF-8 text (byte 2, line 1)" in repo.edgit("tag", "create", "my-prompt", "v3.0.0", code=3).err
     assert repo.refs() == before
 
 

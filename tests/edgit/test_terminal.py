@@ -122,7 +122,7 @@ READING = [
     "components list",
     "components list --format table",
     "history my-prompt",
-    "history --date 2024-11-01T09:20:00Z",
+    "history --date 2024-11-01T09:20:00Z --set",
     "diff --date 2024-11-01T09:04:00Z",
     "history --all",
     "tag list",
@@ -229,7 +229,7 @@ def test_init_asks_at_a_terminal_and_nowhere_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize("closed", ["< /dev/null", "<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_closed_stream_is_no_trouble(tmp_path: Path, closed: str) -> None:
     repo = copied(two_components, tmp_path)
-    assert piped(repo, f"edgit restore --date 2024-11-01T09:20:00Z --to fresh {closed}").returncode == 0
+    assert piped(repo, f"edgit restore --date 2024-11-01T09:20:00Z --set --to fresh {closed}").returncode == 0
     assert repo.live("my-prompt", "fresh") == "v1.0.0"
 
 
