@@ -23,8 +23,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import nodesemver
-
 from resolver.errors import InvalidVersion
 
 #: Longest version or range read, in characters. npm's own limit.
@@ -75,6 +73,9 @@ def canonical(text: str) -> str:
 
 @functools.lru_cache(maxsize=8192)
 def _parsed(text: str) -> Any:
+    # Imported here: the operator's shortest commands never compare two versions. The Worker imports it as it starts.
+    import nodesemver  # noqa: PLC0415
+
     return nodesemver.make_semver(canonical(text)[1:], loose=False)
 
 
@@ -142,6 +143,8 @@ def parse_range(text: str) -> Range:
         )
     # npm lets one `*` among alternatives stand for all of them, which keeps pre-releases out; the package does not.
     plain = "*" if any(map(_ANYTHING.fullmatch, alternatives)) else _V.sub("", " || ".join(alternatives))
+    import nodesemver  # noqa: PLC0415
+
     return Range(text, nodesemver.make_range(plain, loose=False))
 
 

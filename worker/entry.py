@@ -26,6 +26,7 @@ from functools import lru_cache
 from typing import Any
 
 import js
+import nodesemver  # noqa: F401  # Here, so that no request waits for it.
 from js import JSON, ArrayBuffer, Object, Promise, Response, Uint8Array
 from js import fetch as js_fetch
 from pyodide.ffi import JsException, JsProxy, create_proxy, jsnull, to_js

@@ -14,7 +14,7 @@ from edgit.commands.options import option_environment, option_format, option_off
 from edgit.components.check import APART, SAME_NAME, UNPUBLISHABLE, WARNING, Finding, KnownComponents
 from edgit.components.check import check as check_ensembles
 from edgit.components.content import content_doubt, content_fault
-from edgit.components.files import read_files
+from edgit.components.files import read_files, read_unusable_files
 from edgit.errors import EdgitError
 from edgit.git.tags import commits_of
 from edgit.ledger.history import published_pointers
@@ -68,6 +68,8 @@ def _check_names(repository: Repository) -> Iterator[Finding]:
     for component, problem in read_naming_problems(repository):
         kind = SAME_NAME if component.others else WARNING
         yield Finding(component.path, None, None, kind, component.name, problem)
+    for path, why in read_unusable_files(repository.git):
+        yield Finding(path, None, None, WARNING, None, why)
     for component in read_files(repository.git):
         if fault := _content_fault(repository, component.path):
             yield fault

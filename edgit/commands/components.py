@@ -9,6 +9,7 @@ from edgit.commands import shapes
 from edgit.commands.context import open_repository
 from edgit.commands.groups import Group
 from edgit.commands.options import option_environment, option_format, option_offline
+from edgit.components.files import read_unusable_files
 from edgit.repository.catalog import read_catalog
 
 
@@ -34,6 +35,8 @@ def components_list(environment: str | None, format: str) -> None:
     """
     repository = open_repository()
     catalog = read_catalog(repository)
+    for path, why in read_unusable_files(repository.git):
+        terminal.warn(f"{path}: {why}")
     if format == "json":
         if environment is None:
             terminal.rows(shapes.of_components(catalog.types, catalog.names, repository.state.pointers))

@@ -18,7 +18,6 @@ import click
 from edgit import terminal
 from edgit.errors import EdgitError
 from edgit.git.process import Git
-from edgit.repository.problems import unclear_tags
 from edgit.repository.reading import Repository, read_repository
 
 if TYPE_CHECKING:
@@ -99,6 +98,8 @@ def _tell_drift(repository: Repository, *, behind: bool) -> None:
             + ("" if stale.found else removed)
         )
     if repository.tip is None:
+        from edgit.repository.problems import unclear_tags  # noqa: PLC0415
+
         text += [
             f"the tag components/{component}/{environment} means no version: {problem}. "
             f"Next: edgit deploy set {component} VERSION --to {environment}"

@@ -306,6 +306,9 @@ def _roll_back(plan: GuardPlan, store: Kv) -> str:
     except NotReached:
         unpushed = f" It is not pushed: {git.remote()} did not answer; next: edgit push."
     report = publish_ledger(git, store, show=False)
+    for each in report.held_back:
+        if (each.component, each.environment) == pointer:
+            raise EdgitError(f"it was moved in git, and KV does not take it: {each}")
     became = f"is back at {target}" if target else "has ended"
     return (
         f"{subject.component} {subject.pointer} {became}, published to {store.name} as generation {report.generation}."

@@ -11,7 +11,7 @@ from edgit import terminal
 from edgit.commands import shapes
 from edgit.commands.context import kv_target, needed_kv, open_git, open_git_or_none, open_repository
 from edgit.commands.options import option_dry_run, option_format, option_former, option_kv
-from edgit.commands.results import publish_ledger, push_after, tell_published
+from edgit.commands.results import fail_if_held_back, publish_ledger, push_after, tell_published
 from edgit.errors import EdgitError, NotUnderstood
 from edgit.git.process import Git
 from edgit.kv.conductor import LAYOUTS
@@ -89,6 +89,7 @@ def publish(
         terminal.document({**shapes.of_report(report), "edge_seconds": None if took is None else round(took, 3)})
     elif took is not None:
         terminal.lines([f"{wait} answers from generation {report.generation} (after {took:.1f} s)"])
+    fail_if_held_back(report)
 
 
 def _check_former(command: str, kv: str | None) -> None:

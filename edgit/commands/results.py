@@ -52,6 +52,10 @@ class AfterMove:
     tell: Callable[[Kv | None], None] = lambda _store: None
 
 
+#: How many pointers that are held back a command names.
+_HELD_BACK_SHOWN = 20
+
+
 def move_pointers(
     options: ChangeOptions,
     verb: str,
@@ -121,6 +125,7 @@ def finish(
         raise failed[0]
     if show and acted:
         _tell_next(git, outcome, done.pushed, published=done.report is not None)
+    fail_if_held_back(done.report)
 
 
 def _tell_webhooks(git: Git, outcome: ChangeOutcome, done: _Done) -> None:
@@ -347,10 +352,28 @@ def _progress_bar(*, show: bool) -> Iterator[Progress]:
         yield lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
 
 
+def _tell_held_back(report: PublishReport) -> None:
+    from edgit.kv.quarantine import WAY_OUT  # noqa: PLC0415
+
+    for each in report.held_back[:_HELD_BACK_SHOWN]:
+        terminal.warn(str(each))
+    if len(report.held_back) > _HELD_BACK_SHOWN:
+        terminal.warn(f"and {len(report.held_back) - _HELD_BACK_SHOWN} more pointers are held back")
+    if report.held_back:
+        terminal.next_step(WAY_OUT)
+
+
+def fail_if_held_back(report: PublishReport | None) -> None:
+    """Exit 1 where a pointer was held back, after all else was done and told."""
+    if report and report.held_back:
+        raise click.exceptions.Exit(1)
+
+
 def tell_published(report: PublishReport) -> None:
     """What a publish did, and when the edge shows it."""
     for text in report.warnings:
         terminal.warn(text)
+    _tell_held_back(report)
     if report.nothing:
         terminal.lines([f"{report.target} has generation {report.generation} already; nothing to publish"])
         if report.announced:

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from resolver.instant import format_instant
 
 if TYPE_CHECKING:
@@ -31,6 +29,8 @@ Shape = dict[str, Any]
 
 def plain(value: object) -> Any:
     """A value, or several, with the fields by their names."""
+    import msgspec  # noqa: PLC0415
+
     found = msgspec.to_builtins(value)
     return list(found) if isinstance(found, tuple) else found
 
@@ -115,6 +115,7 @@ def of_report(report: PublishReport) -> Shape:
         **{name: value for name, value in plain(report).items() if name != "change"},
         "changed": changed,
         "warnings": plain(report.warnings),
+        "held_back": plain(report.held_back),
         "seconds": round(report.seconds, 3),
     }
     return shape if report.announced else {name: value for name, value in shape.items() if name != "announced"}
@@ -140,6 +141,7 @@ def of_kv_status(status: KvStatus) -> Shape:
         ],
         "unpublished_versions": of_versions(status.versions),
         "differences": plain(status.differences),
+        "held_back": plain(status.held_back),
         "faults": plain(status.faults),
     }
 

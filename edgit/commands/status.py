@@ -174,6 +174,11 @@ def _lines_of_kv(found: KvStatus | None, target: str | None) -> list[str]:
     text += [f"        not yet: version {name} {version}" for name, version in found.versions[:_SHOWN]]
     if len(found.versions) > _SHOWN:
         text.append(f"        and {len(found.versions) - _SHOWN} more versions")
+    text += [
+        f"        held back: {each.component} {each.environment} shows {each.kv or 'nothing'}, git has {each.git}, "
+        "which could not be published; why: edgit publish --dry-run"
+        for each in found.held_back[:_SHOWN]
+    ]
     if found.kind not in ("behind", "empty", "current"):
         text += [f"        {difference}" for difference in found.differences]
     return text

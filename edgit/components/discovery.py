@@ -136,4 +136,18 @@ def _by_path(path: str) -> Component | None:
 
 def is_unambiguous(name: str) -> bool:
     first, below, _ = name.partition("/")
-    return is_name(name) and not (below and first in TYPES)
+    return is_name(name) and is_tag(name) and not (below and first in TYPES)
+
+
+def is_tag(name: str) -> bool:
+    """Whether git takes a name into that of a tag."""
+    return ".." not in name and not any(part.endswith((".lock", ".")) for part in name.split("/"))
+
+
+def unusable_name(path: str) -> str | None:
+    """The name that a path means and that no component can have; None for any other path."""
+    if path.isprintable():
+        found = _by_path(path)
+        return found.name if found and not is_unambiguous(found.name) else None
+    shown = path.encode(errors="backslashreplace").decode()
+    return ascii(shown)[1:-1] if _by_path("".join(c if c.isprintable() else "_" for c in path)) else None

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from edgit.components.discovery import FOLDERS, Component, call, discover, read_path, says_name
+from edgit.components.discovery import FOLDERS, Component, call, discover, read_path, says_name, unusable_name
 from edgit.components.keys import pick
 from edgit.components.registry import REGISTRY, read_registry
 from edgit.errors import EdgitError
@@ -51,6 +51,26 @@ def read_files(git: Git) -> tuple[Component, ...]:
     found = (line.split(" ", 1) for line in listed if line)
     there = {path for mark, path in found if mark == "S" or _is_file(git.root / path)}
     return discover(there, registered, lambda paths: _texts_of_today(git, paths))
+
+
+def read_unusable_files(git: Git) -> list[tuple[str, str]]:
+    """The files of today that lie where components do and are none, each with why; none in a bare repository."""
+    if git.bare:
+        return []
+    command = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *FOLDERS]
+    listed = sorted(filter(None, git.run(*command).decode(errors="surrogateescape").split("\0")))
+    registered = {found.path for found in read_files_if_possible(git)}
+    found: list[tuple[str, str]] = []
+    for path in dict.fromkeys(listed):
+        if path in registered:
+            continue
+        if (git.root / path).is_symlink():
+            if read_path(path) and (git.root / path).is_file():
+                found.append((path, f"it is a link; put a file there, or name the one it leads to in {REGISTRY}"))
+        elif (name := unusable_name(path)) is not None:
+            said = f"the name `{name}` cannot be a git tag; rename it, or name it in {REGISTRY}"
+            found.append((path.encode(errors="backslashreplace").decode(), said))
+    return found
 
 
 def read_files_if_possible(git: Git) -> tuple[Component, ...]:

@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from edgit.components.discovery import Component
 from resolver.directories import DIRECTORIES, TYPES
+
+if TYPE_CHECKING:
+    from edgit.components.discovery import Component
 
 
 def typed_key(type: str, name: str) -> str:

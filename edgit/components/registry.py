@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from edgit.components.discovery import Component, is_unambiguous, read_path
+from edgit.components.discovery import Component, is_tag, is_unambiguous, read_path
 from edgit.components.keys import split_key
 from edgit.errors import EdgitError
 from resolver.directories import DIRECTORIES, TYPES
@@ -81,6 +81,8 @@ def _entry(name: str, fields: Mapping[str, object]) -> Component:
         raise ValueError(f"the path of `{name}` holds characters that cannot be printed")
     if not is_name(name):
         raise ValueError(f"`{name}` is not a component name: letters, digits, `-`, `_`, `.` and `/`")
+    if not is_tag(name):
+        raise ValueError(f"`{name}` cannot be a git tag: no `..`, and nothing that ends with `.` or `.lock`")
     said, bare = split_key(name)
     if not is_unambiguous(bare):
         raise ValueError(f"a name has one type's folder before it: `{bare}` instead of `{name}`")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Literal
 
 from edgit.kv.publication import PublicationSource
@@ -31,6 +32,8 @@ class PublishedMap:
     revision: str | None
     faults: tuple[str, ...] = ()
     types: Mapping[str, str] = field(default_factory=dict)
+    #: The digest of the pointers that were held back when it was published; None where none was.
+    held_back: str | None = None
 
     @property
     def shown(self) -> str:
@@ -56,7 +59,16 @@ def read_map(entry: KvValue | None) -> PublishedMap | None:
         return PublishedMap(entry, {}, metadata.generation, metadata.revision, (error.detail,))
     faults = tuple(f"{problem.entry}: {problem.detail}" for problem in decoded.problems)
     found = decoded.value
-    return PublishedMap(entry, trimmed(found), metadata.generation, metadata.revision, faults, found.types)
+    stated = entry.metadata.get("held_back") if isinstance(entry.metadata, Mapping) else None
+    return PublishedMap(
+        entry,
+        trimmed(found),
+        metadata.generation,
+        metadata.revision,
+        faults,
+        found.types,
+        stated if isinstance(stated, str) else None,
+    )
 
 
 def trimmed(pointers: Pointers) -> dict[str, dict[str, str]]:
@@ -96,6 +108,12 @@ def differences(kv: Pointers, git: Pointers) -> tuple[PointerDifference, ...]:
     )
     pairs = ((place, kv.get(place[0], {}).get(place[1]), git.get(place[0], {}).get(place[1])) for place in places)
     return tuple(PointerDifference(*place, there, here) for place, there, here in pairs if there != here)
+
+
+def held_back_digest(found: Sequence[PointerDifference]) -> str | None:
+    """What stands for pointers that KV shows otherwise than git, since git's version cannot be published."""
+    lines = sorted(f"{each.component} {each.environment} {each.kv} {each.git}" for each in found)
+    return sha256("\n".join(lines).encode("utf-8", "replace")).hexdigest()[:16] if lines else None
 
 
 def attributed(
@@ -152,6 +170,8 @@ class MapComparison:
     kind: MapKind
     differences: tuple[PointerDifference, ...] = ()
     faults: tuple[str, ...] = ()
+    #: The pointers that KV shows otherwise than the commit of git's that it was published from, on purpose.
+    held_back: tuple[PointerDifference, ...] = ()
 
     @property
     def publishable(self) -> bool:
@@ -184,9 +204,12 @@ def compare_map(
     if theirs is None:
         return MapComparison("diverged", against_tip, held.faults)
     edits = differences(held.pointers, trimmed(theirs))
-    if edits or held.faults:
+    held_back = edits if edits and held.held_back == held_back_digest(edits) else ()
+    if (edits and not held_back) or held.faults:
         return MapComparison("edited", edits, held.faults)
-    return MapComparison("current" if held.generation == generation else "behind", against_tip)
+    return MapComparison(
+        "current" if held.generation == generation else "behind", against_tip, held_back=tuple(held_back)
+    )
 
 
 def compare_with_git(source: PublicationSource, kv: Kv) -> tuple[PublishedMap | None, MapComparison]:

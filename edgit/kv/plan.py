@@ -4,15 +4,15 @@ Rules:
 
 - contents come first, then `index/` and `history/`, the version map last: whoever stops in between leaves pointers that
   are right, and the next publish writes the generations that are not in the map yet anew;
-- a content is never rewritten. One that KV cannot hold is refused where a pointer names it. Otherwise it is left out,
-  of the index too, so that no range can choose it;
+- a content is never rewritten. One that KV cannot hold is left out, of the index too, so that no range can choose it,
+  and a pointer that names it is held back (`quarantine.py`);
 - a move keeps the instant at which requests began to see it. Moves that become visible now get the present one, and
   never one before that of a move that they follow: a clock that is behind must not turn the order round.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -56,8 +56,11 @@ class RequiredWrites:
         return (*map(index_key, self.indexes), *map(history_key, self.histories))
 
 
-def required_writes(publication: Publication, before: Pointers, since: int | None) -> RequiredWrites:
-    """What has changed since KV held `before` at generation `since`; all of it for None."""
+def required_writes(
+    publication: Publication, before: Pointers, since: int | None, held_back: Collection[str] = ()
+) -> RequiredWrites:
+    """What has changed since KV held `before` at generation `since`; all of it for None. `held_back` are components
+    with pointers that were held back then, and may not be any more."""
     news = [version for version, content in publication.contents.items() if since is None or content.generation > since]
     pointed_at: dict[VersionKey, list[str]] = {}
     derived: set[str] = set()
@@ -69,13 +72,13 @@ def required_writes(publication: Publication, before: Pointers, since: int | Non
                 if environment in DERIVED:
                     derived.add(name)
     withdrawn = {name for name, at in publication.withdrawals.items() if since is None or at > since}
-    indexes = {name for name, _ in news} | derived | withdrawn
+    indexes = {name for name, _ in news} | derived | withdrawn | (set(held_back) & publication.releases.keys())
     if since is None:
         indexes |= publication.releases.keys()
     histories = [
         name
         for name, moves in publication.moves.items()
-        if any(since is None or (move.generation or 0) > since for move in moves)
+        if name in held_back or any(since is None or (move.generation or 0) > since for move in moves)
     ]
     contents = dict.fromkeys([*news, *pointed_at])
     of_indexes = ((name, r.version) for name in sorted(indexes) for r in publication.releases.get(name, ()))
@@ -134,21 +137,18 @@ def unfit(write: KvWrite) -> str | None:
 
 def judged(
     asked: RequiredWrites, looked_at: Mapping[VersionKey, StorableFile | str]
-) -> tuple[dict[VersionKey, StorableFile], tuple[str, ...], tuple[str, ...]]:
-    """The contents that fit, and two lists of what does not: why publishing is refused, and what is left out."""
+) -> tuple[dict[VersionKey, StorableFile], tuple[str, ...]]:
+    """The contents that fit, and what is left out, of those that no pointer names."""
     fits: dict[VersionKey, StorableFile] = {}
-    refusals: list[str] = []
     warnings: list[str] = []
     for version in asked.looked_at:
         found = looked_at[version]
         name = "@".join(version)
         if isinstance(found, StorableFile):
             fits[version] = found
-        elif version in asked.pointed_at:
-            refusals.append(f"{name}, which {' and '.join(asked.pointed_at[version])} names: {found}")
-        else:
+        elif version not in asked.pointed_at:
             warnings.append(f"{name} is left out: {found}")
-    return fits, tuple(refusals), tuple(warnings)
+    return fits, tuple(warnings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,19 +186,26 @@ def plan(
     since: int | None,
     now: datetime,
     layout: str = "plain",
+    late: Collection[tuple[str, str]] = (),
 ) -> WritePlan:
     """The writes that bring KV to the publication.
 
     `stored` holds KV's own documents by key, `missing` the contents that KV has not; `since` and `now` are as in
-    `stamped`.
+    `stamped`. `late` are the pointers that were held back in `held`.
     """
     documents = []
     for name in asked.indexes:
-        releases = [r for r in publication.releases.get(name, ()) if (name, r.version) in fits]
+        if unnameable(name):
+            continue
+        shown = held.pointers.get(name, {}).values() if held and since is not None else ()
+        releases = [r for r in publication.releases.get(name, ()) if (name, r.version) in fits or r.version in shown]
         documents.append(KvWrite(index_key(name), index_text(releases)))
     for name in asked.histories:
         recorded = read_moves(name, stored.get(history_key(name)))
-        moves = stamped(publication.moves[name], recorded, since, now)
+        if unnameable(name):
+            continue
+        environments = {environment for component, environment in late if component == name}
+        moves = stamped(publication.moves[name], recorded, since, now, environments)
         documents.append(KvWrite(history_key(name), history_text(moves)))
     changed = tuple(write for write in documents if stored.get(write.key) != KvValue(write.value, write.metadata))
     whole = map_write(publication, layout)
@@ -206,22 +213,38 @@ def plan(
     return WritePlan(tuple(missing), changed, None if current else whole)
 
 
-def stamped(moves: Sequence[Move], recorded: Sequence[Move], since: int | None, now: datetime) -> tuple[Move, ...]:
+def unnameable(name: str) -> bool:
+    """Whether a component's name is too long for KV: then nothing of it can be there."""
+    return len(history_key(name).encode(errors="replace")) > LONGEST_KEY
+
+
+def stamped(
+    moves: Sequence[Move],
+    recorded: Sequence[Move],
+    since: int | None,
+    now: datetime,
+    late: Collection[str] = (),
+) -> tuple[Move, ...]:
     """The moves with the instant at which requests began to see each.
 
     Those up to generation `since`, which KV's map has shown, keep what KV has recorded of them. Later ones were never
     seen, whatever an interrupted publish has recorded, and get `now`. None says that it is not known what KV's map has
     shown (there is none, or it was written by hand, or from another ledger): then those that KV has recorded keep it,
-    up to the first one that it has not.
+    up to the first one that it has not. `late` are environments that were held back: of their moves only what KV has
+    recorded was seen.
     """
     known = {_identity(move): move.published_at for move in recorded}
 
     def was_seen(move: Move) -> bool:
         return _identity(move) in known if since is None else (move.generation or 0) <= since
 
-    kept = [replace(move, published_at=known.get(_identity(move))) for move in takewhile(was_seen, moves)]
+    unseen = {number for number, move in enumerate(moves) if move.environment in late and _identity(move) not in known}
+    others = [move for number, move in enumerate(moves) if number not in unseen]
+    kept = [replace(move, published_at=known.get(_identity(move))) for move in takewhile(was_seen, others)]
     stamp = max([now, *(move.effective for move in kept)])
-    return (*kept, *(replace(move, published_at=stamp) for move in moves[len(kept) :]))
+    fresh = [*others[len(kept) :], *(moves[number] for number in sorted(unseen))]
+    fresh.sort(key=lambda move: (move.at, move.generation or 0))
+    return (*kept, *(replace(move, published_at=stamp) for move in fresh))
 
 
 def _identity(move: Move) -> tuple[int | None, str, str | None]:
@@ -252,6 +275,8 @@ def map_write(publication: Publication, layout: str = "plain") -> KvWrite:
     """The version map, which makes everything visible. Its metadata says which other keys were written with it."""
     text = msgspec.json.encode(with_types(trimmed(publication.pointers), publication.types)).decode()
     metadata: dict[str, object] = {"generation": publication.generation, "revision": publication.revision}
+    if publication.held_back:
+        metadata["held_back"] = publication.held_back
     return KvWrite(VERSION_MAP, text, metadata if layout == "plain" else {**metadata, "layout": layout})
 
 

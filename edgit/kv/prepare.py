@@ -1,7 +1,7 @@
 """What a publish will write, found and checked before anything is written.
 
-Everything that can be refused is refused here: files that KV cannot hold, contents that KV has otherwise, a map that
-has grown too large.
+Everything that can be refused is refused here: contents that KV has otherwise, a map that has grown too large. What KV
+cannot hold is held back.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import TypeVar
 
 from edgit.errors import Refused
-from edgit.kv.comparison import MapComparison, PublishedMap
+from edgit.kv.comparison import MapComparison, PublishedMap, read_moves
 from edgit.kv.conductor import (
     PREFIXES,
     Layout,
@@ -41,8 +41,9 @@ from edgit.kv.plan import (
     required_writes,
 )
 from edgit.kv.publication import Publication, PublicationSource, VersionKey
+from edgit.kv.quarantine import HeldBack, hold_back, without_moves_to
 from edgit.kv.store import Kv, KvValue
-from resolver.documents import content_key, decode_content_metadata
+from resolver.documents import content_key, decode_content_metadata, history_key
 
 T = TypeVar("T")
 #: So many contents are looked up one by one; of more, KV's keys are listed.
@@ -63,6 +64,7 @@ class PreparedPublish:
     warnings: tuple[str, ...]
     files: FileCache
     slots: SlotPlan
+    held_back: tuple[HeldBack, ...] = ()
 
 
 class FileCache:
@@ -97,20 +99,20 @@ def prepare(
 ) -> PreparedPublish:
     """What is to be written. Raises `Refused` where something cannot be."""
     since = held.generation if held and found.same_ledger else None
-    asked = required_writes(publication, held.pointers if held else {}, None if everything else since)
+    late = {(each.component, each.environment) for each in found.held_back}
+    before_ = held.pointers if held else {}
+    asked = required_writes(publication, before_, None if everything else since, {name for name, _ in late})
     files = FileCache(source)
-    fits, refusals, warnings = judged(asked, _looked_at(publication, asked.looked_at, files))
-    if refusals:
-        raise Refused(
-            f"nothing was published: KV cannot hold\n{bullet_list(refusals)}",
-            hint="tag a version whose file is UTF-8 text of at most 25 MiB, and let the pointers name that one",
-        )
+    looked_at = _looked_at(publication, asked.looked_at, files)
+    fits, warnings = judged(asked, looked_at)
+    publication, held_back = hold_back(publication, held if since is not None else None, asked, looked_at)
     contents = [version for version in asked.contents if version in fits]
     keys = {version: content_key(*version) for version in contents}
     stored, digests = _stored(kv, asked.documents, list(keys.values()))
+    publication = _without_unseen(publication, asked, stored, looked_at, files)
     _refuse_rewriting(kv, [(keys[version], digests, fits[version]) for version in contents])
     missing = [version for version in contents if keys[version] not in digests]
-    planned = plan(publication, asked, fits, held, stored, missing, since, now(), layout)
+    planned = plan(publication, asked, fits, held, stored, missing, since, now(), layout, late)
     if too_large := oversized(planned):
         raise Refused(f"nothing was published: KV cannot hold\n{bullet_list(too_large)}")
     whole = map_write(publication, layout)
@@ -122,7 +124,31 @@ def prepare(
         slots = _changed_slots(kv, publication, asked, fits, files)
     elif "conductor" in (layout, before):
         slots = _all_slots(kv, publication, files, layout)
-    return PreparedPublish(publication, planned, fits, (*warnings, *nearly_outgrown(whole.value)), files, slots)
+    return PreparedPublish(
+        publication, planned, fits, (*warnings, *nearly_outgrown(whole.value)), files, slots, held_back
+    )
+
+
+def _without_unseen(
+    publication: Publication,
+    asked: RequiredWrites,
+    stored: Mapping[str, KvValue | None],
+    looked_at: Mapping[VersionKey, StorableFile | str],
+    files: FileCache,
+) -> Publication:
+    """The publication without the moves to versions that KV cannot hold; those that it has recorded were seen."""
+    unrecorded: list[VersionKey] = []
+    for name in asked.histories:
+        recorded = {(move.environment, move.version) for move in read_moves(name, stored.get(history_key(name)))}
+        unrecorded += [
+            (name, move.version)
+            for move in publication.moves[name]
+            if move.version and (move.environment, move.version) not in recorded
+        ]
+    versions = list(dict.fromkeys(unrecorded))
+    more = _looked_at(publication, [version for version in versions if version not in looked_at], files)
+    bad = {version for version in versions if isinstance(looked_at.get(version, more.get(version)), str)}
+    return without_moves_to(publication, asked.histories, bad) if bad else publication
 
 
 def _changed_slots(

@@ -44,6 +44,8 @@ class Publication:
     types: Mapping[str, str] = field(default_factory=dict)
     #: Component → the generation of the last change of what is withdrawn of it.
     withdrawals: Mapping[str, int] = field(default_factory=dict)
+    #: The digest of the pointers that are held back; None where none is.
+    held_back: str | None = None
 
 
 class PublicationSource(Protocol):

@@ -37,6 +37,7 @@ from edgit.kv.local import LocalKv
 from edgit.kv.plan import bullet_list, content_metadata, nearly_outgrown
 from edgit.kv.prepare import CHUNK, PreparedPublish, chunks, prepare
 from edgit.kv.publication import DERIVED, PublicationSource, VersionKey
+from edgit.kv.quarantine import HeldBack
 from edgit.kv.store import Kv, KvValue, KvWrite, wait_until_visible
 from edgit.ledger.published import PublishedChange, PublishedState
 from resolver.documents import VERSION_MAP, content_key, version_map_key
@@ -78,8 +79,8 @@ class PublishReport:
 
     `written` counts by kind: contents, indexes, histories, map. `changed` are the pointers that requests see
     differently now; in them `kv` is what KV had before, and `git` what it has now. `announced` is the URL at which the
-    generation was announced, None where it was not. `change` is what requests saw of it, None for a
-    dry run.
+    generation was announced, None where it was not. `held_back` are the pointers whose versions KV cannot hold; all
+    else is published. `change` is what requests saw of it, None for a dry run.
     """
 
     target: str
@@ -92,6 +93,7 @@ class PublishReport:
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
     announced: str | None = None
+    held_back: tuple[HeldBack, ...] = ()
     change: PublishedChange | None = None
 
     @property
@@ -128,7 +130,7 @@ def publish(
 
     `replace` publishes over a map that git does not know, which takes a generation above KV's; `full` compares
     everything with KV and not only what has changed since KV's generation. Raises `PublishRefused`, `Refused` for
-    contents that KV cannot hold, and `KvFailed`.
+    what KV cannot hold as a whole, and `KvFailed`.
     """
     # In whole seconds, as git dates its record: `?at=` and `edgit history --date` have one answer.
     started, at = time.monotonic(), now().replace(microsecond=0)
@@ -137,7 +139,8 @@ def publish(
     before_layout = layout_of(held.entry if held else None) or "plain"
     layout = layout or before_layout
     changed: tuple[PointerDifference, ...] = ()
-    if found.kind == "current" and not full and layout == before_layout:
+    held_back: tuple[HeldBack, ...] = ()
+    if found.kind == "current" and not full and layout == before_layout and not found.held_back:
         assert held is not None
         written, warnings = {"contents": 0, "indexes": 0, "histories": 0, "map": 0}, nearly_outgrown(held.entry.value)
         told = None if dry_run else _caught_up(kv, announcer, held.entry, source.generation)
@@ -146,6 +149,7 @@ def publish(
         publication = source.publication()
         work = prepare(source, kv, publication, held, found, lambda: at, full or replace, layout)
         written, warnings = work.plan.counts | ({"slots": work.slots.total} if work.slots.total else {}), work.warnings
+        held_back, publication = work.held_back, work.publication
         changed = differences(held.pointers if held else {}, trimmed(publication.pointers))
         told = None if dry_run else _carry_out(kv, work, held, progress, sleep, announcer)
         pointers = trimmed(publication.pointers)
@@ -160,6 +164,7 @@ def publish(
         warnings=(*warnings, *(told or ())),
         seconds=time.monotonic() - started,
         announced=_where(announcer, told),
+        held_back=held_back,
         change=None
         if dry_run
         else _change(held, PublishedState(_moved(pointers), source.generation, source.revision), at),

@@ -28,6 +28,8 @@ class KvStatus:
     versions: tuple[VersionKey, ...] = ()
     differences: tuple[PointerDifference, ...] = ()
     faults: tuple[str, ...] = ()
+    #: The pointers that KV shows otherwise than git, on purpose: git's version could not be published.
+    held_back: tuple[PointerDifference, ...] = ()
 
 
 def status(source: PublicationSource, kv: Kv) -> KvStatus:
@@ -53,4 +55,5 @@ def status(source: PublicationSource, kv: Kv) -> KvStatus:
         versions=versions,
         differences=attributed(found.differences, histories_of(kv, found.differences)),
         faults=found.faults,
+        held_back=found.held_back,
     )

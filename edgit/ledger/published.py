@@ -23,7 +23,7 @@ from edgit.git.process import Git, RefUpdate
 from edgit.ledger.entries import LedgerEntry, LedgerState, Moved, instant, seconds
 from edgit.ledger.history import LedgerMove, moves_of
 from edgit.ledger.message import write_message
-from edgit.ledger.reading import read_entries, read_last_entry, read_pointers_at, read_state
+from edgit.ledger.reading import descends_from, read_entries, read_last_entry, read_pointers_at, read_state
 from edgit.ledger.writer import LedgerWriter
 
 #: Below it stand the chains, one for each KV.
@@ -121,6 +121,27 @@ def record_published(git: Git, record: str, target: str, change: PublishedChange
     return writer.entries
 
 
+def joined_records(git: Git, ref: str, ours: str | None, theirs: str) -> None:
+    """Let a record be theirs, with what ours has besides after it."""
+    if ours is None or descends_from(git, theirs, ours):
+        git.update_refs([RefUpdate(ref, theirs, ours)])
+        return
+    base = git.attempt("merge-base", ours, theirs).stdout.decode().strip() or None
+    shared = base if base and base in _chain(git, ours) and base in _chain(git, theirs) else None
+    writer = _RecordWriter(git, read_last_entry(git, theirs), theirs)
+    for entry in read_entries(git, ours, after=shared):
+        state = PublishedState(
+            read_state(git, entry.id, "components").pointers, entry.generation, git.ref(f"{entry.id}^2")
+        )
+        if not entry.summary.startswith(_FOUND) and writer.differs(state):
+            writer.add(entry.summary, state, entry.at, actor=entry.actor)
+    writer.commit(ref, before=ours)
+
+
+def _chain(git: Git, tip: str) -> set[str]:
+    return set(git.text("rev-list", "--first-parent", tip).split())
+
+
 def _set_at(git: Git, held: PublishedState) -> datetime | None:
     """When the ledger's commit was made that a KV shows: it was published then, or later."""
     if held.revision is None or not git.check([held.revision]):
@@ -147,7 +168,7 @@ class _RecordWriter:
         known = state.generation in (None, self.last.generation)
         return not known or bool(net_moves(self._pointers, state.pointers))
 
-    def add(self, summary: str, state: PublishedState, at: datetime | None) -> None:
+    def add(self, summary: str, state: PublishedState, at: datetime | None, *, actor: str | None = None) -> None:
         """One more entry, of now where it is not known since when."""
         moved = net_moves(self._pointers, state.pointers)
         writer = self._writer
@@ -167,21 +188,29 @@ class _RecordWriter:
             parents.append(state.revision)
         lines = "".join(f"parent {id}\n" for id in parents)
         body = (
-            f"tree {self._tree}\n{lines}author {writer.person} {moment} {zone}\n"
+            f"tree {self._tree}\n{lines}author {actor or writer.person} {moment} {zone}\n"
             f"committer {writer.person} {moment} {zone}\n\n{write_message(summary, moved, generation, None)}"
         )
         id = writer.put(Object("commit", body.encode("utf-8", "surrogateescape")))
         parent = self.last.id if self.last else None
         self.last = LedgerEntry(
-            id, parent, generation, instant(moment), writer.person, summary, tuple(moved), None, instant(moment)
+            id,
+            parent,
+            generation,
+            instant(moment),
+            actor or writer.person,
+            summary,
+            tuple(moved),
+            None,
+            instant(moment),
         )
         self.entries.append(self.last)
         self._pointers = state.pointers
 
-    def commit(self, ref: str) -> None:
-        """Write the objects, and move the ref."""
-        if self.entries:
-            self._writer.set_ref(ref, self.entries[-1].id, self._tip)
+    def commit(self, ref: str, *, before: str | None = None) -> None:
+        """Write the objects, and move the ref, from `before` where that is not the record that was gone on with."""
+        if self.last is not None and self.last.id != (before or self._tip):
+            self._writer.set_ref(ref, self.last.id, before or self._tip)
             self._writer.commit(_Plain(self._git))
 
 

@@ -17,6 +17,7 @@ from edgit.errors import EdgitError
 from edgit.git.process import Git
 from edgit.git.tags import commits_of
 from edgit.ledger.entries import LEDGER
+from edgit.ledger.published import PUBLISHED
 from edgit.ledger.reading import descends_from, read_entries, read_index
 from edgit.repository.reading import Repository
 
@@ -62,8 +63,8 @@ def count_unpushed(repository: Repository, remote: str) -> int:
 
 
 def refs_at(repository: Repository, remote: str) -> dict[str, str]:
-    """The ledger and the tags of the remote: ref → object id."""
-    return repository.git.remote_refs(remote, LEDGER, f"{PREFIX}*", known=len(repository.refs))
+    """The ledger, the tags and the records of the remote: ref → object id."""
+    return repository.git.remote_refs(remote, LEDGER, f"{PREFIX}*", f"{PUBLISHED}*", known=len(repository.refs))
 
 
 def all_tags(repository: Repository, there: Mapping[str, str], keys: Iterable[str] = ()) -> ComponentTags:

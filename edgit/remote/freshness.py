@@ -20,14 +20,16 @@ from pathlib import Path
 from edgit.errors import EdgitError, NotReached
 from edgit.git.process import Git
 from edgit.ledger.entries import LEDGER
+from edgit.ledger.published import PUBLISHED
 from edgit.ledger.reading import descends_from
 from edgit.remote.differences import tracking_ref
-from edgit.remote.pull import pull
+from edgit.remote.pull import PullResult, pull
+from edgit.remote.records import records_to_bring
 from edgit.repository.lock import RepositoryLock
 from edgit.repository.reading import Repository, read_repository
 
 #: Where what was published is kept, beside the ledger.
-PUBLISHED = "refs/edgit/published/*"
+_PUBLISHED = f"{PUBLISHED}*"
 #: How long a look may take, and what it leads to, in seconds; and for how long what it saw is enough.
 LOOK, CATCH_UP, ENOUGH = 2.0, 20.0, 60.0
 
@@ -79,25 +81,26 @@ def look(git: Git, *, bound: float | None = None) -> Look:
         return Look(Standing.NO_REMOTE)
     bound, now = LOOK if bound is None else bound, time.time()
     try:
-        there = git.remote_refs(remote, LEDGER, PUBLISHED, bound=bound)
+        there = git.remote_refs(remote, LEDGER, _PUBLISHED, bound=bound)
     except NotReached as error:
         before = read_stamp(git)
         known = before.answered if before and before.remote == remote else None
         found = Look(Standing.AWAY, remote, at=now, answered=known, problem=error.detail.splitlines()[0])
     else:
         ledger = there.pop(LEDGER, None)
-        found = Look(_stands(git, ledger), remote, ledger, there, now, now)
+        found = Look(_stands(git, ledger, there), remote, ledger, there, now, now)
     _stamp(git, found)
     return found
 
 
-def _stands(git: Git, theirs: str | None) -> Standing:
+def _stands(git: Git, theirs: str | None, records: Mapping[str, str]) -> Standing:
     if theirs is None:
         return Standing.NO_LEDGER_THERE
     tip = git.ref(LEDGER)
     if tip is None:
         return Standing.NO_LEDGER_HERE
-    return Standing.FRESH if descends_from(git, tip, theirs) else Standing.BEHIND
+    known = descends_from(git, tip, theirs) and not records_to_bring(git, records)
+    return Standing.FRESH if known else Standing.BEHIND
 
 
 # What was seen is kept
@@ -179,8 +182,12 @@ def _catch_up(git: Git, remote: str) -> tuple[str, ...]:
     lock = RepositoryLock(git)
     with lock.locked(from_tags=False) as repository:
         pulled = pull(lock, repository, bound=CATCH_UP)
-    many = "1 move" if len(pulled.received) == 1 else f"{len(pulled.received)} moves"
-    return (f"{remote} had {many} that this clone had not; they are here now", *lock.notes)
+    return (f"{remote} had {_many(pulled)} that this clone had not; they are here now", *lock.notes)
+
+
+def _many(pulled: PullResult) -> str:
+    moves = len(pulled.received)
+    return "publishes on record" if not moves else "1 move" if moves == 1 else f"{moves} moves"
 
 
 def _has_own_moves(git: Git, seen: Look) -> bool:
@@ -237,7 +244,6 @@ def bring_up_to_date(lock: RepositoryLock, repository: Repository, *, bound: flo
     except NotReached as error:
         lock.notes.append(f"{error.detail}; this goes by what was here")
         return read_repository(git)
-    many = "1 move" if len(pulled.received) == 1 else f"{len(pulled.received)} moves"
-    lock.notes.append(f"{seen.remote} had {many} that this clone had not; this comes after")
+    lock.notes.append(f"{seen.remote} had {_many(pulled)} that this clone had not; this comes after")
     _stamp(git, replace(seen, standing=Standing.FRESH))
     return lock.catch_up(read_repository(git))

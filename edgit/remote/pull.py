@@ -22,6 +22,7 @@ from edgit.ledger.reading import descends_from, read_index
 from edgit.remote.conflicts import Pointer, find_conflicts, read_divergence, refused
 from edgit.remote.differences import all_tags, needed_remote, read_tag_conflicts, refs_at, tracking_ref
 from edgit.remote.merge import MergeResult, merge
+from edgit.remote.records import join_records, records_to_bring
 from edgit.repository.lock import RepositoryLock
 from edgit.repository.reading import Repository, read_repository
 from resolver.version import is_version
@@ -53,16 +54,19 @@ def pull(
     there = refs_at(repository, remote)
     theirs = there.get(LEDGER)
     wanted = [ref for ref, id in there.items() if repository.refs.get(ref) != id and (ref == LEDGER or read_name(ref))]
-    if wanted:
+    records = records_to_bring(git, there)
+    wanted_ids = {*(there[ref] for ref in wanted), *records.values()}
+    if wanted_ids:
         # Objects only, and by their ids, since git looks each name up among all: which refs move, and where to, is
         # decided here, all at once.
         command = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--stdin", remote]
-        ids = "".join(f"{id}\n" for id in {there[ref] for ref in wanted})
+        ids = "".join(f"{id}\n" for id in wanted_ids)
         git.over_network(*command, remote=remote, bound=bound, input=ids.encode())
     apart = read_divergence(repository, theirs) if theirs and not descends_from(git, repository.tip, theirs) else None
     conflicts = find_conflicts(apart) if apart else ()
     if conflicts and keep is None:
         raise refused(remote, conflicts)
+    join_records(git, records)
     new = [ref for ref in wanted if ref not in repository.refs and (name := read_name(ref)) and is_version(name.slot)]
     here = git.check(there[ref] for ref in new)
     updates = [RefUpdate(ref, there[ref], None) for ref in new if there[ref] in here]

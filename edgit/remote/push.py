@@ -22,6 +22,7 @@ from edgit.ledger.entries import LEDGER, LedgerEntry
 from edgit.ledger.reading import descends_from, read_entries, read_index
 from edgit.remote.differences import all_tags, needed_remote, read_tag_conflicts, refs_at, tracking_ref
 from edgit.remote.pull import pull
+from edgit.remote.records import records_to_bring, records_to_push
 from edgit.repository.lock import RepositoryLock
 from edgit.repository.reading import Repository, read_repository
 
@@ -94,12 +95,15 @@ def push(repository: Repository, *, bound: float = TRANSFER) -> PushResult:
         raise _RemoteAhead(
             f"{remote} has moves that this clone has not; nothing was pushed", hint="next: edgit pull, then edgit push"
         )
+    if records_to_bring(git, there):
+        raise _RemoteAhead(f"{remote} has publishes on record that are not here", hint="next: edgit pull")
     entries = read_entries(git, repository.tip, after=theirs)
     leases = _leases(repository, repository.tip, there, entries, remote)
     # New versions go first: they are in nobody's way, and a command line would not hold all of them.
     count = _push_new(repository, remote, there, new, bound)
-    if leases or theirs != repository.tip:
-        _push_moves(repository, remote, repository.tip, {**there, **new}, leases, bound)
+    records = records_to_push(git, there)
+    if leases or records or theirs != repository.tip:
+        _push_moves(repository, remote, repository.tip, {**there, **new}, leases, records, bound)
     if git.ref(tracking_ref(remote)) != repository.tip:
         git.attempt("update-ref", tracking_ref(remote), repository.tip)
     return PushResult(remote, len(entries), count + len(leases))
@@ -148,13 +152,15 @@ def _push_moves(
     tip: str,
     there: Mapping[str, str],
     leases: Mapping[str, tuple[str | None, str | None]],
+    records: Mapping[str, str],
     bound: float,
 ) -> None:
-    """Move the ledger and the tags at the remote, all or none; each tag only from what was seen there."""
+    """Move the ledger, the records and the tags at the remote, all or none; each tag only from what was seen there."""
     # A tag that is new there needs no lease: without force git creates one, and moves none.
     new = {ref: new for ref, (new, old) in leases.items() if new and old is None}
     moved = {ref: lease for ref, lease in leases.items() if ref not in new}
     specs = [f"{tip}:{LEDGER}", *(f"{new or ''}:{ref}" for ref, (new, _) in moved.items())]
+    specs += [f"{id}:{ref}" for ref, id in records.items()]
     specs += _specs(repository, there, new, lambda ref: "/".join([*ref.split("/")[:3], ""]))
     guards = [f"--force-with-lease={ref}:{old}" for ref, (_, old) in moved.items()]
     command = ["push", "--quiet", "--atomic", "--no-verify", *guards, remote, *specs]

@@ -19,7 +19,6 @@ from edgit.git.tags import UNKNOWN, not_in_the_future, read_dates
 from edgit.ledger.entries import LedgerChange, LedgerEntry, LedgerState, Moved, instant
 from edgit.ledger.history import fold
 from edgit.repository.environments import EnvironmentTag, find_untagged_versions
-from edgit.repository.records import describe_versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,9 @@ def read_beginning(
     """What the tags tell; None where they tell nothing."""
     if not tags.components():
         return None
+    # What only a repository without a ledger needs.
+    from edgit.repository.records import describe_versions  # noqa: PLC0415
+
     wanted = {name: dict(found) for name, found in tags.versions.items()}
     for name, versions in find_untagged_versions(tags, environment_tags).items():
         wanted[name] = {**versions, **wanted.get(name, {})}

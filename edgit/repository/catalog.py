@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from edgit.components.discovery import Component
-from edgit.components.files import read_files, read_files_if_possible
 from edgit.components.keys import by_key, find_key, typed_key
 from edgit.components.tags import Tag
 from edgit.components.versions import by_precedence, highest_first
@@ -21,6 +20,9 @@ from edgit.errors import EdgitError
 from edgit.repository.reading import Repository
 from resolver.errors import InvalidReference, listed, nearest
 from resolver.reference import parse_reference
+
+if TYPE_CHECKING:
+    from edgit.components.discovery import Component
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Catalog:
 
 def read_catalog(repository: Repository) -> Catalog:
     """All components. Raises `EdgitError` where the registry cannot be read."""
+    from edgit.components.files import read_files  # noqa: PLC0415
+
     components = by_key(read_files(repository.git), repository.types)
     tags, recorded = repository.tags, repository.state
     names = {*components, *repository.types}
@@ -52,6 +56,8 @@ def read_catalog(repository: Repository) -> Catalog:
 
 def read_types(repository: Repository, names: Iterable[str]) -> dict[str, str | None]:
     """The types of these components, as far as they can be told: also where the registry cannot be read."""
+    from edgit.components.files import read_files_if_possible  # noqa: PLC0415
+
     components = by_key(read_files_if_possible(repository.git), repository.types)
     return {name: _type(repository, components, name) for name in names}
 

@@ -37,8 +37,15 @@ def read_live_version(folder: Path, component: str, environment: str) -> str | N
     if any(other in found for other in others):
         return None
     version = recorded.body.decode(errors="replace").strip()
-    target = read_tag_object(tag.body).target
-    return version if target in git.check(_refs(component, version)).values() else None
+    said = read_tag_object(tag.body)
+    refs = _refs(component, version)
+    if said.target_kind == "commit":
+        # As Edgit wrote them: at the version's commit, with the version in the message.
+        deploy, rollback = f"{component}@{version} to {environment}", f"{component} in {environment} to {version}"
+        if said.message not in (f"Deploy {deploy}", f"Rollback {rollback}"):
+            return None
+        refs = [f"{ref}^{{commit}}" for ref in refs]
+    return version if said.target in git.check(refs).values() else None
 
 
 def _refs(component: str, slot: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgit.components.discovery import Component
-from edgit.components.files import locate, read_files_if_possible
+from edgit.components.files import locate, read_files_if_possible, read_unusable_files
 from edgit.components.keys import by_key
 from edgit.components.registry import REGISTRY
 from edgit.components.tags import Tag, unread
@@ -35,6 +35,7 @@ def read_problems(repository: Repository) -> list[str]:
             for tag in tags
         ),
         *(problem for _, problem in read_naming_problems(repository)),
+        *(f"{path}: {why}" for path, why in read_unusable_files(repository.git)),
     ]
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from edgit.components.files import locate
 from edgit.components.keys import KnownTypes, split_key, typed_key
 from edgit.components.tags import ComponentTags, read_name
 from edgit.git.process import Git
@@ -64,6 +63,8 @@ def _first_type(git: Git, name: str, forms: Mapping[str | None, list[str]], now:
     if None in forms:
         oldest = min(forms[None], key=lambda id: at.get(id, 0))
         commit = commits_of(git, [oldest]).get(oldest)
+        from edgit.components.files import locate  # noqa: PLC0415
+
         known = KnownTypes({typed_key(type, name) for type in forms if type})
         file = locate(git, [(name, commit)], known).get((name, commit)) if commit else None
         return file.type if file else None

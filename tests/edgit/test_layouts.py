@@ -63,3 +63,35 @@ def test_the_highest_version_says_which_of_several_goes_on(tmp_path: Path, layou
     repo.edgit("tag", "create", "my-prompt", "v1.11.0")
     assert f"{mine}/v1.11.0" in tags(repo)
     assert "components/my-prompt/v1.11.0" not in tags(repo)
+
+
+UNUSABLE = ["my prompt", "a~b", "🙂", "x..y", "ends.lock", "ends."]
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_a_name_that_can_be_no_tag_is_told(tmp_path: Path, name: str) -> None:
+    repo = make(tmp_path / "work")
+    repo.version("good", "v1.0.0")
+    path = f"components/prompts/{name}.md"
+    repo.write(path, "text")
+    said = f"{path}: the name `{name}` cannot be a git tag; rename it, or name it in .edgit/components.json"
+    assert f"warning: {said}\n" in repo.edgit("components", "list").err
+    assert f"warning: {said}\n" in repo.edgit("status").err
+    assert f"{path}: warning: the name `{name}` cannot be a git tag" in repo.edgit("check").out
+    # The way out that it names.
+    repo.write(".edgit/components.json", f'{{"components": {{"other": {{"path": "{path}", "type": "prompt"}}}}}}')
+    repo.edgit("tag", "create", "other", "v1.0.0")
+    assert "cannot be a git tag" not in repo.edgit("components", "list").err
+
+
+def test_a_link_is_told(tmp_path: Path) -> None:
+    repo = make(tmp_path / "work")
+    repo.version("good", "v1.0.0")
+    (repo.root / "components/prompts/link.md").symlink_to("good.md")
+    assert "components/prompts/link.md: it is a link; put a file there" in repo.edgit("components", "list").err
+
+
+def test_the_registry_refuses_a_name_that_can_be_no_tag(tmp_path: Path) -> None:
+    repo = make(tmp_path / "work")
+    repo.write(".edgit/components.json", '{"components": {"x..y": {"path": "a/b.md", "type": "prompt"}}}')
+    assert "`x..y` cannot be a git tag" in repo.edgit("components", "list", code=1).err

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -27,12 +27,14 @@ from edgit.kv.status import status
 from edgit.kv.store import Kv, KvFailed, KvValue, KvWrite
 from resolver.documents import VERSION_MAP, Move, decode_history, history_key
 from resolver.history import state_at
+from resolver.instant import format_instant
 from tests.edgit.fake_cloudflare import ACCOUNT, NAMESPACE, TOKEN, FakeCloudflare, Fault
 from tests.edgit.memory import Ledger, MemoryKv, Step, assert_right, everything, sample
 from worker.bundle import read_snapshot
 
 T1 = datetime(2025, 1, 1, tzinfo=UTC)
 T2 = datetime(2025, 1, 2, tzinfo=UTC)
+T3 = datetime(2025, 1, 3, tzinfo=UTC)
 
 
 def published(ledger: Ledger, kv: Kv, at: datetime = T1, **options: Any) -> PublishReport:
@@ -119,6 +121,7 @@ def test_the_documents_are_those_of_the_contract(kv: Kv) -> None:
             {"component": "other", "environment": "latest", "from": None, "to": "v0.1.0-rc.1"},
         ],
         "warnings": [],
+        "held_back": [],
         "seconds": 0,
     }
 
@@ -241,14 +244,77 @@ BAD = {
 
 
 @pytest.mark.parametrize(("said", "data"), BAD.items(), ids=BAD)
-def test_a_content_that_kv_cannot_hold_is_refused_where_a_pointer_names_it(said: str, data: bytes) -> None:
-    ledger = sample().tag("my-prompt", "v2.0.0", data)
+def test_a_pointer_that_names_what_kv_cannot_hold_is_held_back_and_all_else_published(said: str, data: bytes) -> None:
+    ledger = sample().tag("my-prompt", "v2.0.0", data).move("my-prompt", "prod", "v2.0.0").tag("b", "v1.0.0")
     kv = MemoryKv()
-    with pytest.raises(Refused, match=r"nothing was published") as failure:
-        published(ledger, kv)
-    assert "my-prompt@v2.0.0, which latest and stable names: it" in failure.value.detail
-    assert said in failure.value.detail
-    assert kv.data == {}
+    before = sample()
+    published(before, kv)
+    report = published(ledger, kv)
+    found = [(each.component, each.environment, each.version, each.shown) for each in report.held_back]
+    assert found == [
+        ("my-prompt", "latest", "v2.0.0", "v1.1.0"),
+        ("my-prompt", "prod", "v2.0.0", "v1.0.0"),
+        ("my-prompt", "stable", "v2.0.0", "v1.1.0"),
+    ]
+    assert all(said in each.reason for each in report.held_back)
+    assert assert_right(kv) == ledger.generation
+    assert "components/b/v1.0.0" in kv.data
+    assert "components/my-prompt/v2.0.0" not in kv.data
+    assert "v2.0.0" not in kv.data["history/my-prompt"].value + kv.data["index/my-prompt"].value
+
+    # Again: nothing to do, and still told. Then another move elsewhere, and the same.
+    assert (again := published(ledger, kv)).nothing
+    assert again.held_back == report.held_back
+    assert status(ledger, kv).kind == "current"
+    assert len(status(ledger, kv).held_back) == 3
+    more = ledger.move("b", "prod", "v1.0.0")
+    assert status(more, kv).kind == "behind"
+    assert published(more, kv).held_back == report.held_back
+    # What is changed by hand besides is seen as such.
+    entry = kv.data[VERSION_MAP]
+    kv.data[VERSION_MAP] = KvValue(entry.value.replace('"prod":"v1.0.0"', '"prod":"v0.9.0"', 1), entry.metadata)
+    assert status(more, kv).kind == "edited"
+    kv.data[VERSION_MAP] = entry
+
+    # The pointer moves on to a version that is text.
+    mended = more.tag("my-prompt", "v2.0.1").move("my-prompt", "prod", "v2.0.1")
+    last = published(mended, kv, at=T3)
+    assert (last.held_back, assert_right(kv)) == ((), mended.generation)
+    assert published(mended, kv).nothing
+    ran = [m for m in json.loads(kv.data["history/my-prompt"].value) if m["environment"] == "prod"]
+    assert (ran[-1]["version"], ran[-1]["published_at"]) == ("v2.0.1", format_instant(T3))
+    assert "v2.0.0" not in [move["version"] for move in ran]
+
+
+def test_what_was_set_and_never_published_before_a_held_back_move_is_not_shown() -> None:
+    kv = MemoryKv()
+    ledger = sample()
+    published(ledger, kv)
+    ledger = ledger.tag("my-prompt", "v1.2.0").move("my-prompt", "prod", "v1.2.0")
+    ledger = ledger.tag("my-prompt", "v2.0.0", b"\xff").move("my-prompt", "prod", "v2.0.0")
+    published(ledger, kv)
+    assert assert_right(kv) == ledger.generation
+    assert json.loads(kv.data[VERSION_MAP].value)["my-prompt"]["prod"] == "v1.0.0"
+    back = ledger.move("my-prompt", "prod", "v1.2.0")
+    assert [each.environment for each in published(back, kv, at=T3).held_back] == ["latest", "stable"]
+    assert assert_right(kv) == back.generation
+
+
+def test_a_file_that_comes_back_is_published_then_and_seen_since_then() -> None:
+    class Forgetful(Ledger):
+        def read(self, blobs: Sequence[str]) -> Mapping[str, bytes]:
+            return {id: data for id, data in super().read(blobs).items() if data != b"lost"}
+
+    ledger = sample().tag("my-prompt", "v1.2.0", "lost").move("my-prompt", "prod", "v1.2.0")
+    kv = MemoryKv()
+    published(sample(), kv)
+    report = published(Forgetful(ledger.steps, ledger.salt), kv)
+    assert {each.reason for each in report.held_back} == {"git has no file for it"}
+    found = published(ledger, kv, at=T3)
+    assert (found.held_back, assert_right(kv)) == ((), ledger.generation)
+    ran = [m for m in json.loads(kv.data["history/my-prompt"].value) if m["environment"] == "prod"]
+    assert (ran[-1]["version"], ran[-1]["published_at"]) == ("v1.2.0", format_instant(T3))
+    assert "v1.2.0" in kv.data["index/my-prompt"].value
 
 
 @pytest.mark.parametrize(("said", "data"), BAD.items(), ids=BAD)
@@ -265,27 +331,19 @@ def test_one_that_no_pointer_names_is_left_out_and_said(said: str, data: bytes) 
     later = ledger.tag("a", "v1.2.0")
     published(later, kv)
     assert "v1.0.0" not in kv.data["index/a"].value
-    # A pointer that comes to name it later is refused, though the version is none of the new ones.
-    with pytest.raises(Refused, match=r"a@v1\.0\.0, which debug names"):
-        published(later.move("a", "debug", "v1.0.0"), kv)
+    # A pointer that comes to name it later is held back, though the version is none of the new ones.
+    (held_back,) = published(later.move("a", "debug", "v1.0.0"), kv).held_back
+    assert str(held_back).startswith("a debug is left out: v1.0.0 cannot be published, it ")
+    assert_right(kv)
 
 
 def test_names_and_metadata_that_are_too_long() -> None:
     kv = MemoryKv()
-    long = Ledger().tag("ü" * 260, "v1.0.0")
-    with pytest.raises(Refused, match="its key has 538 bytes, and KV takes 512"):
-        published(long, kv)
-    assert kv.data == {}
-
-
-def test_a_file_that_git_has_lost_is_said() -> None:
-    class Forgetful(Ledger):
-        def read(self, blobs: object) -> dict[str, bytes]:
-            del blobs
-            return {}
-
-    with pytest.raises(Refused, match=r"my-prompt@v1\.0\.0, which prod names: git has no file for it"):
-        published(Forgetful(sample().steps), MemoryKv())
+    long = Ledger().tag("ü" * 260, "v1.0.0").move("ü" * 260, "prod", "v1.0.0").tag("a", "v1.0.0")
+    report = published(long, kv)
+    assert {each.reason for each in report.held_back} == {"its key has 538 bytes, and KV takes 512"}
+    assert sorted(kv.data) == ["component-versions", "components/a/v1.0.0", "index/a"]
+    assert published(long, kv).nothing
 
 
 # What isolates have no room for

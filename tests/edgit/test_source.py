@@ -56,8 +56,8 @@ def test_everything_that_should_be_in_kv(repo: Repo) -> None:
         assert [release.version for release in found.releases["x"]] == ["v1.0.0", "v1.1.0"]
         contents = found.contents
         assert {key: (content.type, content.commit) for key, content in contents.items()} == {
-            ("x", "v1.0.0"): ("prompt", repo.git("rev-parse", "components/x/v1.0.0^{commit}")),
-            ("x", "v1.1.0"): ("prompt", repo.git("rev-parse", "components/x/v1.1.0^{commit}")),
+            ("x", "v1.0.0"): ("prompt", repo.git("rev-parse", "prompts/x/v1.0.0^{commit}")),
+            ("x", "v1.1.0"): ("prompt", repo.git("rev-parse", "prompts/x/v1.1.0^{commit}")),
             ("y", "v0.1.0"): ("config", repo.git("rev-parse", "configs/y/v0.1.0^{commit}")),
         }
         blobs = [content.blob for content in contents.values()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -264,6 +265,20 @@ def test_deploy_get_asks_git_for_one_pointer(repo: Repo, tmp_path: Path) -> None
         line.split("built-in: ")[1].split()[1] for line in trace.read_text().splitlines() if "built-in: " in line
     ]
     assert commands == ["cat-file", "cat-file"]
+
+
+def test_deploy_get_asks_so_also_of_what_another_tool_had_deployed(repo: Repo, tmp_path: Path) -> None:
+    commit = repo.git("rev-parse", "components/my-prompt/v1.0.0^{commit}")
+    repo.git("tag", "-a", "-m", "Deploy my-prompt@v1.0.0 to eu", "components/my-prompt/eu", commit)
+    repo.edgit("adopt")
+    trace = tmp_path / "trace"
+    repo.env["GIT_TRACE"] = str(trace)
+    assert repo.live("my-prompt", "eu") == "v1.0.0"
+    assert re.findall(r"built-in: git (\S+)", trace.read_text()) == ["cat-file", "cat-file"]
+    # The same words at another commit are not the same move.
+    annotated = ["--force", "-a", "-m", "Deploy my-prompt@v1.0.0 to eu", "components/my-prompt/eu"]
+    repo.git("tag", *annotated, "components/my-prompt/v1.1.0^{commit}")
+    assert "was moved by another tool to v1.1.0" in repo.edgit("deploy", "get", "my-prompt", "--from", "eu").err
 
 
 def test_deploy_get_reads_all_where_something_disagrees(repo: Repo) -> None:
