@@ -6,6 +6,7 @@ A percentage that is set for a component is for the canary version that there is
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,11 +35,12 @@ from edgit.kv.comparison import read_map
 from edgit.kv.store import Kv, KvValue
 from edgit.kv.targets import open_kv
 from edgit.repository.catalog import read_catalog
+from edgit.repository.protection import Protection, read_protection
 from edgit.repository.reading import read_live, read_repository
 from resolver.documents import VERSION_MAP
 from resolver.errors import InvalidPercentage, InvalidReference, InvalidVersion, listed, nearest
 from resolver.reference import parse_name
-from resolver.rollout import Percentage, parse_entry, parse_percentage
+from resolver.rollout import NOBODY, Percentage, parse_entry, parse_percentage
 from resolver.version import canonical
 
 #: So many canaries that are not published yet are told.
@@ -130,6 +132,7 @@ def canary_set(words: tuple[str, ...], kv: str | None, replace: bool, options: C
     entry = _by_key(written, known)
     _check_known(store, entry, known)
     percentage = _for_version(git, store, entry, percentage, version)
+    _refuse_frozen(git, store, entry, percentage)
     change = rollout.set_percentage(store, entry, percentage, _actor(git), replace=replace, dry_run=options.dry_run)
     _tell(git, store, change, options.format)
 
@@ -149,6 +152,7 @@ def canary_clear(name: str | None, kv: str | None, options: ChangeOptions) -> No
     written = _entry(name)
     git, store = _where(kv)
     entry = _by_key(written, _types(git, store))
+    _refuse_frozen(git, store, entry, None)
     change = rollout.set_percentage(store, entry, None, _actor(git), dry_run=options.dry_run)
     _tell(git, store, change, options.format)
 
@@ -270,6 +274,22 @@ def _for_version(git: Git | None, store: Kv, entry: str, percentage: Percentage,
             hint=f"set each by itself, such as: edgit canary set {component}@{next(iter(there))} {percentage}",
         )
     return percentage.of(next(iter(there.values())))
+
+
+def _refuse_frozen(git: Git | None, store: Kv, entry: str, percentage: Percentage | None) -> None:
+    """Raise `Refused` for a change that may bring more users to a canary of an environment that is frozen."""
+    environment = entry.partition("@")[2]
+    protection = read_protection(git) if git else Protection()
+    frozen = [each for each in protection.in_force(time.time()) if environment in ("", each.environment)]
+    if not frozen:
+        return
+    before = rollout.get_percentages(store).table.entries.get(entry, NOBODY)
+    more = percentage is None or percentage.threshold > before.threshold
+    if more or (percentage and percentage.threshold and percentage.version != before.version):
+        raise Refused(
+            f"{frozen[0]}; no percentage was changed",
+            hint=f"to lower it is not stopped; to end the freeze: edgit unfreeze {frozen[0].environment}",
+        )
 
 
 def _canary_pointer(entry: str) -> str:

@@ -58,6 +58,10 @@ class Protection:
     protected: frozenset[str] = frozenset()
     freezes: tuple[Freeze, ...] = ()
 
+    def in_force(self, now: float) -> list[Freeze]:
+        """The freezes that are not over."""
+        return [each for each in self.freezes if each.until.timestamp() > now]
+
 
 def read_protection(git: Git) -> Protection:
     """What is committed about environments. Raises `EdgitError` for a freeze whose end cannot be read."""
@@ -103,7 +107,7 @@ def check_protection(git: Git, moved: Iterable[Moved], verb: str, confirmed: Col
         if verb not in _SAFE and not (each.after is None and each.environment.endswith(_CANARY))
     }
     touched = {each.environment.removesuffix(_CANARY) for each in moved}
-    frozen = [each for each in protection.freezes if each.until.timestamp() > now and each.environment in touched]
+    frozen = [each for each in protection.in_force(now) if each.environment in touched]
     for freeze in frozen:
         if freeze.environment in risky:
             raise Refused(

@@ -160,6 +160,19 @@ def test_a_frozen_environment_is_not_moved(repo: Repo, tmp_path: Path) -> None:
     repo.deploy("my-prompt", "v1.1.0")
 
 
+def test_no_percentage_of_a_frozen_environment_is_raised(repo: Repo) -> None:
+    repo.git("config", "edgit.kv", "local")
+    repo.edgit("deploy", "set", "my-prompt", "v1.1.0", "--to", "prod-canary", "--publish")
+    repo.edgit("canary", "set", "my-prompt", "10")
+    repo.edgit("freeze", "prod", "--until", UNTIL, "--reason", "the holidays")
+    for words in ("set my-prompt 11", "set 1", "set my-prompt@prod 1", "set my-prompt@v1.0.0 5", "clear my-prompt"):
+        answer = repo.edgit("canary", *words.split(), code=3)
+        assert "by Ada: the holidays; no percentage was changed" in answer.err
+    repo.edgit("canary", "set", "my-prompt@staging", "0")
+    repo.edgit("canary", "set", "my-prompt", "9")
+    repo.edgit("canary", "set", "my-prompt", "0")
+
+
 def test_a_freeze_ends_by_itself(repo: Repo) -> None:
     commit(repo, '[environment "prod"]\n\tfrozenUntil = 2024-12-24T08:00Z\n')
     repo.deploy("my-prompt", "v1.1.0")
