@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -19,7 +20,7 @@ from edgit.commands.context import at_terminal, is_offline, kv_to_publish, locke
 from edgit.commands.options import ChangeOptions
 from edgit.errors import EdgitError, NotReached, Refused, Stopped
 from edgit.git.process import Git
-from edgit.ledger.entries import LEDGER
+from edgit.ledger.entries import LEDGER, instant
 from edgit.ledger.history import published_pointers
 from edgit.ledger.published import record_published
 from edgit.remote.differences import unchosen_remotes
@@ -306,12 +307,21 @@ def publish_ledger(
             full=full,
             announcer=announcer_for(url) if url else None,
             layout=_layout(layout or git.config("edgit.layout")),
+            now=lambda: _clock(git),
         )
     if report.change is not None:
         record_published(git, kv.record, kv.name, report.change)
     if report.changed and not dry_run:
         _tell_canaries(kv, report, published_pointers(source.state), show=show)
     return report
+
+
+def _clock(git: Git) -> datetime:
+    """Now, by the clock that dates the moves: what was published and what was set are told in one order."""
+    try:
+        return instant(git.identity()[2])
+    except EdgitError:
+        return datetime.now(UTC)
 
 
 def _tell_canaries(kv: Kv, report: PublishReport, pointers: Pointers, *, show: bool) -> None:

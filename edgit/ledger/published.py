@@ -14,12 +14,15 @@ Rules:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from edgit.errors import EdgitError
 from edgit.git.objects import Object
 from edgit.git.process import Git, RefUpdate
+from edgit.git.tags import clean_person
 from edgit.ledger.entries import LedgerEntry, LedgerState, Moved, instant, seconds
 from edgit.ledger.history import LedgerMove, moves_of
 from edgit.ledger.message import write_message
@@ -157,6 +160,12 @@ class _RecordWriter:
     def __init__(self, git: Git, last: LedgerEntry | None, tip: str | None) -> None:
         self._writer = LedgerWriter(git, None, LedgerState())
         self._git, self._tip, self.last = git, tip, last
+        try:
+            name, address, self._now, self._zone = git.identity()
+        except EdgitError:
+            # Who publishes need not be known: a checkout of CI may have no name.
+            name, address, self._now, self._zone = "unknown", "", int(time.time()), "+0000"
+        self._person = clean_person(f"{name} <{address}>")
         self._pointers: Pointers = read_state(git, tip, "components").pointers if tip else {}
         self._tree = git.text("rev-parse", tip + "^{tree}") if tip else None
         self.entries: list[LedgerEntry] = []
@@ -180,16 +189,15 @@ class _RecordWriter:
         }
         self._tree = writer.edited(self._tree, edits)
         generation = state.generation or (self.last.generation if self.last else 0)
-        _, _, now, zone = writer.identity
-        moment = max(seconds(at) if at else now, seconds(self.last.at) if self.last else 0)
+        moment = max(seconds(at) if at else self._now, seconds(self.last.at) if self.last else 0)
         parents = [self.last.id] if self.last else []
         if parents and state.revision and self._git.check([state.revision]):
             # So that what was published stays in git, also where a pull puts it after other moves.
             parents.append(state.revision)
         lines = "".join(f"parent {id}\n" for id in parents)
         body = (
-            f"tree {self._tree}\n{lines}author {actor or writer.person} {moment} {zone}\n"
-            f"committer {writer.person} {moment} {zone}\n\n{write_message(summary, moved, generation, None)}"
+            f"tree {self._tree}\n{lines}author {actor or self._person} {moment} {self._zone}\n"
+            f"committer {self._person} {moment} {self._zone}\n\n{write_message(summary, moved, generation, None)}"
         )
         id = writer.put(Object("commit", body.encode("utf-8", "surrogateescape")))
         parent = self.last.id if self.last else None
@@ -198,7 +206,7 @@ class _RecordWriter:
             parent,
             generation,
             instant(moment),
-            actor or writer.person,
+            actor or self._person,
             summary,
             tuple(moved),
             None,

@@ -2,7 +2,8 @@
 
 Rules:
 
-- good is what requests ran, and was not itself rolled back from. What was set and never published is passed over;
+- good is what requests ran, and was not itself rolled back from. What was set and never published is passed over; where
+  that is live in git, a rollback takes it back, and says so;
 - a rollback that was made and not published yet is finished, and not begun again: to repeat the command is safe. Who
   wants to go on from there says so (`--if-current`);
 - what was taken out is not good: a canary that has ended stays ended.
@@ -71,16 +72,15 @@ def rollback_goal(
             f"{component} {environment} was rolled back from {last.before} at {made}, and that is not published as far "
             f"as is known here: it is finished, not begun again. To go on from {live}: --if-current {live}",
         )
+    path = [move.version for move in ran or was_set]
+    if path[-1] != live:
+        path.append(live)
     note = None
-    if not ran:
-        path = [move.version for move in was_set]
-    elif runs == live or is_rollback(last.summary):
-        path = [move.version for move in ran] + ([] if runs == live else [live])
-    else:
-        path = [move.version for move in ran]
-        note = f"{component} {environment}: {live} was set and never published; what runs is {runs or 'nothing'}"
-    if runs is None and ran:
-        path = [*path, live]
+    if runs not in (None, live):
+        note = (
+            f"{component} {environment}: {live} was set and never published; what runs is {runs}. If that is what is "
+            f"wrong, then: edgit rollback {component} --from {environment} --if-current {runs}"
+        )
     withdrawn = repository.state.withdrawn.get(component, {})
     version = last_good(path, withdrawn)
     if version is None and not environment.endswith(_CANARY):

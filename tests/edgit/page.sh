@@ -70,7 +70,8 @@ extraction() { version extraction-prompt components/prompts/extraction-prompt.md
 analysis() { version analysis-prompt components/prompts/analysis.md "$1"; }
 validation() { version validation-config components/configs/validation-config.json "$1"; }
 transform() { version transform-script components/scripts/transform-script.js "$1"; }
-prod() { edgit deploy set "$@" --to prod > /dev/null 2>&1; }
+# Each move is published at once, as the workflow does it.
+prod() { edgit deploy set "$@" --to prod --publish > /dev/null 2>&1; }
 registry() {
   mkdir -p .edgit
   echo '{"components": {"analysis-prompt": {"path": "components/prompts/analysis.md", "type": "prompt"}}}' \
@@ -288,6 +289,8 @@ section "Use Case 2: Performance Regression Analysis"
 (
   cd ..
   at 2024-11-01T09:00:00Z
+  # A KV of its own, and another time: what its KV shows is asked of nobody.
+  export KV="$PWD/performance.sqlite3"
   repository performance
   registry
   my v1.0.0

@@ -171,7 +171,7 @@ def test_a_slot_that_a_stopped_publish_left_behind_is_set_right(repo: Repo) -> N
     stopped = kv.get_many(["prompts/answer@staging"])["prompts/answer@staging"]
     assert stopped is not None
     kv.put_many([KvWrite("prompts/answer@prod", *stopped)])
-    repo.edgit("rollback", "answer", "--from", "prod")
+    repo.edgit("deploy", "set", "answer@v1.0.0", "--no-publish")
     publish(repo)
     assert get(repo)("prompts/answer@prod") == "prompt 1"
 

@@ -332,6 +332,7 @@ def test_a_percentage_of_a_type_that_the_name_has_not_is_refused(repo: Repo) -> 
     answers(repo)
     repo.edgit("tag", "create", "answer", "v1.0.0")
     kv = f"local={repo.root / 'kv.sqlite3'}"
+    repo.edgit("deploy", "set", "answer@v1.0.0", "--to", "prod-canary")
     repo.edgit("publish", "--kv", kv)
     repo.edgit("canary", "set", "queries/answer", "10", "--kv", kv, code=1)
     assert (

@@ -33,16 +33,19 @@ def prepared(folder: Path) -> Repo:
         repo.edgit("tag", "create", name, version, "--message", f"{name} {version}")
 
     config = "components/configs/validation-config.json"
+    repo.git("config", "edgit.kv", "local")
     version("extraction-prompt", "v1.0.5")
     version("analysis-prompt", "v1.9.2")
     version("validation-config", "v1.4.0", path=config)
     version("my-prompt", "v0.9.0")
     repo.now = clock("2024-11-01T09:15:00")
     repo.deploy("my-prompt", "v0.9.0", "extraction-prompt", "v1.0.5")
+    repo.edgit("publish")
     repo.now = clock("2024-11-08T10:20:00")
     version("my-prompt", "v1.0.0", "Answer the question.\n")
     repo.now = clock("2024-11-08T10:30:00")
     repo.deploy("my-prompt", "v1.0.0", "analysis-prompt", "v1.9.2", "validation-config", "v1.4.0")
+    repo.edgit("publish")
     repo.now = clock("2024-11-12T14:20:00")
     version("extraction-prompt", "v1.1.0")
     version("analysis-prompt", "v2.0.0")
@@ -54,10 +57,10 @@ def prepared(folder: Path) -> Repo:
     repo.now = clock("2024-11-12T14:45:00")
     repo.deploy("my-prompt", "v1.1.0")
     repo.name = "Ada"
+    repo.edgit("publish")
     repo.edgit("init", "--auto-push", "--kv", "local")
     repo.git("push", "--quiet", "-u", "origin", "main")
     repo.edgit("push")
-    repo.edgit("publish")
     return repo
 
 
@@ -76,6 +79,7 @@ def shown(repo: Repo, command: str, tools: Path) -> str:
     text = done.stdout.replace(repo.env["KV"], ".local/kv.sqlite3")
     text = re.sub(r"\(\d+\.\d s\)", "(0.1 s)", text)
     text = re.sub(r"^ +\d+\.\d\d s  ", "   0.10 s  ", text, flags=re.M)
+    text = re.sub(r"done in \d+\.\d s", "done in 0.5 s", text)
     text = re.sub(r"took \d+\.\d\d s", "took 0.10 s", text)
     # The ids of git's objects.
     return re.sub(
