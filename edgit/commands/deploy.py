@@ -15,7 +15,6 @@ from edgit.commands.options import (
     option_environment,
 )
 from edgit.commands.results import AfterMove, move_pointers
-from edgit.commands.served import still_served
 from edgit.errors import EdgitError
 from edgit.repository.catalog import known, live_in
 from edgit.repository.changes import ChangeOutcome, DesiredPointer
@@ -137,8 +136,7 @@ def promote(components: tuple[str, ...], source: str, target: str, options: Chan
                 desired.append(DesiredPointer(name, source, None))
         return desired
 
-    def after(repository: Repository, outcome: ChangeOutcome) -> AfterMove:
-        replaced = {m.component: m.before for m in outcome.moved if m.environment == target and m.before}
-        return AfterMove(tell=still_served(repository, replaced))
+    def after(outcome: ChangeOutcome) -> AfterMove:
+        return AfterMove(left={m.component: m.before for m in outcome.moved if m.environment == target and m.before})
 
     move_pointers(options, "promote", desire, after=after)

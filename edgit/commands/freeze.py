@@ -11,6 +11,7 @@ import click
 from edgit import terminal, webhooks
 from edgit.commands.context import open_git
 from edgit.commands.options import Environment, complete, option_format
+from edgit.commands.relative import read_ahead
 from edgit.errors import EdgitError
 from edgit.git.process import SETTINGS, Git
 from edgit.repository.protection import Freeze
@@ -19,15 +20,18 @@ from resolver.instant import format_instant, parse_instant
 
 
 class Later(click.ParamType[datetime]):
-    """An instant that has not come yet."""
+    """An instant that has not come yet: `2030-12-27T08:00:00Z`, or from now, `3d`."""
 
     name = "instant"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         try:
-            found = parse_instant(str(value))
+            ahead = read_ahead(str(value), datetime.now(UTC))
+            found = ahead or parse_instant(str(value))
         except InvalidInstant as error:
             self.fail(error.detail, param, ctx)
+        if ahead:
+            terminal.note(format_instant(ahead))
         if found.timestamp() <= time.time():
             self.fail(f"`{value}` is past", param, ctx)
         return found
@@ -49,7 +53,7 @@ def freeze(environment: str, until: datetime, reason: str, format: str) -> None:
     It counts here at once, and for others when they have the commit of .edgit/config.
 
     \b
-    edgit freeze prod --until 2024-12-27T08:00Z --reason "the holidays"
+    edgit freeze prod --until 3d --reason "the holidays"
     """
     git = _with_settings()
     name, address, _, _ = git.identity()

@@ -21,6 +21,7 @@ from edgit.commands import shapes
 from edgit.commands.context import kv_target, needed_kv, open_git, open_repository
 from edgit.commands.options import complete, option_environment, option_format, option_kv
 from edgit.commands.results import publish_ledger, push_after
+from edgit.commands.served import find_served, tell_served
 from edgit.errors import EdgitError, NotReached, Refused
 from edgit.guard import metrics, watch
 from edgit.guard.judgement import Verdict
@@ -177,12 +178,14 @@ def guard(
         )
     if outcome.verdict is Verdict.BREACH:
         _tell_breach(subject, outcome.reason, outcome.rolled_back)
+    served = find_served(repository.git, {component: subject.version}, store) if outcome.rolled_back else []
     if format == "json":
-        terminal.document(shapes.of_watch(subject, rules, outcome))
+        terminal.document({**shapes.of_watch(subject, rules, outcome), "still_served": shapes.plain(served)})
     else:
         terminal.lines([outcome.reason, *([outcome.rolled_back] if outcome.rolled_back else [])])
         if outcome.verdict is Verdict.BREACH and watch_only:
             terminal.next_step(plan.by_hand)
+        tell_served(served)
     raise click.exceptions.Exit(outcome.exit_code)
 
 

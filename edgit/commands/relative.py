@@ -43,6 +43,19 @@ def read_relative(text: str, now: datetime, zone: tzinfo | None = None) -> datet
     return found
 
 
+def read_ahead(text: str, now: datetime) -> datetime | None:
+    """The instant that `3d` or `in 2h` means where one that is to come is asked for; None where it is no such text.
+    Raises `InvalidInstant`."""
+    words = " ".join(text.lower().split()).removeprefix("in ")
+    found = _AGO.fullmatch(words)
+    if found is None or found[3]:
+        return None
+    try:
+        return now.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=int(found[1]) * _UNITS[found[2][0]])
+    except OverflowError:
+        raise InvalidInstant(f"`{text}` is after all dates", text=text, offset=0) from None
+
+
 def _moment(text: str, local: datetime, zone: tzinfo | None) -> datetime:
     """The one moment of a local time."""
     moments = [local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]

@@ -6,9 +6,10 @@ What only publishing needs is imported by it: a script that asks for one version
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from edgit import terminal
 from edgit.commands import shapes
 from edgit.commands.context import at_terminal, is_offline, kv_to_publish, locked_up_to_date, open_git
 from edgit.commands.options import ChangeOptions
+from edgit.commands.served import find_served, tell_served
 from edgit.errors import EdgitError, NotReached, Refused, Stopped
 from edgit.git.process import Git
 from edgit.ledger.entries import LEDGER, instant
@@ -45,12 +47,14 @@ EDGE_WAIT = 120.0
 
 @dataclass(frozen=True, slots=True)
 class AfterMove:
-    """What comes after a move besides: `share` pushes also without `edgit.autoPush`, `edge` is asked until it answers
-    what was published, and `tell` has the last word, with the KV that was published to."""
+    """What comes after a move besides: `share` pushes also without `edgit.autoPush`; `edge` is asked until it answers
+    what was published. Of the versions that were `left` it is told what serves them still, and how long it took since
+    `started` (by `time.monotonic`)."""
 
     share: bool = False
     edge: str | None = None
-    tell: Callable[[Kv | None], None] = lambda _store: None
+    left: Mapping[str, str] = field(default_factory=dict)
+    started: float | None = None
 
 
 #: How many pointers that are held back a command names.
@@ -62,7 +66,7 @@ def move_pointers(
     verb: str,
     desire: Callable[[Repository], Sequence[DesiredPointer]],
     tell: Callable[[Repository, ChangeOutcome], None] = lambda _repository, _outcome: None,
-    after: Callable[[Repository, ChangeOutcome], AfterMove] = lambda _repository, _outcome: AfterMove(),
+    after: Callable[[ChangeOutcome], AfterMove] = lambda _outcome: AfterMove(),
 ) -> None:
     """Move what `desire` says of the repository, all or nothing, and tell it. `tell` has more to say about it, and
     `after` says what comes then."""
@@ -81,7 +85,7 @@ def move_pointers(
             tell=None if options.dry_run or not at_terminal() else _ask,
         )
         tell(repository, outcome)
-        then = after(repository, outcome)
+        then = after(outcome)
     finish(lock.git, outcome, options.format, store=store, then=then)
 
 
@@ -114,10 +118,14 @@ def finish(
                 _attempt(failed, lambda: done.wait(str(then.edge), show=show))
             if acted or then.share:
                 _attempt(failed, lambda: done.push(outcome, show=show))
-    if format == "json":
-        terminal.document(shapes.of_outcome(outcome, done.pushed, done.report))
-    elif not outcome.dry_run:
-        then.tell(store)
+    served = find_served(git, then.left, store) if then.left and not outcome.dry_run else []
+    if show:
+        tell_served(served)
+        if then.started is not None and not outcome.dry_run:
+            terminal.note(f"done in {time.monotonic() - then.started:.1f} s")
+    else:
+        document = shapes.of_outcome(outcome, done.pushed, done.report)
+        terminal.document({**document, "still_served": shapes.plain(served)} if then.left else document)
     if acted and outcome.moved:
         _tell_webhooks(git, outcome, done)
     for error in failed[1:]:

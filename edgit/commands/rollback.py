@@ -17,7 +17,6 @@ from edgit.commands.context import kv_target, open_git
 from edgit.commands.deploy import each_once, named_version
 from edgit.commands.options import ChangeOptions, Version, move_options, option_environment, option_former
 from edgit.commands.results import AfterMove, move_pointers
-from edgit.commands.served import still_served
 from edgit.errors import EdgitError, NotUnderstood
 from edgit.ledger.published import PublishedPast
 from edgit.repository.catalog import known
@@ -87,10 +86,8 @@ def rollback(
     aims = _Aims(wish, target)
     edge = (url or git.config("edgit.url")) if options.publish else None
 
-    def after(repository: Repository, _outcome: ChangeOutcome) -> AfterMove:
-        return AfterMove(
-            share=options.publish is not False, edge=edge, tell=still_served(repository, aims.bad, started)
-        )
+    def after(_outcome: ChangeOutcome) -> AfterMove:
+        return AfterMove(options.publish is not False, edge, aims.bad, started)
 
     move_pointers(options, "rollback", aims.desired, aims.tell, after)
 

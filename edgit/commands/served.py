@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgit import terminal
 from edgit.errors import EdgitError
+from edgit.git.process import Git
 from edgit.ledger.history import published_pointers
-from edgit.repository.reading import Repository, read_repository
+from edgit.repository.reading import read_repository
 from edgit.repository.serving import Serving, still_serving
 
 if TYPE_CHECKING:
@@ -17,27 +17,17 @@ if TYPE_CHECKING:
     from resolver.rollout import RolloutTable
 
 
-def still_served(
-    repository: Repository, versions: Mapping[str, str], started: float | None = None
-) -> Callable[[Kv | None], None]:
-    """What tells what serves these versions of these components once the move is made, and how long it took."""
-
-    def tell(store: Kv | None) -> None:
-        found = find_served(repository, versions, store)
-        for each in found:
-            terminal.warn(f"still served: {each}")
-        if found:
-            for component in dict.fromkeys(each.component for each in found):
-                terminal.next_step(how_to_end(component, versions[component], found))
-        if started is not None:
-            terminal.note(f"done in {time.monotonic() - started:.1f} s")
-
-    return tell
+def tell_served(found: Sequence[Serving]) -> None:
+    """Name what serves the versions still, and the command that takes each out."""
+    for each in found:
+        terminal.warn(f"still served: {each}")
+    for component, version in dict.fromkeys((each.component, each.version) for each in found):
+        terminal.next_step(how_to_end(component, version, [each for each in found if each.component == component]))
 
 
-def find_served(repository: Repository, versions: Mapping[str, str], store: Kv | None) -> list[Serving]:
+def find_served(git: Git, versions: Mapping[str, str], store: Kv | None) -> list[Serving]:
     """What serves these versions now."""
-    now = read_repository(repository.git)
+    now = read_repository(git)
     pointers = published_pointers(now.state)
     table = _table(store)
     return [
@@ -47,11 +37,10 @@ def find_served(repository: Repository, versions: Mapping[str, str], store: Kv |
     ]
 
 
-def how_to_end(component: str, version: str, found: list[Serving]) -> str:
+def how_to_end(component: str, version: str, found: Sequence[Serving]) -> str:
     """The command that takes a version out wherever it is served still."""
-    pointers = {each.pointer for each in found if each.component == component}
-    if pointers <= {"latest", "stable"}:
-        return f"edgit withdraw {component}@{version}"
+    if all(each.derived for each in found):
+        return f"edgit withdraw {component}@{version} --reason TEXT --publish"
     return f"edgit rollback {component} --everywhere --if-current {version}"
 
 

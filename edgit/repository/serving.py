@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from resolver.rollout import RolloutTable
 
+#: The pointers that follow the versions.
+DERIVED = ("latest", "stable")
 _CANARY = "-canary"
 
 
@@ -19,6 +21,11 @@ class Serving:
     version: str
     share: str
 
+    @property
+    def derived(self) -> bool:
+        """Whether it follows the versions, so that only a withdrawal takes the version out of it."""
+        return self.pointer.split(" ")[0] in DERIVED
+
     def __str__(self) -> str:
         return f"{self.component} {self.pointer}: {self.version}, {self.share}"
 
@@ -28,13 +35,15 @@ def still_serving(
 ) -> Iterator[Serving]:
     """What serves a version of a component, whose `pointers` hold `latest` and `stable` too. Without a `table` it is
     not known how many requests a canary takes; one that takes none serves nobody."""
-    for pointer, live in sorted(pointers.items()):
-        if live != version:
-            continue
+    there = sorted(pointer for pointer, live in pointers.items() if live == version)
+    if derived := [pointer for pointer in there if pointer in DERIVED]:
+        share = " and ".join(f"{component}@{pointer}" for pointer in derived)
+        yield Serving(component, " and ".join(derived), version, f"every reference {share}")
+    for pointer in there:
         stable = pointer.removesuffix(_CANARY)
-        if pointer in ("latest", "stable"):
-            share = f"every reference {component}@{pointer}"
-        elif stable == pointer:
+        if pointer in DERIVED:
+            continue
+        if stable == pointer:
             share = f"all requests of {pointer}"
         elif table is None:
             share = f"a canary of {stable}; which share it takes is in KV: edgit canary get {component}"

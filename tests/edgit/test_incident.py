@@ -213,7 +213,10 @@ def test_what_still_serves_the_bad_version_is_named_and_taken_out_with_one_optio
     answer = repo.edgit("rollback", "my-prompt")
     assert "still served: my-prompt prod-eu: v1.1.0, all requests of prod-eu" in answer.err
     assert "still served: my-prompt prod-eu-canary: v1.1.0, 50 % of the requests of prod-eu" in answer.err
-    assert "still served: my-prompt latest: v1.1.0, every reference my-prompt@latest" in answer.err
+    assert (
+        "still served: my-prompt latest and stable: v1.1.0, every reference my-prompt@latest and my-prompt@stable"
+        in answer.err
+    )
     command = "edgit rollback my-prompt --everywhere --if-current v1.1.0"
     assert f"next: {command}\n" in answer.err
     for _ in range(2):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgit.commands.relative import read_relative
+from edgit.commands.relative import read_ahead, read_relative
 from resolver.errors import InvalidInstant
 from tests.edgit.repo import copied
 from tests.edgit.test_cli import two_components
@@ -109,6 +109,12 @@ def test_a_clock_time_is_that_of_the_zone_on_that_day(
     there = found.astimezone(zone)
     assert there.time() == clock.replace(microsecond=0)
     assert there.date() == now.astimezone(zone).date() - timedelta(days=yesterday)
+
+
+@pytest.mark.parametrize(("text", "hours"), [("3d", 72), ("in 2h", 2), ("90 minutes", 1.5)])
+def test_what_is_to_come_is_told_from_now_too(text: str, hours: float) -> None:
+    assert read_ahead(text, NOW) == NOW.astimezone(UTC).replace(microsecond=0) + timedelta(hours=hours)
+    assert read_ahead("2h ago", NOW) is None
 
 
 @given(st.text(max_size=30))
