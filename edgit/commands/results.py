@@ -24,7 +24,7 @@ from edgit.errors import EdgitError, NotReached, Refused, Stopped
 from edgit.git.process import Git
 from edgit.ledger.entries import LEDGER, instant
 from edgit.ledger.history import published_pointers
-from edgit.ledger.published import record_published
+from edgit.ledger.published import read_last_published, record_published
 from edgit.remote.differences import unchosen_remotes
 from edgit.remote.push import share
 from edgit.repository.changes import ChangeOutcome, DesiredPointer
@@ -316,6 +316,7 @@ def publish_ledger(
             announcer=announcer_for(url) if url else None,
             layout=_layout(layout or git.config("edgit.layout")),
             now=lambda: _clock(git),
+            recorded=read_last_published(git, kv.record),
         )
     if report.change is not None:
         record_published(git, kv.record, kv.name, report.change)

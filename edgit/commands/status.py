@@ -11,13 +11,15 @@ from edgit.commands import shapes
 from edgit.commands.context import kv_target, open_repository
 from edgit.commands.options import option_format, option_kv, option_offline
 from edgit.commands.publish import tell_unrecorded
+from edgit.git.process import Git
 from edgit.git.tags import commits_of
 from edgit.kv.comparison import shown
-from edgit.kv.source import read_ledger_source
+from edgit.kv.source import LedgerSource, read_ledger_source
 from edgit.kv.status import KvStatus
 from edgit.kv.status import status as read_kv_status
 from edgit.kv.targets import open_kv
 from edgit.ledger.entries import LedgerEntry
+from edgit.ledger.published import read_last_published
 from edgit.ledger.reading import read_index, read_last_entry
 from edgit.remote.differences import count_unpushed
 from edgit.repository.problems import read_problems, unclear_tags
@@ -34,6 +36,7 @@ _COMPARED = {
     "behind": "behind git",
     "edited": "changed by hand since it was published",
     "by hand": "written by hand",
+    "replayed": "published from here, before a pull put that after others",
     "diverged": "of a ledger that is not this one",
     "ahead": "ahead of this clone: edgit pull",
     "unreadable": "and the map cannot be read",
@@ -73,13 +76,18 @@ def status(kv: str | None, format: str) -> None:
         # What git knows is told at once: a KV that is away is waited for, and may never answer.
         terminal.lines(_lines_of_git(here))
     source = read_ledger_source(repository.git, repository.tip) if target and repository.tip else None
-    found = read_kv_status(source, open_kv(target)) if target and source else None
+    found = _read_kv(repository.git, source, target) if target and source else None
     if format == "json":
         terminal.document(_as_json(here, found))
         return
     terminal.lines(_lines_of_kv(found, target))
     _tell_problems(here)
     _tell_next(here, found, target)
+
+
+def _read_kv(git: Git, source: LedgerSource, target: str) -> KvStatus:
+    store = open_kv(target)
+    return read_kv_status(source, store, read_last_published(git, store.record))
 
 
 def _read_git_status(repository: Repository) -> GitStatus:
@@ -212,5 +220,5 @@ def _tell_next(here: GitStatus, found: KvStatus | None, target: str | None) -> N
     elif here.remote and found is not None and found.kind == "diverged":
         # Also what was published and not pushed, and then came after somebody else's move.
         terminal.next_step(f"edgit pull; if that brings nothing: edgit publish --kv {target} --replace")
-    elif found is not None and found.kind in ("behind", "empty"):
+    elif found is not None and found.kind in ("behind", "empty", "replayed"):
         terminal.next_step(f"edgit publish --kv {target}")

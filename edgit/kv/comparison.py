@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Literal
 
-from edgit.kv.publication import PublicationSource
+from edgit.kv.publication import DERIVED, PublicationSource
 from edgit.kv.store import Kv, KvValue
+from edgit.ledger.published import PublishedState
 from resolver.documents import VERSION_MAP, Move, decode_history, decode_map_metadata, history_key
 from resolver.errors import InvalidDocument
 from resolver.instant import format_instant
@@ -148,7 +149,7 @@ def read_moves(name: str, entry: KvValue | None) -> tuple[Move, ...]:
 
 # How KV stands to git
 
-MapKind = Literal["empty", "current", "behind", "edited", "by hand", "diverged", "ahead", "unreadable"]
+MapKind = Literal["empty", "current", "behind", "edited", "by hand", "replayed", "diverged", "ahead", "unreadable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,7 @@ class MapComparison:
     | `behind` | an earlier commit of git's ledger, as it was |
     | `edited` | a commit of git's ledger by its metadata, and other pointers: `differences` are against that commit |
     | `by hand` | a map without generation or revision |
+    | `replayed` | what is on record as published from here, of a commit that a pull has put after others since |
     | `diverged` | a commit that git's ledger does not know, of a lower generation |
     | `ahead` | a higher generation, or the same of another commit |
     | `unreadable` | a map that is no JSON object |
@@ -178,7 +180,7 @@ class MapComparison:
         """Whether nothing that only KV has would be lost."""
         if self.kind == "by hand":
             return not self.faults and not any(difference.kv for difference in self.differences)
-        return self.kind in ("empty", "current", "behind")
+        return self.kind in ("empty", "current", "behind", "replayed")
 
     @property
     def same_ledger(self) -> bool:
@@ -187,9 +189,15 @@ class MapComparison:
 
 
 def compare_map(
-    held: PublishedMap | None, generation: int, revision: str, ours: Pointers, theirs: Pointers | None
+    held: PublishedMap | None,
+    generation: int,
+    revision: str,
+    ours: Pointers,
+    theirs: Pointers | None,
+    recorded: PublishedState | None = None,
 ) -> MapComparison:
-    """How KV's map stands to the ledger's tip. `ours` is the map at the tip, `theirs` that at KV's revision."""
+    """How KV's map stands to the ledger's tip. `ours` is the map at the tip, `theirs` that at KV's revision, `recorded`
+    what is on record as published last."""
     if held is None:
         return MapComparison("empty")
     against_tip = differences(held.pointers, trimmed(ours))
@@ -202,7 +210,9 @@ def compare_map(
     if held.generation is None or held.revision is None:
         return MapComparison("by hand", against_tip, held.faults)
     if theirs is None:
-        return MapComparison("diverged", against_tip, held.faults)
+        known = recorded is not None and recorded.revision == held.revision and not held.faults
+        same = known and recorded is not None and without_derived(held.pointers) == recorded.pointers
+        return MapComparison("replayed" if same else "diverged", against_tip, held.faults)
     edits = differences(held.pointers, trimmed(theirs))
     held_back = edits if edits and held.held_back == held_back_digest(edits) else ()
     if (edits and not held_back) or held.faults:
@@ -212,14 +222,23 @@ def compare_map(
     )
 
 
-def compare_with_git(source: PublicationSource, kv: Kv) -> tuple[PublishedMap | None, MapComparison]:
+def without_derived(pointers: Pointers) -> dict[str, dict[str, str]]:
+    """The pointers that somebody moves: those that follow the versions are left out."""
+    found = {name: {env: v for env, v in each.items() if env not in DERIVED} for name, each in pointers.items()}
+    return {name: each for name, each in found.items() if each}
+
+
+def compare_with_git(
+    source: PublicationSource, kv: Kv, recorded: PublishedState | None = None
+) -> tuple[PublishedMap | None, MapComparison]:
+    """KV's map, and how it stands to the ledger's tip. `recorded` is as in `compare_map`."""
     held = read_map(kv.get_many([VERSION_MAP])[VERSION_MAP])
     ours = source.pointers_at(source.revision) or {}
     if held is None or held.revision is None:
         theirs = None
     else:
         theirs = ours if held.revision == source.revision else source.pointers_at(held.revision)
-    return held, compare_map(held, source.generation, source.revision, ours, theirs)
+    return held, compare_map(held, source.generation, source.revision, ours, theirs, recorded)
 
 
 def histories_of(kv: Kv, found: Iterable[PointerDifference]) -> dict[str, KvValue | None]:

@@ -31,6 +31,7 @@ from edgit.kv.comparison import (
     read_map,
     shown,
     trimmed,
+    without_derived,
 )
 from edgit.kv.conductor import Layout, SlotWrite, layout_of
 from edgit.kv.local import LocalKv
@@ -41,7 +42,6 @@ from edgit.kv.quarantine import HeldBack
 from edgit.kv.store import Kv, KvValue, KvWrite, wait_until_visible
 from edgit.ledger.published import PublishedChange, PublishedState
 from resolver.documents import VERSION_MAP, content_key, version_map_key
-from resolver.snapshot import Pointers
 
 Progress = Callable[[int, int, str], None]
 """Called with how many writes are done, how many there are, and what is being done."""
@@ -123,10 +123,13 @@ def publish(
     sleep: Callable[[float], None] = time.sleep,
     announcer: GenerationAnnouncer | None = None,
     layout: Layout | None = None,
+    recorded: PublishedState | None = None,
 ) -> PublishReport:
     """Bring KV to the tip of the ledger.
 
     `layout` says which further keys there shall be; None keeps to what KV was published with.
+
+    `recorded` is what is on record as published last: what of it a pull has put after others is no stranger's.
 
     `replace` publishes over a map that git does not know, which takes a generation above KV's; `full` compares
     everything with KV and not only what has changed since KV's generation. Raises `PublishRefused`, `Refused` for
@@ -134,7 +137,7 @@ def publish(
     """
     # In whole seconds, as git dates its record: `?at=` and `edgit history --date` have one answer.
     started, at = time.monotonic(), now().replace(microsecond=0)
-    held, found = compare_with_git(source, kv)
+    held, found = compare_with_git(source, kv, recorded)
     _refuse(source, kv, held, found, replace)
     before_layout = layout_of(held.entry if held else None) or "plain"
     layout = layout or before_layout
@@ -167,19 +170,13 @@ def publish(
         held_back=held_back,
         change=None
         if dry_run
-        else _change(held, PublishedState(_moved(pointers), source.generation, source.revision), at),
+        else _change(held, PublishedState(without_derived(pointers), source.generation, source.revision), at),
     )
 
 
 def _change(held: PublishedMap | None, shown: PublishedState, at: datetime) -> PublishedChange:
-    before = PublishedState(_moved(held.pointers), held.generation, held.revision) if held else None
+    before = PublishedState(without_derived(held.pointers), held.generation, held.revision) if held else None
     return PublishedChange(before, shown, at)
-
-
-def _moved(pointers: Pointers) -> dict[str, dict[str, str]]:
-    """The pointers that somebody moves: those that follow the versions are left out."""
-    found = {name: {env: v for env, v in each.items() if env not in DERIVED} for name, each in pointers.items()}
-    return {name: each for name, each in found.items() if each}
 
 
 # Refusals

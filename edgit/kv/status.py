@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from edgit.kv.comparison import MapKind, PointerDifference, attributed, compare_with_git, histories_of
 from edgit.kv.publication import PublicationSource, VersionKey
 from edgit.kv.store import Kv
+from edgit.ledger.published import PublishedState
 from resolver.documents import Move
 
 
@@ -32,9 +33,9 @@ class KvStatus:
     held_back: tuple[PointerDifference, ...] = ()
 
 
-def status(source: PublicationSource, kv: Kv) -> KvStatus:
+def status(source: PublicationSource, kv: Kv, recorded: PublishedState | None = None) -> KvStatus:
     """How KV stands to git. Raises `KvFailed`."""
-    held, found = compare_with_git(source, kv)
+    held, found = compare_with_git(source, kv, recorded)
     moves: tuple[tuple[str, Move], ...] = ()
     versions: tuple[VersionKey, ...] = ()
     if found.kind in ("empty", "behind", "edited") and source.generation != (held.generation if held else None):

@@ -101,6 +101,15 @@ def read_published(git: Git, ref: str) -> PublishedPast | None:
     return PublishedPast(git, tip, read_entries(git, tip)) if tip else None
 
 
+def read_last_published(git: Git, record: str) -> PublishedState | None:
+    """What is on record as published last; None where nothing is."""
+    tip = git.ref(PUBLISHED + record)
+    if tip is None:
+        return None
+    pointers = read_state(git, tip, "components").pointers
+    return PublishedState(pointers, read_last_entry(git, tip).generation, git.ref(f"{tip}^2"))
+
+
 def net_moves(before: Pointers, after: Pointers) -> list[Moved]:
     """What moved between two states, sorted."""
     places = sorted({(name, where) for side in (before, after) for name, found in side.items() for where in found})

@@ -387,7 +387,7 @@ def test_status_tells_of_git_also_where_kv_cannot_be_read(repo: Repo, tmp_path: 
     assert "cannot be used as a KV file" in answer.err
 
 
-def test_what_was_published_and_then_overtaken_is_replaced(tmp_path: Path) -> None:
+def test_what_was_published_and_then_overtaken_goes_on(tmp_path: Path) -> None:
     repo, _ = with_remote(tmp_path)
     repo.env["KV"] = str(tmp_path / "kv.sqlite3")
     for version in ("v1.0.0", "v1.1.0"):
@@ -404,10 +404,17 @@ def test_what_was_published_and_then_overtaken_is_replaced(tmp_path: Path) -> No
     there.edgit("push")
     repo.edgit("pull")
     repo.edgit("push")
+    # KV has a commit that no ledger has any more, and the record says that it was published from here.
     answer = repo.edgit("status", "--kv", "local")
-    assert answer.err == "next: edgit pull; if that brings nothing: edgit publish --kv local --replace\n"
-    assert "my-prompt staging: KV has none, git has v1.0.0" in repo.edgit("publish", "--kv", "local", code=3).err
-    repo.edgit("publish", "--kv", "local", "--replace")
+    assert "published from here, before a pull put that after others" in answer.out
+    assert answer.err == "next: edgit publish --kv local\n"
+    # Who has not published it does not know that, and is refused.
+    there.edgit("pull")
+    there.env["KV"] = repo.env["KV"]
+    for ref in there.refs("refs/edgit/published"):
+        there.git("update-ref", "-d", ref)
+    assert "my-prompt staging: KV has none, git has v1.0.0" in there.edgit("publish", "--kv", "local", code=3).err
+    repo.edgit("publish", "--kv", "local")
     assert repo.edgit("status", "--kv", "local").err.strip() in ("", "next: edgit push")
     versions = kv(repo, "component-versions")
     assert isinstance(versions, dict)
