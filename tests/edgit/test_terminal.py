@@ -350,7 +350,7 @@ def test_the_operators_page_has_every_command_and_only_options_that_are() -> Non
     known = {
         option for command in ALL.values() for each in command.params for option in (*each.opts, *each.secondary_opts)
     }
-    foreign = {"--tags", "--grep", "--namespace-id", "--remote", "--help"}
+    foreign = {"--tags", "--first-parent", "--grep", "--namespace-id", "--remote", "--help"}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page)) - known == foreign
     for example in re.findall(r"^(?:\| `)?(edgit [^`\n#]*?)(?:`.*| *#.*)?$", page, re.M):
         words = shlex.split(example)[1:]
