@@ -80,6 +80,8 @@ def publish(
     )
     if layout and not dry_run:
         git.run("config", "edgit.layout", layout)
+    if not dry_run:
+        _share_record(git)
     if format == "text":
         _tell_changed(report)
         tell_published(report)
@@ -95,6 +97,14 @@ def publish(
 def _check_former(command: str, kv: str | None) -> None:
     if kv is not None:
         raise NotUnderstood("a KV is named with --kv", hint=f"next: edgit {command} --kv {kv}")
+
+
+def _share_record(git: Git) -> None:
+    """Let others know what was published, where moves are pushed at once too. It is published whatever comes of it."""
+    try:
+        push_after(git)
+    except EdgitError as error:
+        terminal.warn(f"published, and others do not know it yet: {error.detail}. Next: edgit push")
 
 
 def _take_over(git: Git, kv: Kv) -> None:
