@@ -1,4 +1,4 @@
-"""`edgit history --all`: the whole record, moves and new versions, with who, when and why."""
+"""`edgit history --all`: the whole record, moves, new and withdrawn versions, with who, when and why."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from resolver.instant import format_instant
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One change of the ledger, with the entry that has it; a new version has no environment."""
+    """One change of the ledger, with the entry that has it. One of a version itself has no environment."""
 
     component: str
     environment: str | None
@@ -24,6 +24,7 @@ class Recorded:
     at: datetime
     actor: str
     entry: LedgerEntry
+    became: str = "made"
 
     @property
     def verb(self) -> str:
@@ -32,7 +33,7 @@ class Recorded:
     @property
     def what(self) -> str:
         if self.environment is None:
-            return f"{self.component} {self.version}: made"
+            return f"{self.component} {self.version}: {self.became}"
         return f"{self.component} {self.environment}: {self.before or 'none'} -> {self.version or 'none'}"
 
     @property
@@ -67,6 +68,9 @@ def tell_record(
 def _changes(entry: LedgerEntry) -> Iterator[Recorded]:
     for made, at, actor in entry.creations:
         yield Recorded(made.component, None, None, made.version, at, actor, entry)
+    for each, at, actor in entry.withdrawals:
+        became = "withdrawn" if each.withdrawn else "reinstated"
+        yield Recorded(each.component, None, None, each.version, at, actor, entry, became)
     for move, at, actor in entry.moves:
         yield Recorded(move.component, move.environment, move.before, move.after, at, actor, entry)
 

@@ -16,6 +16,7 @@ from edgit.components.referrers import Referrer, find_referrers
 from edgit.git.tags import read_tag_object
 from edgit.ledger.entries import Created
 from edgit.repository.catalog import known, needed_version_tag, read_catalog, versions_of
+from edgit.repository.caution import read_withdrawals
 from edgit.repository.reading import Repository, read_past
 from resolver.instant import format_instant
 
@@ -78,6 +79,7 @@ def _show_version(repository: Repository, component: str, version: str, referrer
     made = _created(repository, component, version)
     message, text = _message(repository, component, version), _content(repository, component, version)
     live = [where for where, each in repository.environments(component).items() if each == version]
+    withdrawn = read_withdrawals(repository).get((component, version))
     created, at, actor = made or (None, None, None)
     if format == "json":
         terminal.document(
@@ -91,6 +93,7 @@ def _show_version(repository: Repository, component: str, version: str, referrer
                 "commit": created.commit if created else None,
                 "path": created.path if created else None,
                 "environments": live,
+                "withdrawn": str(withdrawn) if withdrawn else None,
                 "references": shapes.plain(referrers),
                 "content": text,
             }
@@ -101,6 +104,8 @@ def _show_version(repository: Repository, component: str, version: str, referrer
     if created:
         found.append(f"file: {created.path or 'unknown'} at {created.commit[:10]}")
     found.append(f"live in: {', '.join(live) or 'nowhere'}")
+    if withdrawn:
+        found.append(f"it {withdrawn}")
     terminal.lines([*found, *_lines_of_referrers(referrers), ""])
     if text is None:
         terminal.note("its content is no UTF-8 text")

@@ -13,7 +13,7 @@ import pytest
 from edgit.errors import EdgitError
 from edgit.kv.cloudflare import CloudflareKv
 from edgit.kv.local import LocalKv
-from edgit.kv.retry import RetryPolicy
+from edgit.kv.retry import RetryPolicy, TransientFailure
 from edgit.kv.store import Kv, KvFailed, KvValue, KvWrite
 from edgit.kv.targets import open_kv
 from tests.edgit.fake_cloudflare import ACCOUNT, NAMESPACE, TOKEN, FakeCloudflare, Fault
@@ -345,3 +345,17 @@ def test_a_writer_waits_for_another(tmp_path: Path) -> None:
     database.close()
     kv.put_many([KvWrite("a", "1")])
     assert kv.get_many(["a"]) == {"a": KvValue("1")}
+
+
+def test_each_failure_that_is_waited_out_is_told() -> None:
+    said: list[str] = []
+    waited: list[float] = []
+    policy = RetryPolicy(attempts=3, sleep=waited.append, chance=lambda: 1.0, say=said.append)
+
+    def away() -> None:
+        raise TransientFailure("HTTP 503")
+
+    with pytest.raises(KvFailed):
+        policy.persist("the KV", "writing", away)
+    assert waited == [0.5, 1.0]
+    assert said == [f"the KV: HTTP 503; asking again in {wait} s" for wait in waited]

@@ -267,3 +267,13 @@ def test_at_a_terminal_it_is_asked(repo: Repo, monkeypatch: pytest.MonkeyPatch, 
     assert asked[0].endswith(". Make it live all the same?")
     assert repo.live("my-prompt") == ("v1.2.0" if agreed else "v1.1.0")
     assert agreed or "not confirmed; nothing was moved" in answer.err
+
+
+def test_show_and_the_whole_record_tell_a_withdrawal(repo: Repo) -> None:
+    repo.edgit("withdraw", "my-prompt@v1.1.0", "--reason", "leaks names")
+    assert ", because: leaks names" in repo.edgit("show", "my-prompt@v1.1.0").out
+    (first, *_) = repo.edgit("history", "my-prompt", "--all", "--limit", "1").out.splitlines()[1:]
+    assert first.endswith("my-prompt v1.1.0: withdrawn  leaks names")
+    repo.edgit("reinstate", "my-prompt@v1.1.0")
+    assert "withdrawn" not in repo.edgit("show", "my-prompt@v1.1.0").out
+    assert "my-prompt v1.1.0: reinstated" in repo.edgit("history", "--all").out
