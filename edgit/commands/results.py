@@ -26,6 +26,7 @@ from edgit.ledger.entries import LEDGER, instant
 from edgit.ledger.history import published_pointers
 from edgit.ledger.published import read_last_published, record_published
 from edgit.remote.differences import unchosen_remotes
+from edgit.remote.freshness import forget
 from edgit.remote.push import share
 from edgit.repository.changes import ChangeOutcome, DesiredPointer
 from edgit.repository.lock import RepositoryLock
@@ -125,7 +126,9 @@ def finish(
             terminal.note(f"done in {time.monotonic() - then.started:.1f} s")
     else:
         document = shapes.of_outcome(outcome, done.pushed, done.report)
-        terminal.document({**document, "still_served": shapes.plain(served)} if then.left else document)
+        terminal.document(
+            {**document, "still_served": shapes.plain(served)} if then.left and not outcome.dry_run else document
+        )
     if acted and outcome.moved:
         _tell_webhooks(git, outcome, done)
     for error in failed[1:]:
@@ -256,6 +259,7 @@ def push_after(git: Git, *, wanted: bool = False) -> bool:
     try:
         lock = RepositoryLock(git)
         pushed = share(lock)
+        forget(git)
         tell_notes(lock.notes)
     except EdgitError as error:
         hint = f"next: edgit push, once {git.remote()} answers" if isinstance(error, NotReached) else error.hint

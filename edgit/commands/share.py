@@ -9,6 +9,7 @@ from edgit.commands.context import open_git
 from edgit.commands.options import option_format
 from edgit.commands.results import publish_next, start_workflow, tell_notes
 from edgit.git.process import LONG_TRANSFER
+from edgit.remote.freshness import forget
 from edgit.remote.pull import pull as pull_moves
 from edgit.remote.push import share
 from edgit.repository.lock import RepositoryLock
@@ -27,6 +28,7 @@ def push(format: str) -> None:
     """
     lock = RepositoryLock(open_git())
     pushed = share(lock, bound=LONG_TRANSFER)
+    forget(lock.git)
     told = start_workflow(lock.git) if not pushed.nothing else None
     if format == "json":
         terminal.document({"remote": pushed.remote, "moves": pushed.entries, "tags": pushed.tags, "workflow": told})
@@ -62,6 +64,7 @@ def pull(keep: str | None, format: str) -> None:
     lock = RepositoryLock(open_git())
     with lock.locked(from_tags=False) as repository:
         pulled = pull_moves(lock, repository, keep=keep, bound=LONG_TRANSFER)
+    forget(lock.git)
     received, replayed, dropped = len(pulled.received), len(pulled.replayed), len(pulled.dropped)
     if format == "json":
         terminal.document(

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -177,16 +178,44 @@ def unread(refs: Iterable[str]) -> Iterator[tuple[str, str]]:
         yield ref.removeprefix(PREFIX), why
 
 
+class TagFolder(NamedTuple):
+    """The tags below one path, which are of one component or another key of its name: last part of the ref → id."""
+
+    rank: int
+    path: str
+    component: str
+    type: str | None
+    ids: Mapping[str, str]
+
+
+def tag_folders(refs: Mapping[str, str]) -> list[TagFolder]:
+    """The tags of components by their paths. There are few paths, and what one means is asked once."""
+    folders: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for ref, id in refs.items():
+        path, _, last = ref.rpartition("/")
+        folders[path][last] = id
+    owned = ((path, _owner(path), ids) for path, ids in folders.items())
+    return [TagFolder(owner[2], path, owner[0], owner[1], ids) for path, owner, ids in owned if owner]
+
+
 def read_tags(refs: Mapping[str, str], typed: Container[str] = ()) -> ComponentTags:
     """The tags of components among all refs, where these keys with a type are in use."""
-    versions: dict[str, dict[str, Tag]] = {}
-    environments: dict[str, dict[str, Tag]] = {}
+    kinds: tuple[dict[str, dict[str, Tag]], dict[str, dict[str, Tag]]] = ({}, {})
     duplicates: dict[tuple[str, str], tuple[Tag, ...]] = {}
-    read = [(slot.rank, not ref.endswith(slot.slot), ref, slot) for ref in refs if (slot := read_name(ref))]
-    for _, _, ref, slot in sorted(read):
-        tag = Tag(ref, refs[ref], slot.type)
-        kind = versions if is_version(slot.slot) else environments
-        key = slot.key(typed)
-        if kind.setdefault(key, {}).setdefault(slot.slot, tag) is not tag:
-            duplicates[key, slot.slot] = (*duplicates.get((key, slot.slot), ()), tag)
-    return ComponentTags(versions, environments, duplicates)
+    read: list[tuple[int, bool, str, TagFolder, list[tuple[str, str]]]] = []
+    for folder in tag_folders(refs):
+        slots = [(text, slot) for text in sorted(folder.ids) if (slot := _slot(text))]
+        own = [pair for pair in slots if pair[0] == pair[1]]
+        read.append((folder.rank, False, f"{folder.path}/", folder, own))
+        if len(own) < len(slots):
+            bare = [pair for pair in slots if pair[0] != pair[1]]
+            read.append((folder.rank, True, f"{folder.path}/", folder, bare))
+    for _, _, path, folder, found in sorted(read, key=lambda each: each[:3]):
+        stated = typed_key(folder.type, folder.component) if folder.type else folder.component
+        key = stated if stated in typed else folder.component
+        for text, slot in found:
+            tag = Tag(path + text, folder.ids[text], folder.type)
+            there = kinds[not is_version(slot)].setdefault(key, {})
+            if there.setdefault(slot, tag) is not tag:
+                duplicates[key, slot] = (*duplicates.get((key, slot), ()), tag)
+    return ComponentTags(*kinds, duplicates)

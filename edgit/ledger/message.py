@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from urllib.parse import quote, unquote
@@ -66,7 +67,7 @@ def _change(line: str) -> LedgerChange:
     name, *words = head.split(" ")
     component, _, slot = name.removeprefix("components/").rpartition("/")
     try:
-        at = parse_instant(told["at"]) if "at" in told else None
+        at = _instant(told["at"]) if "at" in told else None
         if kind == "Move":
             before, _, after = words
             tag_before, tag = told["tag"].split(" -> ")
@@ -91,6 +92,10 @@ def _change(line: str) -> LedgerChange:
     raise ValueError(f"`{line[:80]}` is no change")
 
 
+# Of a hundred thousand changes many are of one moment.
+_instant = functools.lru_cache(maxsize=4096)(parse_instant)
+
+
 # What people and paths are called may hold anything: the characters that a line is made of are written as `%3B`, and so
 # are bytes that are no UTF-8.
 _SPECIAL = re.compile(r"[%;\x00-\x1f\x7f\u0085\u2028\u2029\udc80-\udcff]")
@@ -101,7 +106,7 @@ def _escaped(text: str) -> str:
 
 
 def _unescaped(text: str) -> str:
-    return unquote(text, errors="surrogateescape")
+    return unquote(text, errors="surrogateescape") if "%" in text else text
 
 
 def _value(text: str) -> str | None:

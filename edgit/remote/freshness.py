@@ -118,6 +118,12 @@ def read_stamp(git: Git) -> Look | None:
     return None
 
 
+def forget(git: Git) -> None:
+    """Let the next command look again: what the last look showed is no longer so."""
+    with suppress(OSError):
+        _file(git).unlink(missing_ok=True)
+
+
 def _stamp(git: Git, found: Look) -> None:
     """Keep what a look showed. A repository that cannot be written is looked at each time."""
     with suppress(OSError):
@@ -161,7 +167,7 @@ def is_fresh(git: Git) -> bool:
     seen = read_stamp(git)
     if seen is None:
         return git.remote() is None
-    quiet = seen.standing in (Standing.FRESH, Standing.NO_LEDGER_THERE)
+    quiet = seen.standing in (Standing.FRESH, Standing.NO_LEDGER_THERE, Standing.NO_REMOTE)
     return quiet and 0 <= time.time() - seen.at < ENOUGH
 
 

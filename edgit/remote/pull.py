@@ -63,6 +63,8 @@ def pull(
         ids = "".join(f"{id}\n" for id in wanted_ids)
         git.over_network(*command, remote=remote, bound=bound, input=ids.encode())
     apart = read_divergence(repository, theirs) if theirs and not descends_from(git, repository.tip, theirs) else None
+    if not (wanted_ids or apart):
+        return _nothing_new(lock, repository, there, remote)
     conflicts = find_conflicts(apart) if apart else ()
     if conflicts and keep is None:
         raise refused(remote, conflicts)
@@ -87,6 +89,20 @@ def pull(
         _tell_lost(lock, repository, there, ours, other, remote)
     _bring_foreign(lock, repository, there, ours, other, remote)
     return PullResult(remote, merged.received, merged.replayed, merged.dropped, len(updates), tuple(lock.notes))
+
+
+def _nothing_new(lock: RepositoryLock, repository: Repository, there: Mapping[str, str], remote: str) -> PullResult:
+    """The end of a pull from a remote all of whose tags and moves are here: it may only lack some."""
+    git, theirs = repository.git, there.get(LEDGER)
+    if theirs and git.ref(tracking_ref(remote)) != theirs:
+        git.attempt("update-ref", tracking_ref(remote), theirs)
+    tags = repository.tags
+    environments = [tag.ref for found in tags.environments.values() for tag in found.values()]
+    environments += [tag.ref for found in tags.duplicates.values() for tag in found]
+    if theirs and not all(ref in there for ref in environments):
+        ours, other = read_index(git, repository.tip), read_index(git, theirs)
+        _tell_lost(lock, repository, there, ours, other, remote)
+    return PullResult(remote, notes=tuple(lock.notes))
 
 
 def _take_versions(lock: RepositoryLock, repository: Repository, there: Mapping[str, str], remote: str) -> bool:

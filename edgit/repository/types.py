@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from edgit.components.keys import KnownTypes, split_key, typed_key
-from edgit.components.tags import ComponentTags, read_name
+from edgit.components.tags import ComponentTags, TagFolder, tag_folders
 from edgit.git.process import Git
 from edgit.git.tags import commits_of, read_dates
 from edgit.ledger.entries import LedgerEntry, LedgerState
@@ -41,11 +41,13 @@ def read_known_types(
 def read_typed_keys(git: Git, refs: Mapping[str, str], tip: str | None, state: LedgerState, now: int) -> set[str]:
     """The keys with a type that are in use: those of the ledger, and those that the tags of a name make needed."""
     typed = {key for key in (*state.pointers, *state.versions) if split_key(key)[0]}
-    versions: dict[str, dict[str | None, list[str]]] = {}
-    for ref, id in refs.items():
-        if (found := read_name(ref)) and is_version(found.slot):
-            versions.setdefault(found.component, {}).setdefault(found.type, []).append(id)
-    several = {name: forms for name, forms in versions.items() if len(forms) > 1}
+    folders: dict[str, list[TagFolder]] = {}
+    for folder in tag_folders(refs):
+        folders.setdefault(folder.component, []).append(folder)
+    several: dict[str, dict[str | None, list[str]]] = {}
+    for name, found in folders.items():
+        if len({folder.type for folder in found}) > 1 and len(forms := _version_tags(found)) > 1:
+            several[name] = forms
     if not several:
         return typed
     recorded = recorded_types(read_entries(git, tip)) if tip else {}
@@ -54,6 +56,15 @@ def read_typed_keys(git: Git, refs: Mapping[str, str], tip: str | None, state: L
         if first is not None:
             typed |= {typed_key(type, name) for type in forms if type not in (None, first)}
     return typed
+
+
+def _version_tags(folders: Iterable[TagFolder]) -> dict[str | None, list[str]]:
+    """The ids of the versions' tags of one name, by the type that their names state."""
+    forms: dict[str | None, list[str]] = {}
+    for folder in folders:
+        if ids := [id for text, id in folder.ids.items() if is_version(text)]:
+            forms.setdefault(folder.type, []).extend(ids)
+    return forms
 
 
 def _first_type(git: Git, name: str, forms: Mapping[str | None, list[str]], now: int) -> str | None:

@@ -215,6 +215,8 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(repo: Repo, command: str) 
     assert dry["dry_run"]
     done = json.loads(repo.edgit(*command.split(), "--format", "json").out)
     assert repo.refs() != before
+    # What still serves a version is known once it is moved.
+    done.pop("still_served", None)
     assert done == {**dry, "dry_run": False}
 
 

@@ -128,7 +128,8 @@ def left_behind(repo: Repo) -> list[str]:
     """Lock files and the like that nobody needs any more."""
     folder = repo.root / ".git"
     files = [*folder.glob("*.lock"), *folder.glob("refs/**/*.lock"), *folder.glob("packed-refs.new")]
-    files += [file for file in folder.glob("edgit/*") if file.stat().st_size > 0]
+    # When the remote was last looked at is kept on purpose.
+    files += [file for file in folder.glob("edgit/*") if file.stat().st_size > 0 and file.name != "seen.json"]
     return [str(file.relative_to(folder)) for file in files]
 
 

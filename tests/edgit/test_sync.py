@@ -113,11 +113,11 @@ def test_moves_of_two_pointers_come_after_each_other_by_themselves(team: Team, h
         assert "received 1 move " in answer.out
         assert "1 move of yours comes after them" in answer.out
     if how == "move":
-        team.bob.git("config", "edgit.autoPush", "true")
-        answer = team.bob.edgit("tag", "create", "other", "v1.1.0")
+        answer = online(team.bob).edgit("tag", "create", "other", "v1.1.0")
+        assert "origin had 1 move that this clone had not; this comes after" in answer.err
     else:
         answer = team.bob.edgit("push")
-    assert ("origin had a move that this clone had not; yours come after" in answer.err) == (how != "pull")
+        assert ("origin had a move that this clone had not; yours come after" in answer.err) == (how == "push")
     assert moves(team.bob)[:2] == [("Bob", "prod", "v1.0.0", 7), ("Ada", "prod", "v1.1.0", 6)]
     assert (team.bob.live("my-prompt"), team.bob.live("other")) == ("v1.1.0", "v1.0.0")
     assert team.bob.tagged("my-prompt") == "v1.1.0"
@@ -407,6 +407,7 @@ def test_two_ledgers_that_began_apart_stale_tags_undo_nothing(tmp_path: Path) ->
     ada.git("tag", "-a", "-m", "Deploy my-prompt@v1.0.0 to prod", "components/my-prompt/prod", "HEAD~2")
     ada.git("push", "--quiet", "origin", "main", "--tags")
     bob = clone(remote, tmp_path / "bob", name="Bob")
+    bob.env["EDGIT_OFFLINE"] = "1"
     plain_move(ada, "v1.1.0")
     ada.edgit("adopt")
     ada.deploy("my-prompt", "v1.2.0")
@@ -638,8 +639,15 @@ def test_a_tag_of_an_older_form_keeps_its_name_in_every_clone(tmp_path: Path) ->
 # Remotes that fail
 
 
+def online(repo: Repo) -> Repo:
+    """It looks at the remote again before it moves something, and pushes each move at once."""
+    repo.env = {}
+    repo.git("config", "edgit.autoPush", "true")
+    return repo
+
+
 def test_a_push_at_once_without_the_remote_keeps_the_move(team: Team) -> None:
-    team.ada.git("config", "edgit.autoPush", "true")
+    online(team.ada)
     shutil.move(team.remote.root, team.remote.root.with_suffix(".away"))
     answer = team.ada.deploy("my-prompt", "v1.1.0", code=4)
     assert "moved here, and not pushed" in answer.err
@@ -650,7 +658,7 @@ def test_a_push_at_once_without_the_remote_keeps_the_move(team: Team) -> None:
 
 
 def test_a_push_at_once_pushes(team: Team) -> None:
-    team.ada.git("config", "edgit.autoPush", "true")
+    online(team.ada)
     team.ada.deploy("my-prompt", "v1.1.0")
     assert team.ada.run("push", "--tags").err == "Everything up-to-date\n"
     team.ada.version("my-prompt", "v3.0.0")
@@ -660,10 +668,11 @@ def test_a_push_at_once_pushes(team: Team) -> None:
 def test_a_push_at_once_that_is_refused_says_so(team: Team) -> None:
     team.ada.deploy("my-prompt", "v1.1.0")
     team.ada.edgit("push")
-    team.bob.git("config", "edgit.autoPush", "true")
-    answer = team.bob.deploy("my-prompt", "v1.2.0", code=3)
-    assert "moved here, and not pushed: origin and you have moved a pointer to different versions" in answer.err
-    assert team.bob.live("my-prompt") == "v1.2.0"
+    team.bob.deploy("my-prompt", "v1.2.0")
+    before = team.bob.refs()
+    answer = online(team.bob).deploy("other", "v1.0.0", code=3)
+    assert "origin and you have moved a pointer to different versions" in answer.err
+    assert team.bob.refs() == before
 
 
 def test_a_remote_that_refuses_one_tag_takes_nothing(team: Team) -> None:

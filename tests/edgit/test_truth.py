@@ -164,7 +164,7 @@ def test_a_blobless_clone_whose_remote_is_away_can_still_roll_back(tmp_path: Pat
 
 def test_a_blobless_clone_gets_what_it_lacks_where_the_remote_is_there(tmp_path: Path) -> None:
     part = blobless(tmp_path)
-    part.edgit("publish", "--to", "local=kv.sqlite3")
+    part.edgit("publish", "--kv", "local=kv.sqlite3")
     shown = part.edgit("diff", "my-prompt", "v1.0.0", "v1.1.0").out
     assert "-my-prompt v1.0.0" in shown
     assert "+my-prompt v1.1.0" in shown
