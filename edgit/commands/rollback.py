@@ -81,15 +81,33 @@ def rollback(
     started = time.monotonic()
     git = open_git()
     target = kv_target(git, options.kv)
+    share = options.publish is not False
     if options.publish is None:
-        options = replace(options, publish=target is not None)
+        options = replace(options, publish=_can_publish(options, target))
     aims = _Aims(wish, target)
     edge = (url or git.config("edgit.url")) if options.publish else None
 
     def after(_outcome: ChangeOutcome) -> AfterMove:
-        return AfterMove(options.publish is not False, edge, aims.bad, started)
+        return AfterMove(share, edge, aims.bad, started)
 
     move_pointers(options, "rollback", aims.desired, aims.tell, after)
+
+
+def _can_publish(options: ChangeOptions, target: str | None) -> bool:
+    """Whether a rollback that says nothing of it is published from here. Where only a workflow can, it is moved and
+    pushed: that must not wait for variables that this machine never had."""
+    if target is None or options.dry_run:
+        return False
+    from edgit.kv.targets import open_kv  # noqa: PLC0415
+
+    try:
+        open_kv(target)
+    except EdgitError as error:
+        if options.kv:
+            raise
+        terminal.warn(f"not published from here, but moved and pushed: {error.detail}")
+        return False
+    return True
 
 
 def _check(wish: Wish) -> None:

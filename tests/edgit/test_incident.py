@@ -129,6 +129,18 @@ def test_ctrl_c_says_what_was_done_and_what_is_left(repo: Repo) -> None:
     assert err.splitlines()[-2:] == ["error: stopped: moved here, published", "next: edgit push"]
 
 
+def test_where_only_a_workflow_publishes_a_rollback_moves_and_pushes(repo: Repo) -> None:
+    repo.git("config", "edgit.kv", "cloudflare")
+    dry = repo.edgit("rollback", "my-prompt", "--dry-run")
+    assert (dry.out, dry.err) == ("would move: my-prompt prod: v1.1.0 -> v1.0.0\n", "")
+    answer = repo.edgit("rollback", "my-prompt")
+    assert answer.out == "my-prompt prod: v1.1.0 -> v1.0.0\n"
+    assert "not published from here, but moved and pushed: Cloudflare's KV needs CLOUDFLARE_ACCOUNT_ID" in answer.err
+    assert "pushed to origin" in answer.err
+    # Who asks for it is told.
+    assert "needs CLOUDFLARE_ACCOUNT_ID" in repo.edgit("rollback", "my-prompt", "--kv", "cloudflare", code=1).err
+
+
 # Good is what ran
 
 
