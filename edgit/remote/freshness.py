@@ -165,9 +165,9 @@ def refresh(git: Git) -> Refreshed:
 def is_fresh(git: Git) -> bool:
     """Whether a clone needs no look before it answers: it was fresh a moment ago, or has no remote."""
     seen = read_stamp(git)
-    if seen is None:
+    if seen is None or seen.standing is Standing.NO_REMOTE:
         return git.remote() is None
-    quiet = seen.standing in (Standing.FRESH, Standing.NO_LEDGER_THERE, Standing.NO_REMOTE)
+    quiet = seen.standing in (Standing.FRESH, Standing.NO_LEDGER_THERE)
     return quiet and 0 <= time.time() - seen.at < ENOUGH
 
 

@@ -819,6 +819,8 @@ def test_the_guard_undoes_nobody_elses_fix(repo: Repo, metrics: tuple[str, list[
     repo.git("push", "--quiet", "origin", "main")
     publish_both(repo)
     repo.edgit("push")
+    # It has looked at the remote, and does not do so again for a minute.
+    repo.edgit("history")
     other = clone(remote, tmp_path / "other", name="Bob")
     other.now = repo.now
     other.edgit("pull")
