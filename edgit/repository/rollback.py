@@ -84,10 +84,14 @@ def rollback_goal(
     withdrawn = repository.state.withdrawn.get(component, {})
     version = last_good(path, withdrawn)
     if version is None and not environment.endswith(_CANARY):
+        before = last_good((move.version for move in was_set), withdrawn)
         raise EdgitError(
             f"{component} has never had another good version in {environment} than {path[-1]}, which is live"
             + (f"; withdrawn: {listed(withdrawn)}" if withdrawn else ""),
-            hint=f"choose one of: edgit tag list {component}, then: "
+            hint=f"{before} was set there before, and never published as far as is known here; if it is good: "
+            f"edgit rollback {component}@{before} --from {environment}"
+            if before
+            else f"choose one of: edgit tag list {component}, then: "
             f"edgit rollback {component}@VERSION --from {environment}",
         )
     return RollbackGoal(version, str(path[-1]), note)

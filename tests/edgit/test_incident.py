@@ -164,6 +164,17 @@ def test_what_is_set_and_not_published_goes_back_to_what_runs_and_that_is_told(r
     assert (repo.live("my-prompt"), at_edge(repo)) == ("v1.0.0", "v1.0.0")
 
 
+def test_where_nothing_else_ran_what_was_set_before_is_named(repo: Repo) -> None:
+    for version in ("v1.0.0", "v0.9.0"):
+        repo.deploy("my-prompt", version, to="prod-eu")
+    repo.edgit("publish")
+    answer = repo.edgit("rollback", "my-prompt", "--from", "prod-eu", code=1)
+    assert "never had another good version in prod-eu than v0.9.0, which is live" in answer.err
+    assert "v1.0.0 was set there before, and never published as far as is known here" in answer.err
+    repo.edgit("rollback", "my-prompt@v1.0.0", "--from", "prod-eu")
+    assert at_edge(repo, "prod-eu") == "v1.0.0"
+
+
 def test_what_ran_at_an_instant_has_one_answer(repo: Repo) -> None:
     """Git's record of what was published, and the edge's `?at=`, in a repository whose moves are years old."""
     repo.version("my-prompt", "v1.2.0")
