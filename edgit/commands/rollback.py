@@ -81,7 +81,7 @@ def rollback(
     started = time.monotonic()
     git = open_git()
     target = kv_target(git, options.kv)
-    share = options.publish is not False
+    share = options.publish is not False and target is not None
     if options.publish is None:
         options = replace(options, publish=_can_publish(options, target))
     aims = _Aims(wish, target)
