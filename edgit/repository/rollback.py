@@ -78,8 +78,8 @@ def rollback_goal(
     note = None
     if runs not in (None, live):
         note = (
-            f"{component} {environment}: {live} was set and never published; what runs is {runs}. If that is what is "
-            f"wrong, then: edgit rollback {component} --from {environment} --if-current {runs}"
+            f"{component} {environment}: no publish of {live} is on record here; by the record {runs} runs. If that is "
+            f"what is wrong, then: edgit rollback {component} --from {environment} --if-current {runs}"
         )
     withdrawn = repository.state.withdrawn.get(component, {})
     version = last_good(path, withdrawn)
@@ -88,7 +88,7 @@ def rollback_goal(
         raise EdgitError(
             f"{component} has never had another good version in {environment} than {path[-1]}, which is live"
             + (f"; withdrawn: {listed(withdrawn)}" if withdrawn else ""),
-            hint=f"{before} was set there before, and never published as far as is known here; if it is good: "
+            hint=f"{before} was set there before, and no publish of it is on record here; if it is good: "
             f"edgit rollback {component}@{before} --from {environment}"
             if before
             else f"choose one of: edgit tag list {component}, then: "

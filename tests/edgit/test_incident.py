@@ -159,7 +159,10 @@ def test_what_is_set_and_not_published_goes_back_to_what_runs_and_that_is_told(r
     repo.deploy("my-prompt", "v1.2.0")
     answer = repo.edgit("rollback", "my-prompt")
     assert answer.out.startswith("my-prompt prod: v1.2.0 -> v1.1.0\n")
-    assert "v1.2.0 was set and never published; what runs is v1.1.0. If that is what is wrong, then:" in answer.err
+    assert (
+        "no publish of v1.2.0 is on record here; by the record v1.1.0 runs. If that is what is wrong, then:"
+        in answer.err
+    )
     repo.edgit("rollback", "my-prompt", "--if-current", "v1.1.0")
     assert (repo.live("my-prompt"), at_edge(repo)) == ("v1.0.0", "v1.0.0")
 
@@ -170,7 +173,7 @@ def test_where_nothing_else_ran_what_was_set_before_is_named(repo: Repo) -> None
     repo.edgit("publish")
     answer = repo.edgit("rollback", "my-prompt", "--from", "prod-eu", code=1)
     assert "never had another good version in prod-eu than v0.9.0, which is live" in answer.err
-    assert "v1.0.0 was set there before, and never published as far as is known here" in answer.err
+    assert "v1.0.0 was set there before, and no publish of it is on record here" in answer.err
     repo.edgit("rollback", "my-prompt@v1.0.0", "--from", "prod-eu")
     assert at_edge(repo, "prod-eu") == "v1.0.0"
 
