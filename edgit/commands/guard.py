@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,6 +38,7 @@ from edgit.repository.lock import RepositoryLock
 from edgit.repository.moves import move
 from edgit.repository.reading import Repository, read_live, read_past, read_repository
 from edgit.repository.rollback import needed_rollback_version
+from edgit.repository.serving import Serving
 from resolver.documents import VERSION_MAP
 from resolver.errors import ResolverError
 from resolver.version import canonical
@@ -160,10 +161,8 @@ def guard(
         target = kv_target(repository.git, kv) if watch_only else needed_kv(repository.git, kv)
         store = None if target is None else open_kv(target)
         plan = _plan(repository, subject, rules, source, store, reason, watch_only=watch_only)
-    if plan.caution:
-        terminal.warn(plan.caution)
-    if store is None:
-        terminal.warn(f"no KV is named: whether requests run {subject.version} was not looked at; --kv says where")
+    for caution in _cautions(plan, store):
+        terminal.warn(caution)
     if format == "text":
         terminal.note(f"watching {subject} at {source.shown} for {window:g} s; Ctrl-C ends it and moves nothing")
     with _told_as(WatchBroke), _failure_told(subject):
@@ -182,11 +181,24 @@ def guard(
     if format == "json":
         terminal.document({**shapes.of_watch(subject, rules, outcome), "still_served": shapes.plain(served)})
     else:
-        terminal.lines([outcome.reason, *([outcome.rolled_back] if outcome.rolled_back else [])])
-        if outcome.verdict is Verdict.BREACH and watch_only:
-            terminal.next_step(plan.by_hand)
-        tell_served(served)
+        _tell_outcome(outcome, served, plan.by_hand if watch_only else None)
     raise click.exceptions.Exit(outcome.exit_code)
+
+
+def _cautions(plan: GuardPlan, store: Kv | None) -> Iterator[str]:
+    """What there is to know before the watch."""
+    if plan.caution:
+        yield plan.caution
+    if store is None:
+        yield f"no KV is named: whether requests run {plan.subject.version} was not looked at; --kv says where"
+
+
+def _tell_outcome(outcome: watch.WatchOutcome, served: Sequence[Serving], by_hand: str | None) -> None:
+    """What a watch came to; `by_hand` is the command for a breach that was only watched."""
+    terminal.lines([outcome.reason, *([outcome.rolled_back] if outcome.rolled_back else [])])
+    if outcome.verdict is Verdict.BREACH and by_hand:
+        terminal.next_step(by_hand)
+    tell_served(served)
 
 
 @contextmanager
@@ -285,7 +297,7 @@ def _read_live_version(subject: Subject, store: Kv | None) -> str | None:
 
 
 def _roll_back(plan: GuardPlan, store: Kv) -> str:
-    """Move the pointer back, push where that is set, and publish. One sentence that says so."""
+    """Move the pointer back, publish, and push where that is set. One sentence that says so."""
     subject, target = plan.subject, plan.target
     pointer = (subject.component, subject.pointer)
     git = open_git()
@@ -303,15 +315,18 @@ def _roll_back(plan: GuardPlan, store: Kv) -> str:
             reason=plan.reason or f"error rate over the threshold with {subject.version}",
             expected={pointer: subject.version},
         )
-    unpushed = ""
-    try:
-        push_after(git)
-    except NotReached:
-        unpushed = f" It is not pushed: {git.remote()} did not answer; next: edgit push."
     report = publish_ledger(git, store, show=False)
     for each in report.held_back:
         if (each.component, each.environment) == pointer:
             raise EdgitError(f"it was moved in git, and KV does not take it: {each}")
+    unpushed = ""
+    try:
+        # After KV, which is what production runs.
+        push_after(git)
+    except NotReached:
+        unpushed = f" It is not pushed: {git.remote()} did not answer; next: edgit push."
+    except EdgitError as error:
+        unpushed = f" It is not pushed: {error.detail}"
     became = f"is back at {target}" if target else "has ended"
     return (
         f"{subject.component} {subject.pointer} {became}, published to {store.name} as generation {report.generation}."

@@ -42,6 +42,7 @@ from edgit.kv.quarantine import HeldBack
 from edgit.kv.store import Kv, KvValue, KvWrite, wait_until_visible
 from edgit.ledger.published import PublishedChange, PublishedState
 from resolver.documents import VERSION_MAP, content_key, version_map_key
+from resolver.snapshot import Pointers
 
 Progress = Callable[[int, int, str], None]
 """Called with how many writes are done, how many there are, and what is being done."""
@@ -168,13 +169,13 @@ def publish(
         seconds=time.monotonic() - started,
         announced=_where(announcer, told),
         held_back=held_back,
-        change=None
-        if dry_run
-        else _change(held, PublishedState(without_derived(pointers), source.generation, source.revision), at),
+        change=None if dry_run else _change(source, held, pointers, at),
     )
 
 
-def _change(held: PublishedMap | None, shown: PublishedState, at: datetime) -> PublishedChange:
+def _change(source: PublicationSource, held: PublishedMap | None, pointers: Pointers, at: datetime) -> PublishedChange:
+    """What requests see differently since a publish."""
+    shown = PublishedState(without_derived(pointers), source.generation, source.revision)
     before = PublishedState(without_derived(held.pointers), held.generation, held.revision) if held else None
     return PublishedChange(before, shown, at)
 
